@@ -1,0 +1,54 @@
+"""The decision: may this principal do this to that? Made once a request, carried as a `Grant` to the room.
+
+`Grant` is made only by `authorize`. It keeps honest code honest; it is no boundary against code of the same process.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from tradewarden.errors import PermissionDeniedError
+
+if TYPE_CHECKING:
+    from tradewarden.access.permission import PermissionSet
+    from tradewarden.access.principal import Principal
+
+_ONLY_AUTHORIZE: Final = object()
+ANY: Final = ""
+"""The resource of a call over many things (a listing): allowed with the action on anything, filtered item by item."""
+
+
+class Grant:
+    """Proof that `principal` was allowed `action` on `resource` (`ANY` for a listing)."""
+
+    __slots__ = ("action", "permissions", "principal", "resource")
+
+    def __init__(
+        self, seal: object, principal: Principal, permissions: PermissionSet, action: str, resource: str
+    ) -> None:
+        if seal is not _ONLY_AUTHORIZE:
+            raise TypeError("a Grant is made by tradewarden.access.grant.authorize alone")
+        self.principal = principal
+        self.permissions = permissions
+        self.action = action
+        self.resource = resource
+
+    def __repr__(self) -> str:
+        return f"Grant({self.principal}, {self.action}, {self.resource!r})"
+
+    def require(self, action: str, resource: str) -> None:
+        """Check that this grant is for `action` on `resource`; a room calls it first. Raises `PermissionDeniedError`."""
+        if self.action != action or (self.resource != resource and not self.permissions.allows(action, resource)):
+            raise PermissionDeniedError(f"grant is for {self.action}, not for {action} on this resource")
+
+    def sees(self, resource: str) -> bool:
+        """Tell whether one item of a listing may be shown."""
+        return self.permissions.allows(self.action, resource)
+
+
+def authorize(principal: Principal, permissions: PermissionSet, action: str, resource: str = ANY) -> Grant:
+    """Return the grant, or raise `PermissionDeniedError` saying in its reason what was missing."""
+    allowed = permissions.allows(action, resource) if resource else permissions.allows_some(action)
+    if not allowed:
+        raise PermissionDeniedError(f"{principal} lacks {action}" + (" on this resource" if resource else ""))
+    return Grant(_ONLY_AUTHORIZE, principal, permissions, action, resource)

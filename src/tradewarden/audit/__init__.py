@@ -1,0 +1,1 @@
+"""What happened, recorded so that no answer leaves without its entry and no entry can be changed unseen."""

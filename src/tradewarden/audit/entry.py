@@ -1,0 +1,176 @@
+"""One audit entry: what a request did, built up while it runs and recorded before its answer leaves.
+
+Always true here: `Auditor.entry` wraps the whole of an action. On the way out an entry that no transaction has
+committed goes to the journal, whatever happened inside (success, denial, error, cancellation); if it cannot be
+recorded the action fails with `AuditUnavailableError`. A secret's value, a token or a key never gets in: an entry has no
+field for one.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import TYPE_CHECKING, Protocol
+
+import msgspec
+
+from tradewarden.clock import Clock, rfc3339
+from tradewarden.errors import AuthenticationError, PermissionDeniedError, RateLimitedError, TradewardenError
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+
+class EventType(StrEnum):
+    """What kind of thing happened."""
+
+    AUTHENTICATION = "authentication"
+    SECRET_ACCESS = "secret_access"  # noqa: S105
+    TRADING_OPERATION = "trading_operation"
+    CONFIGURATION_CHANGE = "configuration_change"
+    API_ACCESS = "api_access"
+    CERTIFICATE = "certificate"
+    TOKEN = "token"  # noqa: S105
+    KEY = "key"
+    USER = "user"
+
+
+class Result(StrEnum):
+    """How it ended. `denied` means that a rule said no; `failure` that it did not work."""
+
+    SUCCESS = "success"
+    FAILURE = "failure"
+    DENIED = "denied"
+
+
+class Event(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What is written: one JSON object a line, in this order (contract of AlphaPulse, then ours).
+
+    `rows` are SHA-256 digests (hex) of the sealed rows that a change wrote, tombstones too. `count` stands for so many
+    like events. `sequence` is added when the log is numbered.
+    """
+
+    timestamp: str
+    event_type: str
+    user: str
+    resource: str
+    action: str
+    result: str
+    ip_address: str
+    user_agent: str
+    request_id: str
+    reason: str = ""
+    method: str = ""
+    rows: tuple[str, ...] = ()
+    count: int = 1
+
+
+class Origin(msgspec.Struct, frozen=True):
+    """Where a request came from, as far as it is proven: peer address, its user agent, the id we gave it."""
+
+    ip_address: str = ""
+    user_agent: str = ""
+    request_id: str = ""
+
+
+class Recorder(Protocol):
+    """Where entries go that no transaction carries: the process's journal."""
+
+    async def record(self, event: bytes) -> None:
+        """Append one encoded event and return when it is written; raises `AuditUnavailableError`.
+
+        The append itself happens before the first suspension, so a cancelled caller cannot prevent it.
+        """
+        ...
+
+
+_encode = msgspec.json.Encoder().encode
+
+
+class Entry:
+    """The entry of one action while it runs."""
+
+    __slots__ = (
+        "_auditor",
+        "action",
+        "committed",
+        "count",
+        "event_type",
+        "method",
+        "origin",
+        "reason",
+        "resource",
+        "result",
+        "user",
+    )
+
+    def __init__(self, auditor: Auditor, event_type: str, action: str, origin: Origin) -> None:
+        self._auditor = auditor
+        self.event_type = event_type
+        self.action = action
+        self.origin = origin
+        self.user = ""
+        self.resource = ""
+        self.result = Result.SUCCESS
+        self.reason = ""
+        self.method = ""
+        self.count = 1
+        self.committed = False
+
+    def draft(self, *rows: str) -> bytes:
+        """Encode the entry for a change's own transaction; `rows` are the digests of the rows it writes.
+
+        The room sets `committed` after its transaction stands, through `commit`.
+        """
+        origin = self.origin
+        return _encode(
+            Event(
+                rfc3339(self._auditor.clock.now()),
+                self.event_type,
+                self.user,
+                self.resource,
+                self.action,
+                self.result,
+                origin.ip_address,
+                origin.user_agent,
+                origin.request_id,
+                self.reason,
+                self.method,
+                rows,
+                self.count,
+            )
+        )
+
+    def commit(self) -> None:
+        """Note that the entry stands in the database, committed with the change it tells of."""
+        self.committed = True
+
+    async def __aenter__(self) -> Entry:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if error is not None:
+            self.fail(error)
+        if error is not None or not self.committed:
+            await self._auditor.recorder.record(self.draft())
+
+    def fail(self, error: BaseException) -> None:
+        """Note how the action ended when it ended in an error."""
+        denied = isinstance(error, AuthenticationError | PermissionDeniedError | RateLimitedError)
+        self.result = Result.DENIED if denied else Result.FAILURE
+        self.reason = error.reason if isinstance(error, TradewardenError) else type(error).__name__
+
+
+class Auditor:
+    """Opens entries. One a process, over the process's journal."""
+
+    __slots__ = ("clock", "recorder")
+
+    def __init__(self, recorder: Recorder, clock: Clock) -> None:
+        self.recorder = recorder
+        self.clock = clock
+
+    def entry(self, event_type: EventType, action: str, origin: Origin) -> Entry:
+        """Return the entry of one action, to be used as `async with`."""
+        return Entry(self, event_type.value, action, origin)

@@ -1,0 +1,140 @@
+"""The one error tree. Every error carries a stable `code`, a text for the caller, and a reason for the log.
+
+`str(error)` is safe to show to anyone: it says what is wrong and what to do, and holds no secret. `reason` goes to the
+log and the audit entry only (why a token failed, which permission was missing). HTTP statuses are given once, at the
+edge (`tradewarden.http.problem`).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+
+class TradewardenError(Exception):
+    """Root of every error that Tradewarden raises on purpose."""
+
+    code: ClassVar[str] = "error"
+
+    def __init__(self, detail: str, *, reason: str = "") -> None:
+        super().__init__(detail)
+        self.detail = detail
+        self.reason = reason or detail
+
+
+class ConfigurationError(TradewardenError):
+    """The environment, a file or a directory is not as the service needs it; lists every mistake found."""
+
+    code = "configuration"
+
+    def __init__(self, mistakes: Sequence[str] | str) -> None:
+        self.mistakes = (mistakes,) if isinstance(mistakes, str) else tuple(mistakes)
+        super().__init__("\n".join(self.mistakes))
+
+
+class InvalidInputError(TradewardenError):
+    """A field, path or parameter is not of the documented shape."""
+
+    code = "invalid_request"
+
+
+class LimitExceededError(InvalidInputError):
+    """The input is well formed and larger than this service takes."""
+
+    code = "too_large"
+
+
+class AuthenticationError(TradewardenError):
+    """Nobody is proven. The detail never says why; the reason does."""
+
+    code = "authentication_failed"
+
+
+class TokenError(AuthenticationError):
+    """A bearer token is not accepted."""
+
+    code = "invalid_token"
+
+    def __init__(self, reason: str) -> None:
+        super().__init__("JWT validation failed", reason=reason)
+
+
+class PermissionDeniedError(TradewardenError):
+    """The principal is proven and may not do this."""
+
+    code = "permission_denied"
+
+    def __init__(self, reason: str) -> None:
+        super().__init__("Insufficient permissions for operation", reason=reason)
+
+
+class RateLimitedError(TradewardenError):
+    """Too many calls; `retry_after` seconds tell when the next one may pass."""
+
+    code = "rate_limited"
+
+    def __init__(self, detail: str, *, retry_after: float) -> None:
+        super().__init__(detail)
+        self.retry_after = retry_after
+
+
+class NotFoundError(TradewardenError):
+    """What was asked for does not exist (or not any more)."""
+
+    code = "not_found"
+
+
+class SecretNotFoundError(NotFoundError):
+    """No such secret, version, or an already deleted one."""
+
+    code = "secret_not_found"
+
+    def __init__(self, path: str, *, reason: str = "") -> None:
+        super().__init__(f"Secret '{path}' not found", reason=reason)
+
+
+class ConflictError(TradewardenError):
+    """The state moved on: a compare-and-set missed, or the name is taken."""
+
+    code = "conflict"
+
+
+class FeatureDisabledError(TradewardenError):
+    """A setting turned this part of the service off."""
+
+    code = "feature_disabled"
+
+
+class UnavailableError(TradewardenError):
+    """Something that is needed cannot be reached or written now; nothing was done. Try again later."""
+
+    code = "unavailable"
+
+
+class StorageUnavailableError(UnavailableError):
+    """The database cannot be read or written now."""
+
+    code = "storage_unavailable"
+
+
+class AuditUnavailableError(UnavailableError):
+    """The audit entry cannot be recorded, so the action did not happen (or is not answered)."""
+
+    code = "audit_unavailable"
+
+
+class IntegrityError(TradewardenError):
+    """Stored material does not verify: it was changed, moved or sealed under another key."""
+
+    code = "integrity"
+
+
+class DecryptionError(IntegrityError):
+    """A ciphertext does not open here. One text for every cause (no oracle)."""
+
+    code = "decryption_failed"
+
+    def __init__(self, reason: str = "") -> None:
+        super().__init__("The stored value cannot be decrypted", reason=reason)

@@ -1,0 +1,1 @@
+"""The door: one way that every HTTP request goes through."""

@@ -1,0 +1,1 @@
+"""Registered services and their client secrets; the admin token. People come later."""

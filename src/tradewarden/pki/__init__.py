@@ -1,0 +1,1 @@
+"""The certificate authority: made or brought along, issues, validates again, revokes."""

@@ -1,0 +1,82 @@
+"""What an SQL database gives to the stores: reads, transactions, revisions.
+
+A transaction's work is an `async def` over a `Transaction`. PostgreSQL awaits in it; SQLite drives it to its end on the
+writer thread, where nothing ever suspends. So each store is written once, for both.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol, TypeVar
+
+import msgspec
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine, Iterable
+
+Value = str | int | float | bytes | None
+Row = tuple[Value, ...]
+T = TypeVar("T")
+
+
+class Revisions(msgspec.Struct, frozen=True):
+    """Counters that move when something a cache may hold was changed, in any process."""
+
+    tokens: int = 0
+    certificates: int = 0
+    services: int = 0
+    keys: int = 0
+
+
+class Transaction(Protocol):
+    """An open write transaction. Everything in it stands or falls together."""
+
+    async def one(self, sql: str, *args: Value) -> Row | None:
+        """Return the first row, or None."""
+        ...
+
+    async def all(self, sql: str, *args: Value) -> list[Row]:
+        """Return all rows."""
+        ...
+
+    async def run(self, sql: str, *args: Value) -> int:
+        """Execute and return how many rows were changed."""
+        ...
+
+    async def run_many(self, sql: str, rows: Iterable[Row]) -> None:
+        """Execute once for each row."""
+        ...
+
+    async def record(self, entry: bytes) -> None:
+        """Put the audit entry of this change into the audit inbox."""
+        ...
+
+    async def bump(self, *kinds: str) -> None:
+        """Move the revision of each kind (a field of `Revisions`)."""
+        ...
+
+
+class Database(Protocol):
+    """One database, seen from one process. Every failure is a `StorageUnavailableError`."""
+
+    async def one(self, sql: str, *args: Value) -> Row | None:
+        """Return the first row, or None. For point look-ups."""
+        ...
+
+    async def all(self, sql: str, *args: Value) -> list[Row]:
+        """Return all rows. May be long: never runs on the event loop's thread."""
+        ...
+
+    async def transact(self, work: Callable[[Transaction], Coroutine[None, None, T]]) -> T:
+        """Run `work` in a transaction of its own and return its answer once that is durable.
+
+        What `work` raises rolls it back and comes out here. Cancelling the caller does not stop the work.
+        """
+        ...
+
+    async def revisions(self) -> Revisions:
+        """Return the revisions as of now: what another process committed before this call is in them."""
+        ...
+
+    async def close(self) -> None:
+        """Finish what was handed in, then close."""
+        ...

@@ -1,0 +1,1 @@
+"""Tokens: issued, registered, verified, refreshed, revoked."""
