@@ -138,3 +138,43 @@ class DecryptionError(IntegrityError):
 
     def __init__(self, reason: str = "") -> None:
         super().__init__("The stored value cannot be decrypted", reason=reason)
+
+
+class UnsupportedMediaTypeError(InvalidInputError):
+    """The body's content type is not one that this call takes."""
+
+    code = "unsupported_media_type"
+
+
+class UnknownRouteError(NotFoundError):
+    """No such path at this service."""
+
+    code = "unknown_route"
+
+
+class MethodNotAllowedError(InvalidInputError):
+    """The path exists; the method does not. `allowed` are the methods that do."""
+
+    code = "method_not_allowed"
+
+    def __init__(self, allowed: tuple[str, ...]) -> None:
+        super().__init__(f"This path answers {', '.join(allowed)} only")
+        self.allowed = allowed
+
+
+class TimeoutExceededError(UnavailableError):
+    """The request took longer than it may. A change may still have been made; read before you try again."""
+
+    code = "timeout"
+
+    def __init__(self) -> None:
+        super().__init__("The request took too long and was given up; read before you repeat a change")
+
+
+class OverloadedError(UnavailableError):
+    """More requests are in flight than this worker takes."""
+
+    code = "overloaded"
+
+    def __init__(self) -> None:
+        super().__init__("The service has too much to do just now; try again in a second")

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+import msgspec
+
 from tradewarden.errors import PermissionDeniedError
 
 if TYPE_CHECKING:
@@ -18,13 +20,31 @@ ANY: Final = ""
 """The resource of a call over many things (a listing): allowed with the action on anything, filtered item by item."""
 
 
+class Credential(msgspec.Struct, frozen=True):
+    """How a principal was proven: the method, and for a token whose it is, what it grants, and when it ends.
+
+    `expires_at` is in seconds since the epoch, 0 for what does not end by itself.
+    """
+
+    method: str
+    name: str = ""
+    permissions: tuple[str, ...] = ()
+    expires_at: float = 0.0
+
+
 class Grant:
     """Proof that `principal` was allowed `action` on `resource` (`ANY` for a listing)."""
 
-    __slots__ = ("action", "permissions", "principal", "resource")
+    __slots__ = ("action", "credential", "permissions", "principal", "resource")
 
-    def __init__(
-        self, seal: object, principal: Principal, permissions: PermissionSet, action: str, resource: str
+    def __init__(  # noqa: PLR0913  (one call site)
+        self,
+        seal: object,
+        principal: Principal,
+        permissions: PermissionSet,
+        action: str,
+        resource: str,
+        credential: Credential | None,
     ) -> None:
         if seal is not _ONLY_AUTHORIZE:
             raise TypeError("a Grant is made by tradewarden.access.grant.authorize alone")
@@ -32,13 +52,15 @@ class Grant:
         self.permissions = permissions
         self.action = action
         self.resource = resource
+        self.credential = credential
 
     def __repr__(self) -> str:
         return f"Grant({self.principal}, {self.action}, {self.resource!r})"
 
     def require(self, action: str, resource: str) -> None:
         """Check that this grant is for `action` on `resource`; a room calls it first. Raises `PermissionDeniedError`."""
-        if self.action != action or (self.resource != resource and not self.permissions.allows(action, resource)):
+        covered = resource == self.resource or self.permissions.allows(action, resource)
+        if self.action != action or not covered:
             raise PermissionDeniedError(f"grant is for {self.action}, not for {action} on this resource")
 
     def sees(self, resource: str) -> bool:
@@ -46,9 +68,15 @@ class Grant:
         return self.permissions.allows(self.action, resource)
 
 
-def authorize(principal: Principal, permissions: PermissionSet, action: str, resource: str = ANY) -> Grant:
+def authorize(
+    principal: Principal,
+    permissions: PermissionSet,
+    action: str,
+    resource: str = ANY,
+    credential: Credential | None = None,
+) -> Grant:
     """Return the grant, or raise `PermissionDeniedError` saying in its reason what was missing."""
     allowed = permissions.allows(action, resource) if resource else permissions.allows_some(action)
     if not allowed:
         raise PermissionDeniedError(f"{principal} lacks {action}" + (" on this resource" if resource else ""))
-    return Grant(_ONLY_AUTHORIZE, principal, permissions, action, resource)
+    return Grant(_ONLY_AUTHORIZE, principal, permissions, action, resource, credential)

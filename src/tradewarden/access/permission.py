@@ -32,7 +32,9 @@ SHORT_NAMES = {
 }
 MAX_PERMISSIONS = 100
 _FORM = re.compile(r"[a-z][a-z0-9_]{0,31}:[a-z][a-z0-9_]{0,31}")
-_SCOPE = re.compile(r"[A-Za-z0-9_.@+=,~ -]{1,255}(/[A-Za-z0-9_.@+=,~ -]{1,255})*(/\*)?|\*")
+SEGMENT = r"[A-Za-z0-9_.@+=,~ -]{1,255}"
+"""One segment of a path or of a scope, as a regular expression."""
+_SCOPE = re.compile(rf"{SEGMENT}(/{SEGMENT})*(/\*)?|\*")
 
 
 class Permission(msgspec.Struct, frozen=True, order=True):

@@ -1,23 +1,36 @@
 """One audit entry: what a request did, built up while it runs and recorded before its answer leaves.
 
-Always true here: `Auditor.entry` wraps the whole of an action. On the way out an entry that no transaction has
-committed goes to the journal, whatever happened inside (success, denial, error, cancellation); if it cannot be
-recorded the action fails with `AuditUnavailableError`. A secret's value, a token or a key never gets in: an entry has no
-field for one.
+Always true here: `Auditor.entry` wraps the whole of an action. On the way out an entry that no
+transaction has committed goes to the journal, whatever happened inside (success, denial, error,
+cancellation); if it cannot be recorded the action fails with `AuditUnavailableError`. A secret's
+value, a token or a key never gets in: an entry has no field for one. A name that must not be read (an
+unknown user, a mistyped path) is set as `Mac.hidden(field, value)` (decision 20).
 """
 
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, Self
 
 import msgspec
 
-from tradewarden.clock import Clock, rfc3339
-from tradewarden.errors import AuthenticationError, PermissionDeniedError, RateLimitedError, TradewardenError
+from tradewarden.audit.stamp import stamp
+from tradewarden.clock import Clock
+from tradewarden.errors import (
+    AuthenticationError,
+    PermissionDeniedError,
+    RateLimitedError,
+    TradewardenError,
+)
 
 if TYPE_CHECKING:
     from types import TracebackType
+
+    from tradewarden.audit.seal import InboxSeal
+
+MAX_NAME = 1024
+MAX_REASON = 512
+MAX_USER_AGENT = 256
 
 
 class EventType(StrEnum):
@@ -45,8 +58,8 @@ class Result(StrEnum):
 class Event(msgspec.Struct, frozen=True, omit_defaults=True):
     """What is written: one JSON object a line, in this order (contract of AlphaPulse, then ours).
 
-    `rows` are SHA-256 digests (hex) of the sealed rows that a change wrote, tombstones too. `count` stands for so many
-    like events. `sequence` is added when the log is numbered.
+    `rows` are SHA-256 digests (hex) of the sealed rows that a change wrote, tombstones too. `count`
+    stands for so many like events. `boot`, `counter` and `sequence` are added when the log is numbered.
     """
 
     timestamp: str
@@ -86,6 +99,21 @@ class Recorder(Protocol):
 _encode = msgspec.json.Encoder().encode
 
 
+def encode(event: Event) -> bytes:
+    """Encode one event; a text that is no valid Unicode is written escaped, never refused."""
+    try:
+        return _encode(event)
+    except UnicodeEncodeError:
+        return _encode(msgspec.convert(_valid(msgspec.structs.asdict(event)), Event))
+
+
+def _valid(fields: dict[str, object]) -> dict[str, object]:
+    return {
+        name: value.encode("utf-8", "backslashreplace").decode() if isinstance(value, str) else value
+        for name, value in fields.items()
+    }
+
+
 class Entry:
     """The entry of one action while it runs."""
 
@@ -117,34 +145,39 @@ class Entry:
         self.committed = False
 
     def draft(self, *rows: str) -> bytes:
-        """Encode the entry for a change's own transaction; `rows` are the digests of the rows it writes.
+        """Encode and seal the entry for a change's own transaction (`transaction.record`).
 
-        The room sets `committed` after its transaction stands, through `commit`.
+        `rows` are the digests of the rows it writes. The room notes by `commit` that it stands.
         """
+        line = self.line(*rows)
+        seal = self._auditor.seal
+        return line if seal is None else seal.change(line)
+
+    def line(self, *rows: str) -> bytes:
+        """Encode the entry as one JSON object; what the caller chose is cut to its largest length."""
         origin = self.origin
-        return _encode(
-            Event(
-                rfc3339(self._auditor.clock.now()),
-                self.event_type,
-                self.user,
-                self.resource,
-                self.action,
-                self.result,
-                origin.ip_address,
-                origin.user_agent,
-                origin.request_id,
-                self.reason,
-                self.method,
-                rows,
-                self.count,
-            )
+        event = Event(
+            stamp(self._auditor.clock.now()),
+            self.event_type,
+            self.user[:MAX_NAME],
+            self.resource[:MAX_NAME],
+            self.action,
+            self.result,
+            origin.ip_address,
+            origin.user_agent[:MAX_USER_AGENT],
+            origin.request_id,
+            self.reason[:MAX_REASON],
+            self.method,
+            rows,
+            self.count,
         )
+        return encode(event)
 
     def commit(self) -> None:
         """Note that the entry stands in the database, committed with the change it tells of."""
         self.committed = True
 
-    async def __aenter__(self) -> Entry:
+    async def __aenter__(self) -> Self:
         return self
 
     async def __aexit__(
@@ -153,7 +186,7 @@ class Entry:
         if error is not None:
             self.fail(error)
         if error is not None or not self.committed:
-            await self._auditor.recorder.record(self.draft())
+            await self._auditor.recorder.record(self.line())
 
     def fail(self, error: BaseException) -> None:
         """Note how the action ended when it ended in an error."""
@@ -163,13 +196,18 @@ class Entry:
 
 
 class Auditor:
-    """Opens entries. One a process, over the process's journal."""
+    """Opens entries. One a process, over the process's journal.
 
-    __slots__ = ("clock", "recorder")
+    `seal` protects a change's entry between its commit and its numbering; without one (tests) the
+    sequencer will call every such entry a finding.
+    """
 
-    def __init__(self, recorder: Recorder, clock: Clock) -> None:
+    __slots__ = ("clock", "recorder", "seal")
+
+    def __init__(self, recorder: Recorder, clock: Clock, seal: InboxSeal | None = None) -> None:
         self.recorder = recorder
         self.clock = clock
+        self.seal = seal
 
     def entry(self, event_type: EventType, action: str, origin: Origin) -> Entry:
         """Return the entry of one action, to be used as `async with`."""

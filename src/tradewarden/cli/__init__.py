@@ -1,1 +1,43 @@
-"""The command line."""
+"""The command line: `tradewarden`, one module a group of commands.
+
+Always true here: nothing heavy is imported before a command needs it, no secret is taken from an argument (other users
+of the machine see those), untrusted text is cleaned before it reaches a terminal, and no failure shows a traceback.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+
+def main() -> None:
+    """Run the command line and exit with a documented code (`tradewarden.cli.exit_codes`)."""
+    from tradewarden.cli.exit_codes import ExitCode, exit_code
+    from tradewarden.cli.root import app
+    from tradewarden.errors import TradewardenError
+
+    try:
+        app()
+    except TradewardenError as error:
+        _fail(error.detail, exit_code(error))
+    except KeyboardInterrupt:
+        sys.exit(ExitCode.INTERRUPTED)
+    except OSError as error:
+        place = f"{error.filename}: " if error.filename else ""
+        _fail(f"{place}{error.strerror or type(error).__name__}", ExitCode.FAILED)
+    except Exception as error:  # noqa: BLE001 - a traceback helps nobody at a prompt, and may quote a secret
+        _fail(f"this should not have happened: {type(error).__name__} in {_place(error)}; please report it", ExitCode.FAILED)
+
+
+def _fail(message: str, code: int) -> None:
+    from tradewarden.cli.terminal import clean
+
+    sys.stderr.write(f"tradewarden: {clean(message, lines=True)}\n")
+    sys.exit(code)
+
+
+def _place(error: BaseException) -> str:
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    return "an unknown place" if trace is None else f"{Path(trace.tb_frame.f_code.co_filename).name}:{trace.tb_lineno}"

@@ -12,6 +12,7 @@ import struct
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
+from tradewarden.crypto.kdf import KEY_BYTES
 from tradewarden.errors import DecryptionError
 
 FORMAT = 1
@@ -27,6 +28,8 @@ class AeadKey:
     __slots__ = ("_cipher", "_header", "version")
 
     def __init__(self, key: bytes, version: int) -> None:
+        if len(key) != KEY_BYTES:
+            raise ValueError(f"an AES-256 key has {KEY_BYTES} bytes")
         self.version = version
         self._cipher = AESGCM(key)
         self._header = _HEADER.pack(FORMAT, version)

@@ -23,39 +23,60 @@ if TYPE_CHECKING:
 _VERSION = struct.Struct(">I")
 
 
+class _Current:
+    """The key version that writes, and how many messages it may still write from this process."""
+
+    __slots__ = ("budget", "key")
+
+    def __init__(self, key: AeadKey, budget: int) -> None:
+        self.key = key
+        self.budget = budget
+
+
 class Cipher:
     """Encrypts under the current key version and decrypts under any installed one.
 
-    Each encryption spends one message of the budget that `grant_budget` added (decision: AES-GCM with random nonces
-    stays far below 2^32 messages a key); without budget it raises `UnavailableError` and writes nothing.
+    Each encryption spends one message of the budget that `install` and `grant` gave (NIST SP 800-38D section 8.3:
+    AES-GCM with random nonces stays far below 2^32 messages a key); without budget it raises `UnavailableError` and
+    writes nothing. The budget belongs to the version: one left over from an old version never counts for the new one.
     """
 
-    __slots__ = ("_current", "_keys", "_randomness", "budget")
+    __slots__ = ("_current", "_keys", "_randomness")
 
     def __init__(self, randomness: Randomness = system_randomness) -> None:
         self._keys: dict[int, AeadKey] = {}
-        self._current: AeadKey | None = None
+        self._current: _Current | None = None
         self._randomness = randomness
-        self.budget = 0
 
-    def install(self, keys: Mapping[int, bytes], current: int) -> None:
-        """Replace the installed versions; a new current version starts without budget."""
-        if self._current is None or self._current.version != current:
-            self.budget = 0
+    def install(self, keys: Mapping[int, bytes], current: int, budget: int = 0) -> None:
+        """Replace the installed versions in one step; a version that becomes current starts with `budget` alone."""
+        left = budget + (self.budget if self.current == current else 0)
         self._keys = {version: AeadKey(key, version) for version, key in keys.items()}
-        self._current = self._keys[current]
+        self._current = _Current(self._keys[current], left)
+
+    def grant(self, version: int, messages: int) -> None:
+        """Add messages to the budget of `version`; of no effect when that is not the current one any more."""
+        current = self._current
+        if current is not None and current.key.version == version:
+            current.budget += messages
 
     @property
     def current(self) -> int:
         """The version that new envelopes are written under; 0 before the first is installed."""
-        return self._current.version if self._current else 0
+        return self._current.key.version if self._current else 0
+
+    @property
+    def budget(self) -> int:
+        """How many messages this process may still encrypt under the current version."""
+        return self._current.budget if self._current else 0
 
     def encrypt(self, plaintext: bytes, associated: bytes) -> bytes:
         """Return an envelope of `plaintext` under the current version, bound to `associated`."""
-        if self._current is None or self.budget <= 0:
+        current = self._current
+        if current is None or current.budget <= 0:
             raise UnavailableError("No encryption key is ready; try again", reason="message budget is spent")
-        self.budget -= 1
-        return self._current.encrypt(plaintext, associated, self._randomness(NONCE_BYTES))
+        current.budget -= 1
+        return current.key.encrypt(plaintext, associated, self._randomness(NONCE_BYTES))
 
     def decrypt(self, envelope: bytes, associated: bytes) -> bytes:
         """Open an envelope of any installed version; raises `DecryptionError`."""
@@ -78,18 +99,21 @@ R = TypeVar("R", bound=msgspec.Struct)
 class Sealer:
     """Seals whole rows: HMAC-SHA256 (RFC 2104) over table name and all columns, `key version | mac`.
 
-    Who can only write to the database can neither forge a row nor move one.
+    Who can only write to the database can neither forge a row nor move one. A row must come back from storage with the
+    types it was sealed with: a float column takes `5.0` and not `5`, and flags are `0` and `1`.
     """
 
-    __slots__ = ("_current", "_keys")
+    __slots__ = ("_current", "_keys", "_newest")
 
     def __init__(self) -> None:
-        self._keys: dict[int, bytes] = {}
+        self._keys: dict[bytes, hmac.HMAC] = {}
         self._current = 0
+        self._newest = b""
 
     def install(self, keys: Mapping[int, bytes], current: int) -> None:
-        """Replace the installed versions."""
-        self._keys, self._current = dict(keys), current
+        """Replace the installed versions. Each is kept as a keyed hash that is copied: keying is half of the work."""
+        self._keys = {_VERSION.pack(version): hmac.new(key, digestmod="sha256") for version, key in keys.items()}
+        self._current, self._newest = current, _VERSION.pack(current)
 
     @property
     def current(self) -> int:
@@ -98,25 +122,28 @@ class Sealer:
 
     def seal(self, record: R) -> R:
         """Return the record with its seal filled in."""
-        mac = self._mac(self._keys[self._current], record)
-        return msgspec.structs.replace(record, seal=_VERSION.pack(self._current) + mac)
+        version = self._newest
+        return msgspec.structs.replace(record, seal=version + _mac(self._keys[version], record))
 
     def check(self, record: R) -> R:
         """Return the record as it is when its seal holds; raises `IntegrityError` naming the table, never values."""
-        seal: bytes = record.seal  # type: ignore[attr-defined]
-        key = self._keys.get(_VERSION.unpack_from(seal)[0]) if len(seal) > _VERSION.size else None
-        if key is None or not hmac.compare_digest(seal[_VERSION.size :], self._mac(key, record)):
-            table: str = record.table  # type: ignore[attr-defined]
-            raise IntegrityError(
-                f"A row of table {table} was changed outside Tradewarden and is refused; restore it from a backup",
-                reason=f"seal of a {table} row does not match",
-            )
-        return record
-
-    @staticmethod
-    def _mac(key: bytes, record: msgspec.Struct) -> bytes:
+        seal = record.seal  # type: ignore[attr-defined]
+        if isinstance(seal, bytes):
+            version = seal[: _VERSION.size]
+            key = self._keys.get(version)
+            if key is not None and hmac.compare_digest(seal, version + _mac(key, record)):
+                return record
         table: str = record.table  # type: ignore[attr-defined]
-        return hmac.digest(key, place(table, *msgspec.structs.astuple(record)[:-1]), "sha256")
+        raise IntegrityError(
+            f"A row of table {table} was changed outside Tradewarden and is refused; restore it from a backup",
+            reason=f"seal of a {table} row does not match",
+        )
+
+
+def _mac(key: hmac.HMAC, record: msgspec.Struct) -> bytes:
+    keyed = key.copy()
+    keyed.update(place(record.table, *msgspec.structs.astuple(record)[:-1]))  # type: ignore[attr-defined]
+    return keyed.digest()
 
 
 class Mac:

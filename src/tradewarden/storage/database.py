@@ -1,7 +1,8 @@
 """What an SQL database gives to the stores: reads, transactions, revisions.
 
-A transaction's work is an `async def` over a `Transaction`. PostgreSQL awaits in it; SQLite drives it to its end on the
-writer thread, where nothing ever suspends. So each store is written once, for both.
+A transaction's work is an `async def` over a `Transaction`. PostgreSQL awaits in it; SQLite drives
+it to its end on the writer thread, where nothing ever suspends. So each store is written once, for
+both. Work must not await anything else, and must not catch what its transaction raises.
 """
 
 from __future__ import annotations
@@ -51,7 +52,7 @@ class Transaction(Protocol):
         ...
 
     async def bump(self, *kinds: str) -> None:
-        """Move the revision of each kind (a field of `Revisions`)."""
+        """Move the revision of each kind; raises `AttributeError` for an unknown kind."""
         ...
 
 
@@ -69,12 +70,13 @@ class Database(Protocol):
     async def transact(self, work: Callable[[Transaction], Coroutine[None, None, T]]) -> T:
         """Run `work` in a transaction of its own and return its answer once that is durable.
 
-        What `work` raises rolls it back and comes out here. Cancelling the caller does not stop the work.
+        What `work` raises rolls it back and comes out here; a row that already exists is a
+        `ConflictError`. Cancelling the caller does not stop the work.
         """
         ...
 
     async def revisions(self) -> Revisions:
-        """Return the revisions as of now: what another process committed before this call is in them."""
+        """Return the revisions as of now, with all that any process committed before this call."""
         ...
 
     async def close(self) -> None:

@@ -1,4 +1,4 @@
-"""Applies the numbered migrations of a dialect, each in one transaction, under the host-wide write lock."""
+"""Applies the numbered migrations of a dialect, each in one transaction, under the write lock."""
 
 from __future__ import annotations
 
@@ -9,13 +9,17 @@ from importlib.resources import files
 from typing import TYPE_CHECKING
 
 from tradewarden.errors import ConfigurationError, StorageUnavailableError
-from tradewarden.storage.sqlite import connect, locked
+from tradewarden.storage.mounts import refuse_shared
+from tradewarden.storage.sqlite import connect, locked, open_lock
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
 _NAME = re.compile(r"(\d{4})_[a-z_]+\.sql")
+APPLICATION_ID = 0x54574431
+"""Stands in the header of every database file of ours ("TWD1"), so that a foreign one is seen."""
+_CHECKED_BYTES = 64 * 1024 * 1024
 
 
 def migrations(dialect: str) -> list[tuple[int, str]]:
@@ -29,46 +33,86 @@ def migrations(dialect: str) -> list[tuple[int, str]]:
 
 
 def migrate_sqlite(path: Path) -> int:
-    """Bring the database file to the newest version and return its number; refuses a newer database than this code."""
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    os.close(os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600))
-    lock = os.open(path.with_suffix(".lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    """Bring the database file to the newest version, making it if need be; return the version.
+
+    Raises `ConfigurationError`, having changed nothing, for a newer, damaged or foreign file and
+    for a directory that is on a network file system or cannot be written.
+    """
+    try:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        refuse_shared(path.parent)
+        os.close(os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600))
+        lock = open_lock(path)
+    except OSError as error:
+        raise ConfigurationError(f"{path} cannot be opened for writing: {error.strerror}") from error
     try:
         with locked(lock):
-            connection = connect(path)
-            try:
-                return _apply(connection, path)
-            except sqlite3.DatabaseError as error:
-                raise ConfigurationError(
-                    f"{path} cannot be migrated ({error}); nothing was changed; restore it from a backup"
-                ) from error
-            finally:
-                connection.close()
-    except StorageUnavailableError as error:
-        raise ConfigurationError(
-            f"{path} is damaged or no database of Tradewarden ({error.reason}); nothing was changed"
-        ) from error
+            return _migrate(path)
     finally:
         os.close(lock)
 
 
+def _migrate(path: Path) -> int:
+    try:
+        _check(path)
+        connection = connect(path)
+        try:
+            return _apply(connection, path)
+        finally:
+            connection.close()
+    except StorageUnavailableError as error:
+        raise _refused(path, error.__cause__ or error) from error
+    except sqlite3.Error as error:
+        raise _refused(path, error) from error
+
+
+def _refused(path: Path, error: BaseException) -> ConfigurationError:
+    code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+    if code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
+        return ConfigurationError(
+            f"{path} is damaged or no database ({error}); nothing was changed; restore it from a backup"
+        )
+    return ConfigurationError(f"{path} cannot be brought up to date: {error}; nothing was lost")
+
+
+def _check(path: Path) -> None:
+    """Refuse a file that is someone else's, and a damaged one as far as a quick look shows."""
+    connection = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)
+    try:
+        (tables,) = connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()
+        (owner,) = connection.execute("PRAGMA application_id").fetchone()
+        if owner != APPLICATION_ID and (tables or owner):
+            raise ConfigurationError(f"{path} is a database of another program; nothing was changed")
+        if path.stat().st_size <= _CHECKED_BYTES:
+            (verdict,) = connection.execute("PRAGMA quick_check(1)").fetchone()
+            if verdict != "ok":
+                raise ConfigurationError(
+                    f"{path} is damaged ({verdict}); nothing was changed; restore it from a backup"
+                )
+    finally:
+        connection.close()
+
+
 def _apply(connection: sqlite3.Connection, path: Path) -> int:
+    if connection.execute("PRAGMA application_id").fetchone() != (APPLICATION_ID,):
+        connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
     connection.execute("CREATE TABLE IF NOT EXISTS schema_version (number INTEGER PRIMARY KEY)")
-    (done,) = connection.execute("SELECT coalesce(max(number), 0) FROM schema_version").fetchone()
+    done = {number for (number,) in connection.execute("SELECT number FROM schema_version")}
     known = migrations("sqlite")
     newest = known[-1][0]
-    if done > newest:
+    if done and max(done) > newest:
         raise ConfigurationError(
-            f"{path} was written by a newer Tradewarden (schema {done}, this one knows {newest}); install that version"
+            f"{path} was written by a newer Tradewarden (schema {max(done)}, this one knows "
+            f"{newest}); install that version"
         )
     for number, text in known:
-        if number > done:
+        if number not in done:
             connection.execute("BEGIN IMMEDIATE")
             for statement in _statements(text):
                 connection.execute(statement)
             connection.execute("INSERT INTO schema_version (number) VALUES (?)", (number,))
             connection.execute("COMMIT")
-    return int(newest)
+    return newest
 
 
 def _statements(text: str) -> Iterator[str]:

@@ -1,8 +1,10 @@
-"""SQLite: WAL, one writer thread a process with group commit, readers that never wait for the writer.
+"""SQLite: WAL, one writer thread a process with group commit, readers that never wait for it.
 
-Always true here: a transaction is acknowledged after its group's COMMIT with `synchronous=FULL`, never before. Each
-work of a group runs in its own savepoint, so one that fails takes none of the others with it. An `flock` around the
-group keeps several processes in line: SQLite's own busy-waiting lets one of them starve.
+Always true here: a transaction is acknowledged after its group's COMMIT with `synchronous=FULL`,
+never before. Each work of a group runs in its own savepoint, so one that fails takes none of the
+others with it. An `flock` around the group keeps several processes in line: SQLite's own
+busy-waiting lets one of them starve. The file is never created here, only by a migration: a
+database that went away is an error and no fresh start.
 """
 
 from __future__ import annotations
@@ -14,12 +16,12 @@ import queue
 import sqlite3
 import threading
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import msgspec
 
-from tradewarden.errors import StorageUnavailableError
+from tradewarden.errors import ConflictError, StorageUnavailableError
 from tradewarden.storage.database import Revisions, Row, Transaction, Value
 
 if TYPE_CHECKING:
@@ -29,31 +31,55 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 MAX_GROUP = 64
 _PRAGMAS = (
-    "PRAGMA journal_mode=WAL",
     "PRAGMA synchronous=FULL",
     "PRAGMA foreign_keys=ON",
-    "PRAGMA busy_timeout=5000",
+    "PRAGMA secure_delete=ON",  # a destroyed value is overwritten, not only forgotten
     "PRAGMA cache_size=-8192",
     "PRAGMA wal_autocheckpoint=2000",
     "PRAGMA temp_store=MEMORY",
     "PRAGMA trusted_schema=OFF",
 )
+_WRITER_WAITS_MS = 5000
+_READER_WAITS_MS = 1000  # a reader runs on the event loop; it waits for a crash's recovery only
+_OWN_MISTAKES = {
+    sqlite3.SQLITE_ERROR,
+    sqlite3.SQLITE_CONSTRAINT,
+    sqlite3.SQLITE_TOOBIG,
+    sqlite3.SQLITE_MISMATCH,
+    sqlite3.SQLITE_MISUSE,
+    sqlite3.SQLITE_RANGE,
+}
+_TAKEN = (sqlite3.SQLITE_CONSTRAINT_UNIQUE, sqlite3.SQLITE_CONSTRAINT_PRIMARYKEY)
 
 
 def connect(path: Path, *, read_only: bool = False) -> sqlite3.Connection:
-    """Open one connection in autocommit mode with every setting this service relies on."""
+    """Open one connection to an existing file, in autocommit mode, with all settings relied on."""
     try:
-        connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False, cached_statements=256)
+        connection = sqlite3.connect(
+            f"{path.absolute().as_uri()}?mode=rw",
+            uri=True,
+            timeout=(_READER_WAITS_MS if read_only else _WRITER_WAITS_MS) / 1000,
+            isolation_level=None,
+            check_same_thread=False,
+            cached_statements=256,
+        )
+    except sqlite3.Error as error:
+        raise _unavailable(error, path) from error
+    try:
+        (mode,) = connection.execute("PRAGMA journal_mode=WAL").fetchone()
+        if mode != "wal":
+            raise sqlite3.OperationalError(f"journal mode is {mode} and cannot be made WAL")
         for pragma in _PRAGMAS:
             connection.execute(pragma)
         if read_only:
             connection.execute("PRAGMA query_only=ON")
     except sqlite3.Error as error:
+        connection.close()
         raise _unavailable(error, path) from error
     return connection
 
 
-def _unavailable(error: sqlite3.Error, path: Path) -> StorageUnavailableError:
+def _unavailable(error: Exception | str, path: Path) -> StorageUnavailableError:
     return StorageUnavailableError("The database cannot be used now; try again later", reason=f"{path}: {error}")
 
 
@@ -66,24 +92,32 @@ class SqliteTransaction:
         self._connection = connection
 
     async def one(self, sql: str, *args: Value) -> Row | None:
+        """Return the first row, or None."""
         row: Row | None = self._connection.execute(sql, args).fetchone()
         return row
 
     async def all(self, sql: str, *args: Value) -> list[Row]:
+        """Return all rows."""
         return self._connection.execute(sql, args).fetchall()
 
     async def run(self, sql: str, *args: Value) -> int:
+        """Execute and return how many rows were changed."""
         return self._connection.execute(sql, args).rowcount
 
     async def run_many(self, sql: str, rows: Iterable[Row]) -> None:
+        """Execute once for each row."""
         self._connection.executemany(sql, rows)
 
     async def record(self, entry: bytes) -> None:
+        """Put the audit entry of this change into the audit inbox."""
         self._connection.execute("INSERT INTO audit_inbox (batch) VALUES (?)", (entry,))
 
     async def bump(self, *kinds: str) -> None:
+        """Move the revision of each kind; raises `AttributeError` for an unknown kind."""
         for kind in kinds:
-            self._connection.execute("UPDATE revisions SET value = value + 1 WHERE kind = ?", (kind,))
+            sql = "UPDATE revisions SET value = value + 1 WHERE kind = ?"
+            if self._connection.execute(sql, (kind,)).rowcount != 1:
+                raise AttributeError(f"there is no revision {kind!r}")
 
 
 class _Job(Generic[T]):
@@ -99,25 +133,42 @@ class _Job(Generic[T]):
         self.error: BaseException | None = None
 
     def run(self, connection: sqlite3.Connection, transaction: Transaction) -> None:
-        """Do the work in its savepoint; keep its result, or its error with everything it wrote undone."""
+        """Do the work in its savepoint; keep its result, or its error with its writes undone."""
         connection.execute("SAVEPOINT work")
         try:
             self.result = _drive(self.work(transaction))
-        except sqlite3.Error:
-            raise
-        except BaseException as error:  # noqa: BLE001  (handed to the caller who waits for it)
-            self.error = error
+        except BaseException as error:  # handed to the caller
+            if not _concerns_one_work(error, connection):
+                raise
+            self.error = _outcome(error)
             connection.execute("ROLLBACK TO work")
         connection.execute("RELEASE work")
 
     def settle(self) -> None:
-        """Give the outcome to the waiting caller; runs on the caller's loop."""
+        """Give the outcome to the waiting caller, if it still waits; runs on the caller's loop."""
         if self.future.cancelled():
             return
         if self.error is not None:
             self.future.set_exception(self.error)
         else:
             self.future.set_result(self.result)  # type: ignore[arg-type]
+
+
+def _concerns_one_work(error: BaseException, connection: sqlite3.Connection) -> bool:
+    """Tell a work's own mistake from trouble with disk or database, which fails the whole group.
+
+    SQLite itself ends the transaction on some errors (a full disk, no memory).
+    """
+    code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF
+    return connection.in_transaction and code in _OWN_MISTAKES
+
+
+def _outcome(error: BaseException) -> BaseException:
+    if not isinstance(error, sqlite3.Error):
+        return error
+    if getattr(error, "sqlite_errorcode", 0) in _TAKEN:
+        return ConflictError("This already exists", reason=str(error))
+    return StorageUnavailableError("The database refused this change", reason=str(error))
 
 
 def _drive(work: Coroutine[None, None, T]) -> T:
@@ -137,11 +188,14 @@ class SqliteDatabase:
     def __init__(self, path: Path) -> None:
         self.path = path
         self._reader = connect(path, read_only=True)
+        self._file = _identity(path)
         self._data_version = -1
         self._revisions = Revisions()
         self._long = ThreadPoolExecutor(1, "tradewarden-read")
         self._long_reader: sqlite3.Connection | None = None
         self._queue: queue.SimpleQueue[_Job[Any] | None] = queue.SimpleQueue()
+        self._closing = threading.Lock()
+        self._closed = False
         self._writer = threading.Thread(target=self._write_groups, name="tradewarden-write", daemon=True)
         self._writer.start()
 
@@ -151,7 +205,7 @@ class SqliteDatabase:
         return self._queue.qsize()
 
     async def one(self, sql: str, *args: Value) -> Row | None:
-        """Return the first row; on the loop's own thread, because a point look-up costs less than a hand-over."""
+        """Return the first row, read on the loop's own thread: that costs less than a hand-over."""
         try:
             row: Row | None = self._reader.execute(sql, args).fetchone()
         except sqlite3.Error as error:
@@ -160,6 +214,8 @@ class SqliteDatabase:
 
     async def all(self, sql: str, *args: Value) -> list[Row]:
         """Return all rows, read on a thread of its own."""
+        if self._closed:
+            raise _unavailable("closed", self.path)
         return await asyncio.get_running_loop().run_in_executor(self._long, self._all, sql, args)
 
     def _all(self, sql: str, args: tuple[Value, ...]) -> list[Row]:
@@ -171,7 +227,10 @@ class SqliteDatabase:
             raise _unavailable(error, self.path) from error
 
     async def revisions(self) -> Revisions:
-        """Return the revisions; `data_version` moves on every commit but its own connection's, and this one has none."""
+        """Return the revisions as of now.
+
+        `data_version` moves on every commit but its own connection's, and this one commits nothing.
+        """
         try:
             (version,) = self._reader.execute("PRAGMA data_version").fetchone()
             if version != self._data_version:
@@ -179,53 +238,80 @@ class SqliteDatabase:
                 self._revisions = msgspec.convert(dict(rows), Revisions)
                 self._data_version = version
         except (sqlite3.Error, msgspec.ValidationError) as error:
-            raise StorageUnavailableError(
-                "The database cannot be used now; try again later", reason=f"{self.path}: {error}"
-            ) from error
+            raise _unavailable(error, self.path) from error
         return self._revisions
 
     async def transact(self, work: Callable[[Transaction], Coroutine[None, None, T]]) -> T:
         """Hand `work` to the writer thread and wait for its group's commit."""
         job = _Job(work, asyncio.get_running_loop().create_future())
-        self._queue.put(job)
-        return await asyncio.shield(job.future)
+        with self._closing:
+            if self._closed:
+                raise _unavailable("closed", self.path)
+            self._queue.put(job)
+        result: T = await job.future
+        return result
 
     async def close(self) -> None:
         """Let the writer finish its queue, then close every connection."""
-        self._queue.put(None)
+        with self._closing:
+            if not self._closed:
+                self._closed = True
+                self._queue.put(None)
         await asyncio.to_thread(self._writer.join)
-        self._long.shutdown(wait=True)
+        await asyncio.to_thread(self._long.shutdown, wait=True)
         self._reader.close()
         if self._long_reader is not None:
             self._long_reader.close()
 
     def _write_groups(self) -> None:
         connection: sqlite3.Connection | None = None
-        lock = os.open(self.path.with_suffix(".lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        open_for_work = True
-        while open_for_work:
-            jobs, open_for_work = self._next_group()
-            if jobs:
-                try:
+        lock = -1
+        while (job := self._queue.get()) is not None:
+            jobs = [job]
+            try:
+                lock = lock if lock >= 0 else open_lock(self.path)
+                with locked(lock):
+                    self._check_file()
                     connection = connection or connect(self.path)
-                    with locked(lock):
-                        _commit_group(connection, jobs)
-                except (sqlite3.Error, StorageUnavailableError, OSError) as error:
-                    _fail_group(jobs, error, self.path)
-                    connection = _dropped(connection)
-                _settle(jobs)
-        os.close(lock)
-        _dropped(connection)
+                    self._gather(jobs)
+                    _commit_group(connection, jobs)
+            except BaseException as error:  # noqa: BLE001  (this thread must outlive every error)
+                _fail_group(jobs, error, self.path)
+                _drop(connection)
+                connection = None
+            _settle(jobs)
+        _drop(connection)
+        if lock >= 0:
+            os.close(lock)
 
-    def _next_group(self) -> tuple[list[_Job[Any]], bool]:
-        job = self._queue.get()
-        jobs: list[_Job[Any]] = []
-        while job is not None:
-            jobs.append(job)
-            if len(jobs) == MAX_GROUP or self._queue.empty():
-                return jobs, True
-            job = self._queue.get()
-        return jobs, False
+    def _gather(self, jobs: list[_Job[Any]]) -> None:
+        """Add what was handed in while this process waited for its turn."""
+        with suppress(queue.Empty):
+            while len(jobs) < MAX_GROUP:
+                job = self._queue.get_nowait()
+                if job is None:
+                    self._queue.put(None)
+                    return
+                jobs.append(job)
+
+    def _check_file(self) -> None:
+        """Refuse to write into a file that nobody would find again."""
+        if _identity(self.path) != self._file:
+            raise StorageUnavailableError(
+                "The database file was replaced or removed; restart the service",
+                reason=f"{self.path} is not the file that was opened",
+            )
+
+
+def _identity(path: Path) -> tuple[int, int]:
+    status = os.stat(path)  # noqa: PTH116  (once a group)
+    return status.st_dev, status.st_ino
+
+
+def open_lock(path: Path) -> int:
+    """Return a descriptor of the database's lock file, for `locked`."""
+    flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
+    return os.open(path.with_suffix(".lock"), flags, 0o600)
 
 
 @contextmanager
@@ -246,17 +332,20 @@ def _commit_group(connection: sqlite3.Connection, jobs: list[_Job[Any]]) -> None
     connection.execute("COMMIT")
 
 
-def _fail_group(jobs: list[_Job[Any]], error: Exception, path: Path) -> None:
+def _fail_group(jobs: list[_Job[Any]], error: BaseException, path: Path) -> None:
+    reason = error.reason if isinstance(error, StorageUnavailableError) else f"{path}: {error}"
     for job in jobs:
         job.error = StorageUnavailableError(
-            "The database cannot be written now; nothing was changed; try again later", reason=f"{path}: {error}"
+            "The database cannot be written now; nothing was changed; try again later",
+            reason=reason,
         )
 
 
-def _dropped(connection: sqlite3.Connection | None) -> None:
+def _drop(connection: sqlite3.Connection | None) -> None:
     """Close a connection, which rolls back what it had open; the next group opens a new one."""
     if connection is not None:
-        connection.close()
+        with suppress(sqlite3.Error):
+            connection.close()
 
 
 def _settle(jobs: list[_Job[Any]]) -> None:
@@ -264,7 +353,7 @@ def _settle(jobs: list[_Job[Any]]) -> None:
     for job in jobs:
         by_loop.setdefault(job.loop, []).append(job)
     for loop, settled in by_loop.items():
-        if not loop.is_closed():
+        with suppress(RuntimeError):  # that loop is closed, nobody waits there
             loop.call_soon_threadsafe(_settle_all, settled)
 
 

@@ -10,6 +10,7 @@ CREATE TABLE secrets (
     seal BLOB NOT NULL
 ) WITHOUT ROWID;
 
+-- The value comes last and is NULL in an update that leaves it alone; once destroyed it is empty.
 CREATE TABLE secret_versions (
     path TEXT NOT NULL,
     version INTEGER NOT NULL,
@@ -18,7 +19,7 @@ CREATE TABLE secret_versions (
     created_by TEXT NOT NULL,
     deleted_at REAL NOT NULL,
     destroyed INTEGER NOT NULL,
-    value BLOB NOT NULL,
     seal BLOB NOT NULL,
+    value BLOB,
     PRIMARY KEY (path, version)
 );

@@ -1,0 +1,100 @@
+"""Our service, started as a user starts it: `tradewarden serve`, two workers, a fresh data directory."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import httpx
+
+from bench.process import Process, free_port
+from bench.request import Load, Request, send
+from bench.side import PATHS, Work, answers_ok, field, secret_value, send_all
+
+WORKERS = 2
+_SERVICE = "bench"
+
+
+class Tradewarden:
+    """The running service with 1,000 secrets, 1,000 tokens and one registered service."""
+
+    works = frozenset(Work)
+
+    def __init__(self, directory: Path) -> None:
+        data, port = directory / "data", free_port()
+        self.url = f"http://127.0.0.1:{port}"
+        self._process = Process("tradewarden", (str(_command()), "serve"), directory, _environment(data, port))
+        self.session = self._process.session
+        try:
+            with self.client() as client:
+                self._process.wait_until(lambda: answers_ok(client, "/health/ready"))
+                self._admin = (data / "admin.token").read_text().strip()
+                self._tokens = self._prepare(client)
+        except BaseException:
+            self.stop()
+            raise
+
+    def client(self) -> httpx.Client:
+        """Return a client for single requests."""
+        return httpx.Client(base_url=self.url, timeout=10)
+
+    def load(self, work: Work, at_most: int) -> Load:  # noqa: ARG002 - all of it can be repeated
+        """Return the requests of a work."""
+        token = self._tokens[0]
+        if work is Work.READ:
+            return Load([self._read(n, token) for n in range(PATHS)], '"password"')
+        if work is Work.WRITE:
+            return Load([self._write(n, token) for n in range(PATHS)], '"version"')
+        if work is Work.VALIDATE:
+            return Load([self._validate(token)], '"valid":true')
+        if work is Work.VALIDATE_MANY:
+            return Load([self._validate(token) for token in self._tokens], '"valid":true')
+        return Load([self._issue()], "BEGIN CERTIFICATE")
+
+    def stop(self) -> None:
+        """End the service."""
+        self._process.stop()
+
+    def _prepare(self, client: httpx.Client) -> list[str]:
+        service = {"service_name": _SERVICE, "permissions": ["read", "write"]}
+        admin = _bearer(self._admin)
+        send(client, Request("POST", "/services", admin, service))
+        generate = Request("POST", "/tokens/generate", admin, service)
+        tokens = [field(answer, "token") for answer in send_all(client, [generate] * PATHS)]
+        send_all(client, [self._write(n, tokens[0]) for n in range(PATHS)])
+        return tokens
+
+    @staticmethod
+    def _read(number: int, token: str) -> Request:
+        return Request("GET", f"/secrets/bench/{number:04d}", _bearer(token))
+
+    @staticmethod
+    def _write(number: int, token: str) -> Request:
+        body = {"path": f"bench/{number:04d}", "data": secret_value(number)}
+        return Request("POST", "/secrets/store", _bearer(token), body)
+
+    @staticmethod
+    def _validate(token: str) -> Request:
+        return Request("POST", "/tokens/validate", _bearer(token))
+
+    def _issue(self) -> Request:
+        body = {"service_name": _SERVICE}
+        return Request("POST", "/credentials/issue", _bearer(self._admin), body)
+
+
+def _command() -> Path:
+    return Path(sys.executable).parent / "tradewarden"
+
+
+def _environment(data: Path, port: int) -> dict[str, str]:
+    return {
+        "ALPHAPULSE_ENV": "development",
+        "SERVICE_PORT": str(port),
+        "TRADEWARDEN_MTLS_PORT": str(free_port()),
+        "TRADEWARDEN_DATA_DIR": str(data),
+        "TRADEWARDEN_WORKERS": str(WORKERS),
+    }
+
+
+def _bearer(token: str) -> dict[str, str]:
+    return {"Authorization": f"Bearer {token}"}

@@ -1,0 +1,364 @@
+"""The composition root: settings in, one wired `Warden` out. The only module that names an adapter.
+
+Order matters: the directory is judged before anything is written; the root key is recognised before anything is
+decrypted; the journal stands before anything is answered.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from contextlib import asynccontextmanager, suppress
+from copy import copy
+from ipaddress import ip_address
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple, Protocol, Self
+
+from tradewarden import __version__
+from tradewarden.access.grant import authorize
+from tradewarden.access.permission import ALL
+from tradewarden.access.principal import Kind, Principal
+from tradewarden.audit.checkpointing import Checkpointer
+from tradewarden.audit.clerk import Clerk
+from tradewarden.audit.entry import Auditor, Entry, EventType, Origin
+from tradewarden.audit.flood import Flood
+from tradewarden.audit.journal import Journal
+from tradewarden.audit.log import AuditLog
+from tradewarden.audit.seal import InboxSeal
+from tradewarden.audit.shipping import Shipper
+from tradewarden.background import work
+from tradewarden.clock import Clock, Randomness, SystemClock, system_randomness
+from tradewarden.crypto.keyfile import private_directory
+from tradewarden.crypto.signers import Signer
+from tradewarden.datadir import Stage, require_init, stage
+from tradewarden.errors import AuditUnavailableError, ConfigurationError, FeatureDisabledError, StorageUnavailableError
+from tradewarden.identity.admin import AdminToken
+from tradewarden.identity.services import Services
+from tradewarden.keys.keyring import Keyring
+from tradewarden.keys.purpose import Purpose
+from tradewarden.keys.source import PASSPHRASE_VARIABLE, root_source
+from tradewarden.pki.algorithm import Algorithm
+from tradewarden.pki.authority import OWN_NAME, Authority
+from tradewarden.pki.policy import Policy
+from tradewarden.readiness import Readiness, disk_reasons
+from tradewarden.secrets.rewrap import Rewrap
+from tradewarden.secrets.secrets import SecretLimits, Secrets
+from tradewarden.settings import Settings, load_settings
+from tradewarden.storage.migration import migrate_sqlite
+from tradewarden.storage.sql_audit import SqlAuditStore
+from tradewarden.storage.sql_identity import SqlServiceStore
+from tradewarden.storage.sql_keys import SqlKeyStore
+from tradewarden.storage.sql_pki import SqlPkiStore
+from tradewarden.storage.sql_secrets import SqlSecretStore
+from tradewarden.storage.sql_tokens import SqlTokenStore
+from tradewarden.storage.sqlite import SqliteDatabase
+from tradewarden.tokens.policy import TokenPolicy
+from tradewarden.tokens.tokens import Tokens
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from tradewarden.keys.root import RootSource
+    from tradewarden.storage.database import Revisions, Transaction
+
+_LOOK_SECONDS = 1.0
+
+
+class Warden:
+    """All rooms of one installation, open in this process. Made by `start` (or, as `async with`, by `open`)."""
+
+    def __init__(self, settings: Settings, ground: Ground) -> None:
+        database, keyring = ground.database, ground.keyring
+        clock, randomness, revisions = ground.clock, ground.randomness, database.revisions
+        self.settings = settings
+        self.version = __version__
+        self.clock = clock
+        self.randomness = randomness
+        self.database = database
+        self.keyring = keyring
+        self.journal = ground.journal
+        self.metrics: Measured | None = None
+        self._hide = keyring.mac(Purpose.AUDIT, "hidden")
+        self._keys_seen = -1
+        self._looked: tuple[float, Readiness] | None = None
+        seal = InboxSeal(keyring.derive(Purpose.AUDIT, "inbox"))
+        self.auditor = Auditor(ground.journal, clock, seal)
+        self.flood = Flood(ground.journal, clock)
+        self.visits = Flood(ground.journal, clock, visits=True)
+        audit, signer = SqlAuditStore(database), Signer(keyring.derive(Purpose.AUDIT, "checkpoint"))
+        shipper = Shipper(settings.data_dir / "audit", audit, keyring.cipher(Purpose.AUDIT), seal, clock)
+        origin = f"{settings.trust_domain}/audit"
+        self.clerk = Clerk(audit, shipper, Checkpointer(audit, signer, origin, clock), seal, clock, randomness)
+        self.audit_log = AuditLog(audit, signer, clock)
+        secret_store = SqlSecretStore(database)
+        limits = SecretLimits(max_versions=settings.max_versions)
+        self.secrets = Secrets(secret_store, keyring, clock, randomness, limits)
+        self.rewrap = Rewrap(secret_store, keyring)
+        services = SqlServiceStore(database)
+        self.services = Services(services, keyring, clock, randomness, revisions)
+        self.admin_token = AdminToken(services, keyring, settings.data_dir, clock, randomness)
+        self.tokens = Tokens(
+            SqlTokenStore(database), keyring, self.services, token_policy(settings), clock, randomness, revisions
+        )
+        self.authority: Authority
+
+    @classmethod
+    async def start(
+        cls,
+        settings: Settings,
+        *,
+        create: bool = False,
+        clock: Clock | None = None,
+        randomness: Randomness = system_randomness,
+    ) -> Self:
+        """Open the installation that `settings` name; a fresh one is made in development, or with `create`.
+
+        Raises `ConfigurationError` naming what is missing, damaged or foreign; nothing is changed then.
+        """
+        ground = await lay_ground(settings, clock or SystemClock(), randomness, create=create)
+        warden = cls(settings, ground)
+        try:
+            await warden._begin(first=ground.first)
+        except BaseException:
+            await warden._close_ground()
+            raise
+        return warden
+
+    async def _begin(self, *, first: bool) -> None:
+        origin, settings = Origin(), self.settings
+        async with self._entry(EventType.CONFIGURATION_CHANGE, "start", origin) as entry:
+            secret = settings.jwt_secret.reveal() if settings.jwt_secret else None
+            await self.tokens.open(secret, copy(entry))
+            self.authority = await Authority.open(
+                SqlPkiStore(self.database),
+                self.keyring,
+                settings.data_dir,
+                pki_policy(settings),
+                self.clock,
+                self.randomness,
+                first_start=first,
+                entry=copy(entry),
+            )
+            await self.admin_token.ensure(copy(entry))
+
+    def _entry(self, event: EventType, action: str, origin: Origin) -> Entry:
+        """Return the entry of something that this process does by itself, holding the root key."""
+        entry = self.auditor.entry(event, action, origin)
+        entry.user, entry.method = str(local_principal()), "local"
+        return entry
+
+    @classmethod
+    @asynccontextmanager
+    async def open(cls, settings: Settings | None = None, *, create: bool = False) -> AsyncIterator[Self]:
+        """Open an installation in this process for as long as the block runs; the environment names it by default.
+
+        While it is open, this process also numbers and signs the audit log when no service does.
+        """
+        warden = await cls.start(settings or load_settings(os.environ, Path(".env")), create=create)
+        stop = asyncio.Event()
+        background = asyncio.create_task(work(warden, stop, lambda *_: None))
+        try:
+            yield warden
+        finally:
+            stop.set()
+            await background
+            await warden.close()
+
+    async def close(self) -> None:
+        """Finish what is under way, write what waits, let everything go."""
+        await close_windows(self)
+        await self.authority.close()
+        await self._close_ground()
+
+    async def _close_ground(self) -> None:
+        await self.keyring.close()
+        await self.journal.close()
+        await self.database.close()
+
+    async def revisions(self) -> Revisions:
+        """Return the revisions as of now; a key rotation of another process is followed first."""
+        revisions = await self.database.revisions()
+        if revisions.keys != self._keys_seen:
+            await self.keyring.refresh()
+            self._keys_seen = revisions.keys
+        return revisions
+
+    def hidden(self, field: str, value: str) -> str:
+        """Return what an audit entry shows in place of an unknown name or path (decision 20)."""
+        return self._hide.hidden(field, value)
+
+    def root_source(self, uri: str) -> RootSource:
+        """Return the root source that a URI names, for a rotation; raises `ConfigurationError`."""
+        return root_source(uri, _root_environment(self.settings))
+
+    async def active(self) -> tuple[int, int]:
+        """Return how many certificates and tokens are valid; a few seconds old at most."""
+        return (await self.authority.counts()).active, await self.tokens.counts()
+
+    async def listener_certificate(self) -> tuple[str, str]:
+        """Issue the certificate of our own listener; returns its chain and its key, both PEM."""
+        host = self.settings.host
+        names, addresses = ["localhost"], ["127.0.0.1", "::1"]
+        (addresses if _is_address(host) else names).append(host)
+        async with self._entry(EventType.CERTIFICATE, "issue", Origin()) as entry:
+            grant = authorize(local_principal(), ALL, "credentials:issue", OWN_NAME)
+            wanted = [name for name in addresses if name not in ("0.0.0.0", "::")]  # noqa: S104
+            made = await self.authority.server_certificate(grant, sorted({*names}), sorted({*wanted}), entry)
+        return made.certificate_chain, made.private_key or ""
+
+    def warnings(self) -> list[str]:
+        """Return what an operator should know at the start, in words."""
+        settings = self.settings
+        found = []
+        if settings.vault_missing and settings.development:
+            missing = " and ".join(settings.vault_missing)
+            found.append(f"ENABLE_VAULT=true without {missing}: secrets stay in the local store")
+        if settings.development and not settings.loopback:
+            found.append(
+                f"development on {settings.host}, which others can reach: tokens are not given without credentials here"
+            )
+        return found
+
+    def require_secrets(self) -> None:
+        """Raise when `/secrets` may not be answered from the local store, because Vault was asked for."""
+        settings = self.settings
+        if settings.enable_vault and not (settings.development and settings.vault_missing):
+            missing = " and ".join(settings.vault_missing)
+            why = f"set {missing}" if missing else "this version cannot use Vault yet; set ENABLE_VAULT=false"
+            raise FeatureDisabledError(f"ENABLE_VAULT=true, and secrets cannot go to Vault: {why}")
+
+    async def readiness(self) -> Readiness:
+        """Say whether requests can be answered now; looks at most once a second."""
+        now = self.clock.monotonic()
+        if self._looked is None or now - self._looked[0] >= _LOOK_SECONDS:
+            self._looked = now, await self._look()
+        return self._looked[1]
+
+    async def _look(self) -> Readiness:
+        disk = await asyncio.to_thread(disk_reasons, self.settings.data_dir / "audit")
+        reasons = list(disk)
+        try:
+            await self.database.transact(_touch)
+        except StorageUnavailableError as error:
+            reasons.append(f"database: {error.reason}")
+        storage = len(reasons) == len(disk)
+        if self.keyring.outdated:
+            reasons.append("keys: the root key was rotated; restart with the new TRADEWARDEN_ROOT_KEY")
+        try:
+            self.require_secrets()
+        except FeatureDisabledError as error:
+            reasons.append(f"vault: {error.detail}")
+        return Readiness(storage, not disk, tuple(reasons))
+
+
+async def _touch(transaction: Transaction) -> None:
+    """Write something durable and meaningless, to see that writing works."""
+    await transaction.run("UPDATE revisions SET value = value WHERE kind = ?", "keys")
+
+
+async def close_windows(warden: Warden) -> None:
+    """Record what was counted and not recorded one by one; what cannot be recorded stays counted."""
+    with suppress(AuditUnavailableError):
+        if warden.journal.spare():
+            await warden.flood.close_window()
+            await warden.visits.close_window()
+
+
+class Measured(Protocol):
+    """What knows the figures of all processes (`tradewarden.http.metrics.Metrics`)."""
+
+    def render(self) -> bytes:
+        """Return them as Prometheus text."""
+        ...
+
+
+class Ground(NamedTuple):
+    """What every room stands on."""
+
+    database: SqliteDatabase
+    keyring: Keyring
+    journal: Journal
+    clock: Clock
+    randomness: Randomness
+    first: bool
+
+
+async def lay_ground(settings: Settings, clock: Clock, randomness: Randomness, *, create: bool) -> Ground:
+    """Open database, keys and journal, in this order; raises `ConfigurationError`."""
+    path = settings.database_path
+    found = require_init(settings.data_dir, path, development=settings.development or create)
+    await asyncio.to_thread(private_directory, settings.data_dir)
+    await asyncio.to_thread(migrate_sqlite, path)
+    database = SqliteDatabase(path)
+    try:
+        source = root_source(settings.root_key.reveal(), _root_environment(settings))
+        keyring = await Keyring.open(SqlKeyStore(database), source, randomness, clock)
+        await keyring.reserve(Purpose.AUDIT)
+        audit = settings.data_dir / "audit"
+        sync = settings.audit_sync == "full"
+        journal = Journal(audit, clock, randomness, keyring.cipher(Purpose.AUDIT), sync)
+    except BaseException:
+        await database.close()
+        raise
+    return Ground(database, keyring, journal, clock, randomness, found is Stage.FRESH)
+
+
+async def initialise(settings: Settings) -> Path:
+    """Make a new installation (`tradewarden init`) and return where its admin token lies.
+
+    Raises `ConfigurationError` when there is one already.
+    """
+    if stage(settings.data_dir, settings.database_path) is Stage.INITIALISED:
+        raise ConfigurationError(f"{settings.database_path} is initialised already; nothing was changed")
+    warden = await Warden.start(settings, create=True)
+    await warden.close()
+    return warden.admin_token.path
+
+
+async def new_admin_token(settings: Settings) -> Path:
+    """Make another admin token, which voids the one before, and return the file it lies in."""
+    warden = await Warden.start(settings)
+    try:
+        async with warden._entry(EventType.AUTHENTICATION, "admin_token", Origin()) as entry:  # noqa: SLF001
+            return await warden.admin_token.issue(entry)
+    finally:
+        await warden.close()
+
+
+def local_principal() -> Principal:
+    """Return who this process is: it holds the root key, so it may do everything here."""
+    return Principal(Kind.LOCAL, str(os.getuid()))
+
+
+def token_policy(settings: Settings) -> TokenPolicy:
+    """Return the rules for tokens that the settings give."""
+    return TokenPolicy(
+        algorithm=settings.jwt_algorithm,
+        lifetime_seconds=settings.jwt_expiration_hours * 3600,
+        refresh_absolute_days=settings.refresh_days,
+        unregistered_ceiling=("read", "write") if settings.development else (),
+    )
+
+
+def pki_policy(settings: Settings) -> Policy:
+    """Return the rules for certificates that the settings give."""
+    return Policy(
+        trust_domain=settings.trust_domain,
+        algorithm=Algorithm(settings.ca_algorithm),
+        validity_days=settings.cert_validity_days,
+        ca_cert_path=settings.ca_cert_path,
+        ca_key_path=settings.ca_key_path,
+    )
+
+
+def _root_environment(settings: Settings) -> dict[str, str]:
+    passphrase = {PASSPHRASE_VARIABLE: settings.passphrase.reveal()} if settings.passphrase else {}
+    return {**os.environ, **passphrase}
+
+
+def _is_address(host: str) -> bool:
+    try:
+        ip_address(host)
+    except ValueError:
+        return False
+    return True

@@ -1,0 +1,131 @@
+"""The clerk: ships, numbers and signs, in a process of its own beside the workers.
+
+Always true here: shipping needs no lead; numbering and signing are done by one clerk at a time, whose
+epoch every transaction of that work checks. A clerk whose lead is lost stops writing and asks again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from tradewarden.audit.sequencer import number
+from tradewarden.errors import ConflictError, TradewardenError
+
+if TYPE_CHECKING:
+    from tradewarden.audit.checkpoint import Checkpoint
+    from tradewarden.audit.checkpointing import Checkpointer
+    from tradewarden.audit.seal import InboxSeal
+    from tradewarden.audit.shipping import Shipper
+    from tradewarden.audit.store import AuditStore, Leader
+    from tradewarden.clock import Clock, Randomness
+
+LEASE_SECONDS = 10.0
+IDLE_SECONDS = 0.25
+CHUNK_ENTRIES = 2048
+_CHUNKS_A_ROUND = 64
+
+
+class Progress(msgspec.Struct, frozen=True):
+    """What one round did. `faults` are texts for the log and for readiness; empty when all went well."""
+
+    shipped: int = 0
+    numbered: int = 0
+    checkpoint: Checkpoint | None = None
+    leads: bool = False
+    faults: tuple[str, ...] = ()
+
+
+class Lag(msgspec.Struct, frozen=True):
+    """How far the log is behind: bytes in journals, entries without number, age of the oldest in seconds."""
+
+    unshipped_bytes: int
+    unnumbered: int
+    oldest_seconds: float
+
+
+class Clerk:
+    """Does the audit room's background work."""
+
+    def __init__(
+        self,
+        store: AuditStore,
+        shipper: Shipper,
+        checkpointer: Checkpointer,
+        seal: InboxSeal,
+        clock: Clock,
+        randomness: Randomness,
+    ) -> None:
+        self._store = store
+        self._shipper = shipper
+        self._checkpointer = checkpointer
+        self._seal = seal
+        self._clock = clock
+        self._holder = randomness(16).hex()
+        self._leader: Leader | None = None
+        self._idle_since = clock.monotonic()
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Work until `stop` is set; then a last round, so that what was answered is in the log."""
+        while not stop.is_set():
+            progress = await self.run_once()
+            if not (progress.shipped or progress.numbered) or progress.faults:
+                with suppress(TimeoutError):
+                    await asyncio.wait_for(stop.wait(), IDLE_SECONDS)
+        await self.run_once()
+        self._shipper.close()
+
+    async def run_once(self) -> Progress:
+        """Ship, number, sign. What fails becomes a fault; the other steps are still tried."""
+        faults: list[str] = []
+        shipped = numbered = 0
+        checkpoint = None
+        try:
+            shipped = await self._shipper.run_once()
+        except (TradewardenError, OSError) as error:
+            faults.append(_text(error))
+        try:
+            leader = await self._lead()
+            if leader is not None:
+                numbered = await self._number(leader)
+                checkpoint = await self._checkpointer.run_once(leader)
+        except ConflictError as error:
+            self._leader = None
+            faults.append(_text(error))
+        except (TradewardenError, OSError) as error:
+            faults.append(_text(error))
+        return Progress(shipped, numbered, checkpoint, self._leader is not None, tuple(faults))
+
+    async def lag(self) -> Lag:
+        """Return how far the log is behind."""
+        backlog = await self._store.backlog()
+        unshipped = self._shipper.unshipped()
+        now = self._clock.monotonic()
+        if not backlog.entries and not unshipped:
+            self._idle_since = now
+        return Lag(unshipped, backlog.entries, now - self._idle_since)
+
+    async def _lead(self) -> Leader | None:
+        now = self._clock.now()
+        leader = self._leader
+        if leader is None or leader.expires_at - now < LEASE_SECONDS / 2:
+            self._leader = await self._store.lead(self._holder, now, LEASE_SECONDS)
+        return self._leader
+
+    async def _number(self, leader: Leader) -> int:
+        numbered = 0
+        for _ in range(_CHUNKS_A_ROUND):
+            pending = await self._store.pending(CHUNK_ENTRIES)
+            if not pending.rows:
+                break
+            numbering = number(pending, self._seal, self._clock.now())
+            await self._store.number(leader, numbering)
+            numbered += len(numbering.entries)
+        return numbered
+
+
+def _text(error: Exception) -> str:
+    return getattr(error, "reason", "") or f"{type(error).__name__}: {error}"

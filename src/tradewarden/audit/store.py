@@ -1,0 +1,183 @@
+"""What the audit room keeps, in three parts: the inbox, the numbered log, and reading it.
+
+Always true of an adapter: `ship` and `number` are one transaction each; `number` and `sign` write
+nothing unless the leader's epoch still holds inside their transaction, and nothing unless the log has
+the length that the numbering was made for.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+import msgspec
+
+from tradewarden.audit.tiles import Place, Tiles
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from tradewarden.audit.query import Filter
+
+
+class Shipped(msgspec.Struct, frozen=True):
+    """How far the journal of one boot is in the database: the next counter, in which file, from where."""
+
+    boot: str
+    counter: int
+    segment: int
+    offset: int
+
+
+class InboxRow(msgspec.Struct, frozen=True):
+    """What waits for numbers: a sealed batch of a journal, or (without `journal`) one sealed change."""
+
+    id: int
+    journal: str
+    first: int
+    count: int
+    batch: bytes
+
+
+class Pending(msgspec.Struct, frozen=True):
+    """Everything a numbering is decided on: the log's length, its unfinished tiles, the rows in order."""
+
+    size: int
+    edge: Tiles
+    rows: Sequence[InboxRow]
+
+
+class StoredEntry(msgspec.Struct, frozen=True):
+    """One numbered entry: its line, and the columns it is found by."""
+
+    sequence: int
+    timestamp: str
+    event_type: str
+    user: str
+    resource: str
+    action: str
+    result: str
+    request_id: str
+    line: bytes
+
+
+class Span(msgspec.Struct, frozen=True):
+    """The earliest and the latest time among the entries of one level 0 tile, for search by time."""
+
+    tile: int
+    earliest: str
+    latest: str
+
+
+class Numbering(msgspec.Struct, frozen=True):
+    """What one numbering writes: entries from `size` on, tiles, spans; and the inbox rows it takes away."""
+
+    size: int
+    entries: Sequence[StoredEntry]
+    tiles: Tiles
+    spans: Sequence[Span]
+    taken: Sequence[int]
+
+
+class Leader(msgspec.Struct, frozen=True):
+    """Who may number: the fencing epoch, and until when (seconds since the epoch, UTC)."""
+
+    holder: str
+    epoch: int
+    expires_at: float
+
+
+class StoredCheckpoint(msgspec.Struct, frozen=True):
+    """A signed note over one tree size; `hour` since the epoch, for thinning out old ones."""
+
+    size: int
+    hour: int
+    note: bytes
+
+
+class Backlog(msgspec.Struct, frozen=True):
+    """What waits in the inbox: how many entries, and the oldest row."""
+
+    entries: int
+    oldest: InboxRow | None
+
+
+class Inbox(Protocol):
+    """Where journals are shipped to."""
+
+    async def shipped(self, boot: str) -> Shipped | None:
+        """Return how far a boot's journal has come; None when nothing of it has."""
+        ...
+
+    async def ship(
+        self, before: Shipped | None, after: Shipped, rows: Sequence[InboxRow], notes: Sequence[bytes]
+    ) -> bool:
+        """Put batches and sealed notes into the inbox; False, and nothing, when `before` is not so any more."""
+        ...
+
+    async def backlog(self) -> Backlog:
+        """Return what waits for its numbers."""
+        ...
+
+
+class LogWriter(Protocol):
+    """What the leader does."""
+
+    async def lead(self, holder: str, now: float, lease: float) -> Leader | None:
+        """Take or keep the lead for `lease` seconds; None while somebody else has it. A new lead has a new epoch."""
+        ...
+
+    async def pending(self, limit: int) -> Pending:
+        """Return the log's edge and inbox rows in order, about `limit` entries and at least one row."""
+        ...
+
+    async def number(self, leader: Leader, numbering: Numbering) -> None:
+        """Write it all; raises `ConflictError` when the lead or the log's length is not as it was."""
+        ...
+
+    async def sign(self, leader: Leader, checkpoint: StoredCheckpoint) -> None:
+        """Keep a checkpoint; one a size, the first stays. Raises `ConflictError` when the lead is lost."""
+        ...
+
+    async def thin(self, leader: Leader, before_hour: int) -> None:
+        """Keep only the last checkpoint of each hour before `before_hour`."""
+        ...
+
+
+class LogReader(Protocol):
+    """What the log tells."""
+
+    async def size(self) -> int:
+        """Return how many entries are numbered."""
+        ...
+
+    async def entries(self, first: int, limit: int) -> list[StoredEntry]:
+        """Return up to `limit` entries from sequence `first` on."""
+        ...
+
+    async def find(self, wanted: Filter, low: int, high: int, limit: int) -> list[StoredEntry]:
+        """Return up to `limit` matching entries with `low <= sequence < high`, in the filter's order."""
+        ...
+
+    async def bounds(self, since: str, until: str) -> tuple[int, int]:
+        """Return sequences between which every entry of that time lies (an empty text: no bound)."""
+        ...
+
+    async def tiles(self, places: Sequence[Place]) -> Tiles:
+        """Return those of the tiles that are there."""
+        ...
+
+    async def checkpoint(self, size: int | None = None) -> StoredCheckpoint | None:
+        """Return the checkpoint of one size, or the newest."""
+        ...
+
+    async def checkpoints(self, after: int, limit: int) -> list[StoredCheckpoint]:
+        """Return up to `limit` checkpoints of more than `after` entries, smallest first."""
+        ...
+
+
+class LogStore(LogWriter, LogReader, Protocol):
+    """The numbered log."""
+
+
+class AuditStore(Inbox, LogStore, Protocol):
+    """All of it."""

@@ -1,0 +1,240 @@
+"""Verifying a log, from an export without any of our keys, or the live one through its store.
+
+Both read the log once from its beginning, in pages. `verifier` is the public key, from outside of what
+is verified. `kept` is a signed checkpoint that was kept elsewhere: only that shows when the end was
+cut off together with the checkpoints over it, or when the whole was replaced.
+"""
+
+from __future__ import annotations
+
+from itertools import islice
+from typing import TYPE_CHECKING, BinaryIO
+
+import msgspec
+
+from tradewarden.audit.checkpoint import (
+    MAX_NOTE_BYTES,
+    Checkpoint,
+    CheckpointVerifier,
+    read_checkpoint,
+)
+from tradewarden.audit.examine import Examiner, Problem, Report
+from tradewarden.audit.log import CHECKPOINT, CHECKPOINTS, ENTRIES, LEAVES, StoredNote
+from tradewarden.audit.sequencer import Columns
+from tradewarden.audit.tiles import HEIGHT, WIDTH, Place, Tiles, extend, split
+from tradewarden.audit.tree import HASH_BYTES
+from tradewarden.errors import IntegrityError, InvalidInputError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+    from pathlib import Path
+
+    from tradewarden.audit.store import LogReader, StoredEntry
+
+_PAGE = 1024
+_MAX_LINE_BYTES = 1 << 20
+
+
+class _Signed:
+    """Reads checkpoints; one whose signature does not hold becomes a problem."""
+
+    def __init__(self, examiner: Examiner, verifier: CheckpointVerifier, kept: bytes | None) -> None:
+        self._examiner = examiner
+        self._verifier = verifier
+        self._origin = ""
+        self.kept = self.read(kept, "the checkpoint that was kept elsewhere") if kept else None
+
+    def read(self, note: bytes, which: str) -> Checkpoint | None:
+        """Return a checkpoint of this log, or None and a problem."""
+        try:
+            checkpoint = read_checkpoint(note, self._verifier)
+        except IntegrityError as error:
+            self._examiner.note(Problem("checkpoint", 0, 0, f"{which}: {error.detail}"))
+            return None
+        self._origin = self._origin or checkpoint.origin
+        if checkpoint.origin == self._origin:
+            return checkpoint
+        detail = f"{which} is of another log, {checkpoint.origin!r}"
+        self._examiner.note(Problem("checkpoint", checkpoint.size, checkpoint.size, detail))
+        return None
+
+    def expect(self, found: Iterable[Checkpoint], first: int, last: int) -> None:
+        """Hand the examiner what covers `first < size <= last`, the kept one among them."""
+        kept = [self.kept] if self.kept else []
+        fitting = [each for each in (*found, *kept) if first < each.size <= last]
+        self._examiner.expect(sorted(fitting, key=lambda each: each.size))
+
+    def length(self, newest: Checkpoint | None) -> int:
+        """Return how many entries there must be."""
+        return max((each.size for each in (newest, self.kept) if each), default=0)
+
+
+def verify_export(directory: Path, verifier: CheckpointVerifier, kept: bytes | None = None) -> Report:
+    """Verify an export; raises `InvalidInputError` when the directory does not hold one."""
+    examiner = Examiner()
+    signed = _Signed(examiner, verifier, kept)
+    newest = signed.read(_small_file(directory / CHECKPOINT), "the checkpoint")
+    history = _history(directory / CHECKPOINTS, signed)
+    coming = next(history, None)
+    with (directory / ENTRIES).open("rb") as lines, _open(directory / LEAVES) as leaves:
+        while page := list(islice(_lines(lines), _PAGE)):
+            last = examiner.size + len(page)
+            covering = [newest] if newest else []
+            while coming is not None and coming.size <= last:
+                covering.append(coming)
+                coming = next(history, None)
+            signed.expect(covering, examiner.size, last)
+            for line in page:
+                stored = leaves.read(HASH_BYTES) if leaves else b""
+                examiner.take(line, stored if len(stored) == HASH_BYTES else None)
+    report = examiner.report(newest, signed.length(newest))
+    return _with_added(report) if newest else report
+
+
+def _with_added(report: Report) -> Report:
+    if not report.unproven:
+        return report
+    first, last = report.size, report.entries - 1
+    detail = f"entries {first} to {last} stand behind the checkpoint and are proven by nothing"
+    added = Problem("added", first, last, detail)
+    return msgspec.structs.replace(report, problems=(*report.problems, added))
+
+
+def _small_file(path: Path) -> bytes:
+    try:
+        with path.open("rb") as file:
+            return file.read(MAX_NOTE_BYTES + 1)
+    except OSError as error:
+        raise InvalidInputError(f"{path} cannot be read; is this an audit export?") from error
+
+
+class _Absent:
+    """An optional file that is not there."""
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, *_: object) -> None:
+        return None
+
+
+def _open(path: Path) -> BinaryIO | _Absent:
+    return path.open("rb") if path.is_file() else _Absent()
+
+
+def _lines(file: BinaryIO) -> Iterator[bytes]:
+    while line := file.readline(_MAX_LINE_BYTES):
+        yield line.removesuffix(b"\n")
+
+
+def _history(path: Path, signed: _Signed) -> Iterator[Checkpoint]:
+    """Yield the export's checkpoints as far as their signatures hold and their sizes rise."""
+    size = 0
+    with _open(path) as file:
+        for line in _lines(file) if file else ():
+            try:
+                note = msgspec.json.decode(line, type=StoredNote).note.encode()
+            except (msgspec.MsgspecError, UnicodeError):
+                note = b""
+            checkpoint = signed.read(note, f"a kept checkpoint after size {size}")
+            if checkpoint is not None and checkpoint.size > size:
+                size = checkpoint.size
+                yield checkpoint
+
+
+async def verify_log(store: LogReader, verifier: CheckpointVerifier, kept: bytes | None = None) -> Report:
+    """Verify the live log: entries, search columns, every tile, every kept checkpoint."""
+    examiner = Examiner()
+    signed = _Signed(examiner, verifier, kept)
+    size = await store.size()
+    stored = await store.checkpoint()
+    newest = signed.read(stored.note, "the newest checkpoint") if stored else None
+    if stored is None and size:
+        examiner.note(Problem("checkpoint", 0, 0, "no checkpoint is kept"))
+    tiles = _TileCheck(store, examiner)
+    row = 0
+    while page := await store.entries(row, _PAGE):
+        page = [each for each in page if each.sequence < size]
+        if not page:
+            break
+        await _expect_page(store, signed, examiner.size, examiner.size + len(page))
+        hashes = await tiles.leaves(examiner.size, len(page))
+        for entry, stored_hash in zip(page, hashes, strict=True):
+            examined = examiner.take(entry.line, stored_hash)
+            if examined is not None and _columns_differ(entry, examined.sequence):
+                detail = f"the search columns of entry {entry.sequence} were changed"
+                examiner.note(Problem("columns", entry.sequence, entry.sequence, detail))
+        row = page[-1].sequence + 1
+    await tiles.check_above(size)
+    return examiner.report(newest, max(signed.length(newest), size))
+
+
+async def _expect_page(store: LogReader, signed: _Signed, first: int, last: int) -> None:
+    notes = await store.checkpoints(first, last - first)
+    read = [signed.read(each.note, f"the checkpoint of size {each.size}") for each in notes
+            if each.size <= last]  # fmt: skip
+    signed.expect([each for each in read if each], first, last)
+
+
+_columns = msgspec.json.Decoder(Columns).decode
+
+
+def _columns_differ(entry: StoredEntry, sequence: int) -> bool:
+    columns = Columns(
+        entry.timestamp,
+        entry.event_type,
+        entry.user,
+        entry.resource,
+        entry.action,
+        entry.result,
+        entry.request_id,
+    )
+    return _columns(entry.line) != columns or entry.sequence != sequence
+
+
+class _TileCheck:
+    """Whether the stored tiles follow from each other; and the leaf hashes out of them."""
+
+    def __init__(self, store: LogReader, examiner: Examiner) -> None:
+        self._store = store
+        self._examiner = examiner
+
+    async def leaves(self, first: int, count: int) -> list[bytes | None]:
+        """Return the stored leaf hashes of a page; None where there is none."""
+        low, high = first >> HEIGHT, (first + count - 1) >> HEIGHT
+        tiles = await self._store.tiles([Place(0, index) for index in range(low, high + 1)])
+        found: list[bytes | None] = []
+        for index in range(low, high + 1):
+            hashes: list[bytes | None] = [*split(tiles.get(Place(0, index), b""))]
+            found += [*hashes, *[None] * (WIDTH - len(hashes))]
+        start = first - (low << HEIGHT)
+        return found[start : start + count]
+
+    async def check_above(self, size: int) -> None:
+        """Recompute every tile of level 1 and above from the level below."""
+        level, count = 0, size
+        while count >= WIDTH:
+            count = await self._check_level(level, count)
+            level += 1
+
+    async def _check_level(self, level: int, count: int) -> int:
+        full = count >> HEIGHT
+        for start in range(0, full, WIDTH):
+            below = range(start, min(start + WIDTH, full))
+            tiles = await self._store.tiles([Place(level, index) for index in below])
+            above = Place(level + 1, start >> HEIGHT)
+            stored = (await self._store.tiles([above])).get(above, b"")
+            if not stored.startswith(_above(tiles)):
+                first = (start << HEIGHT) << (HEIGHT * level)
+                detail = f"tile {above.number} of level {above.level} was changed"
+                self._examiner.note(Problem("tree", first, first, detail))
+        return full
+
+
+def _above(tiles: Tiles) -> bytes:
+    """Return the tile that follows from whole tiles of the level below; nothing that could match else."""
+    hashes = [each for tile in tiles.values() for each in split(tile)]
+    if len(hashes) != len(tiles) * WIDTH:
+        return b"-"
+    made = extend(0, {}, hashes)
+    return b"".join(made[place] for place in sorted(made) if place.level == 1)

@@ -1,0 +1,65 @@
+"""Background work of one installation: ships, numbers and signs the audit log, and tidies what has expired.
+
+Runs in a process of its own beside the workers, and as a task in a library's process. Several at once do no harm: the
+log has one leader at a time, and tidying twice finds nothing the second time.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+import structlog
+
+from tradewarden.errors import TradewardenError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tradewarden.app import Warden
+
+_log = structlog.get_logger("tradewarden.background")
+_BUSY_SECONDS = 0.02
+_IDLE_SECONDS = 0.25
+_TIDY_SECONDS = 60.0
+
+
+async def work(warden: Warden, stop: asyncio.Event, report: Callable[[int, int, float], None]) -> None:
+    """Work until `stop` is set, then once more, so that what was answered is in the log.
+
+    `report` gets unshipped bytes, entries without a number, and the age of the oldest in seconds.
+    """
+    clerk = warden.clerk
+    tidied = warden.clock.monotonic()
+    while not stop.is_set():
+        progress = await clerk.run_once()
+        for fault in progress.faults:
+            _log.warning("audit log falls behind", reason=fault)
+        await _report(warden, report)
+        if warden.clock.monotonic() - tidied > _TIDY_SECONDS:
+            tidied = warden.clock.monotonic()
+            await tidy(warden)
+        seconds = _BUSY_SECONDS if progress.numbered and not progress.faults else _IDLE_SECONDS
+        with suppress(TimeoutError):
+            await asyncio.wait_for(stop.wait(), seconds)
+    await clerk.run_once()
+
+
+async def _report(warden: Warden, report: Callable[[int, int, float], None]) -> None:
+    try:
+        lag = await warden.clerk.lag()
+    except TradewardenError:
+        return
+    report(lag.unshipped_bytes, lag.unnumbered, lag.oldest_seconds)
+
+
+async def tidy(warden: Warden) -> None:
+    """Forget tokens that ended long ago, and renew the revocation list in time."""
+    try:
+        await warden.revisions()
+        while await warden.tokens.sweep():
+            await asyncio.sleep(0)
+        await warden.authority.crl()
+    except TradewardenError as error:
+        _log.warning("tidying failed", reason=error.reason)

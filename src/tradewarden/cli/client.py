@@ -1,0 +1,241 @@
+"""The command line's side of a running service: where it is, how to be known there, and its problems as errors.
+
+Always true here: a credential goes only to the service it is for. The admin token of the data directory is sent to the
+service of these settings or to this machine; nothing is sent in the clear to another host; proxies, `.netrc` and
+redirects are not followed.
+"""
+
+from __future__ import annotations
+
+import os
+import ssl
+from functools import cached_property
+from ipaddress import ip_address
+from pathlib import Path
+from typing import TYPE_CHECKING, Self
+from urllib.parse import urlsplit
+
+import msgspec
+
+from tradewarden.cli import environment
+from tradewarden.cli.exit_codes import ServiceProblemError
+from tradewarden.crypto.keyfile import read_private
+from tradewarden.errors import ConfigurationError, InvalidInputError, UnavailableError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    import httpx
+
+    from tradewarden.cli.options import Target
+    from tradewarden.settings import Settings
+
+_MAX_TOKEN_BYTES = 16 * 1024
+_SECONDS = 60.0
+_CONNECT_SECONDS = 5.0
+_LOGIN_HINT = (
+    "; give a token with --token-file or TRADEWARDEN_TOKEN, or run this beside the data directory, where "
+    "'tradewarden admin token' makes one"
+)
+_WILDCARDS = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - where to call a service that listens everywhere
+
+
+class Problem(msgspec.Struct, frozen=True):
+    """What is read of a problem answer (RFC 9457)."""
+
+    detail: str = ""
+    title: str = ""
+    code: str = ""
+    request_id: str = ""
+
+
+class Reply(msgspec.Struct, frozen=True):
+    """An answer's status and body."""
+
+    status: int
+    body: bytes
+
+
+class Whereabouts:
+    """Where the service is and what proves us there, found out when it is needed: options, environment, settings."""
+
+    def __init__(self, target: Target) -> None:
+        self._target = target
+
+    @cached_property
+    def settings(self) -> Settings:
+        """The settings of this directory; raises `ConfigurationError`."""
+        return environment.settings()
+
+    @cached_property
+    def url(self) -> str:
+        """The service's base address."""
+        given = self._target.url
+        if not given:
+            return service_url(self.settings)
+        parts = urlsplit(given)
+        if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.username:
+            raise InvalidInputError("--url must be like http://127.0.0.1:8002 or https://host:8002")
+        return given.rstrip("/")
+
+    @cached_property
+    def token(self) -> str:
+        """The bearer token to send: the option's file, the environment's, the data directory's; empty when none."""
+        if self._target.token_file is not None:
+            return read_token(self._target.token_file)
+        return os.environ.get(environment.TOKEN, "").strip() or self._admin_token()
+
+    def _admin_token(self) -> str:
+        if self._target.url and not is_local(self._target.url) and self._target.url.rstrip("/") != self._own_url():
+            return ""
+        try:
+            path = self.settings.data_dir / "admin.token"
+        except ConfigurationError:
+            if self._target.url:
+                return ""
+            raise
+        return read_token(path) if os.access(path, os.R_OK) else ""
+
+    def _own_url(self) -> str:
+        try:
+            return service_url(self.settings)
+        except ConfigurationError:
+            return ""
+
+    def trust(self) -> ssl.SSLContext:
+        """Return what a server's certificate is checked against: TLS 1.3, our CA, or the file that was named."""
+        named = self._target.ca_file
+        context = self._trust_in(named) if named is not None else self._own_trust()
+        context.minimum_version = ssl.TLSVersion.TLSv1_3
+        return context
+
+    def _own_trust(self) -> ssl.SSLContext:
+        try:
+            settings = self.settings
+        except ConfigurationError:
+            if self._target.url:
+                return ssl.create_default_context()
+            raise
+        if settings.ca_cert_path.exists() and settings.tls_cert is None:
+            return self._trust_in(settings.ca_cert_path)
+        return ssl.create_default_context()
+
+    @staticmethod
+    def _trust_in(path: Path) -> ssl.SSLContext:
+        try:
+            return ssl.create_default_context(cafile=str(path))
+        except (OSError, ssl.SSLError) as error:
+            raise ConfigurationError(f"{path} cannot be read as a CA certificate in PEM") from error
+
+
+def service_url(settings: Settings) -> str:
+    """Return where the service of these settings answers: https outside development."""
+    scheme = "http" if settings.development and settings.tls_cert is None else "https"
+    host = _WILDCARDS.get(settings.host, settings.host)
+    return f"{scheme}://{f'[{host}]' if ':' in host else host}:{settings.port}"
+
+
+def is_local(url: str) -> bool:
+    """Tell whether an address can only mean this machine."""
+    host = urlsplit(url).hostname or ""
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def read_token(path: Path) -> str:
+    """Read a token from a file that only this user can read."""
+    token = read_private(path, _MAX_TOKEN_BYTES).decode("ascii", "replace").strip()
+    if not token.isascii() or not token.isprintable() or not token or " " in token:
+        raise ConfigurationError(f"{path} does not hold a token")
+    return token
+
+
+class Client:
+    """Calls one service. A problem answer is raised as `ServiceProblemError`, silence as `UnavailableError`."""
+
+    def __init__(self, url: str, token: str = "", trust: ssl.SSLContext | None = None) -> None:
+        import httpx
+
+        if token and not url.startswith("https:") and not is_local(url):
+            raise InvalidInputError(f"{url}: a token is not sent in the clear to another host; use https")
+        if token and not (token.isascii() and token.isprintable()):
+            raise InvalidInputError("The token holds characters that no token has")
+        self.url = url
+        self._http = httpx.Client(
+            base_url=url,
+            headers={"Authorization": f"Bearer {token}"} if token else {},
+            timeout=httpx.Timeout(_SECONDS, connect=_CONNECT_SECONDS),
+            verify=trust if trust is not None else False,
+            trust_env=False,
+        )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._http.close()
+
+    def get(self, path: str, query: Mapping[str, str | int] | None = None) -> bytes:
+        """Return the body of a GET; parameters that are empty are left out."""
+        return self._settled(self._send("GET", path, query))
+
+    def look(self, path: str) -> Reply:
+        """Return the answer of a GET, whatever its status."""
+        answer = self._send("GET", path, None)
+        return Reply(answer.status_code, answer.content)
+
+    def post(self, path: str, body: Mapping[str, object] | None = None) -> bytes:
+        """Return the answer to a JSON body; values that are None are left out."""
+        given = {name: value for name, value in (body or {}).items() if value is not None}
+        return self._settled(self._send("POST", path, None, msgspec.json.encode(given)))
+
+    def delete(self, path: str, query: Mapping[str, str | int] | None = None) -> bytes:
+        """Return the answer to a DELETE."""
+        return self._settled(self._send("DELETE", path, query))
+
+    def _send(
+        self, method: str, path: str, query: Mapping[str, str | int] | None, body: bytes | None = None
+    ) -> httpx.Response:
+        import httpx
+
+        wanted = {name: value for name, value in (query or {}).items() if value not in ("", None)}
+        headers = {} if body is None else {"Content-Type": "application/json"}
+        try:
+            return self._http.request(method, path, params=wanted, content=body, headers=headers)
+        except httpx.ConnectError as error:
+            raise UnavailableError(_unreachable(self.url, error)) from error
+        except httpx.TimeoutException as error:
+            raise UnavailableError(f"The service at {self.url} did not answer in time; read before you repeat a change") from error
+        except httpx.TransportError as error:
+            raise UnavailableError(f"The service at {self.url} broke off ({type(error).__name__})") from error
+
+    def _settled(self, answer: httpx.Response) -> bytes:
+        if answer.is_success:
+            return answer.content
+        try:
+            problem = msgspec.json.decode(answer.content, type=Problem)
+        except msgspec.MsgspecError:
+            raise ServiceProblemError(f"{self.url} answered {answer.status_code}, and not as Tradewarden does", answer.status_code) from None
+        text = problem.detail or problem.title or f"status {answer.status_code}"
+        hint = _LOGIN_HINT if answer.status_code == 401 and "authorization" not in answer.request.headers else ""  # noqa: PLR2004
+        where = ", ".join(part for part in (problem.code, problem.request_id and f"request_id {problem.request_id}") if part)
+        raise ServiceProblemError(f"{text}{hint}" + (f" ({where})" if where else ""), answer.status_code)
+
+
+def connect(target: Target) -> Client:
+    """Return a client of the chosen service, to be used as `with`."""
+    where = Whereabouts(target)
+    trust = where.trust() if where.url.startswith("https:") else None
+    return Client(where.url, where.token, trust)
+
+
+def _unreachable(url: str, error: Exception) -> str:
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, ssl.SSLError):
+            reason = getattr(cause, "verify_message", "") or cause.reason or "TLS failed"
+            return f"The service at {url} does not prove itself: {reason}; name the CA it trusts with --ca-file"
+        cause = cause.__cause__ or cause.__context__
+    return f"no service answers at {url}; start it with 'tradewarden serve' or set --url"

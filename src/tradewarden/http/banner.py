@@ -1,0 +1,39 @@
+"""What a start tells a newcomer: where the service listens, where the admin token lies, three calls to try."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from tradewarden.settings import Settings
+
+
+def base_url(settings: Settings) -> str:
+    """Return the URL under which this very machine reaches the service."""
+    given = settings.tls_cert is not None
+    scheme = "https" if given or not (settings.development or settings.trusted_proxies) else "http"
+    host = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(settings.host, settings.host)  # noqa: S104
+    return f"{scheme}://{f'[{host}]' if ':' in host and not host.startswith('[') else host}:{settings.port}"
+
+
+def banner(settings: Settings) -> str:
+    """Return the lines that are printed once everything is ready."""
+    url = base_url(settings)
+    token_file = settings.data_dir / "admin.token"
+    lines = [
+        "",
+        f"Tradewarden listens on {url}",
+        f"Data:        {settings.data_dir}",
+        f"Admin token: {token_file}  (good for 24 hours; 'tradewarden admin token' makes another)",
+        "",
+        "Try:",
+        f"  curl {url}/health",
+    ]
+    if settings.development and settings.loopback:
+        body = '{"service_name": "demo", "permissions": ["read", "write"]}'
+        lines.append(f"  curl -H 'Content-Type: application/json' -d '{body}' {url}/tokens/generate")
+    lines += [
+        f'  curl -H "Authorization: Bearer $(cat {token_file})" {url}/services',
+        "",
+    ]
+    return "\n".join(lines)

@@ -1,0 +1,62 @@
+"""Turns the input of a call into its command: a struct with known fields, strict types and nothing else."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from tradewarden.errors import InvalidInputError, UnsupportedMediaTypeError
+from tradewarden.http.connection import fields
+
+if TYPE_CHECKING:
+    from tradewarden.http.connection import Connection
+    from tradewarden.http.route import Route
+
+_JSON = "application/json"
+_FORM = "application/x-www-form-urlencoded"
+_decoders: dict[type[msgspec.Struct], msgspec.json.Decoder[msgspec.Struct]] = {}
+
+
+async def read_command(route: Route, argument: str, connection: Connection, limit: int) -> msgspec.Struct:
+    """Return the command of a call from its path argument, query and body; raises `InvalidInputError` saying where."""
+    headers = connection.headers
+    body = b""
+    if b"content-length" in headers or b"transfer-encoding" in headers:
+        body = await connection.body(limit)
+    try:
+        if body:
+            return _from_body(route, connection, body)
+        return _from_query(route, argument, connection.query)
+    except msgspec.ValidationError as error:
+        raise InvalidInputError(f"The request does not fit: {error}") from error
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise InvalidInputError(f"The body is no valid JSON: {error}") from error
+    except RecursionError as error:
+        raise InvalidInputError("The body is nested too deeply") from error
+
+
+def _from_body(route: Route, connection: Connection, body: bytes) -> msgspec.Struct:
+    if connection.query or route.parameter:
+        raise InvalidInputError("This call takes its input in the body or in the URL, not in both")
+    media_type = connection.media_type()
+    if media_type == _JSON:
+        decoder = _decoders.get(route.command)
+        if decoder is None:
+            decoder = _decoders[route.command] = msgspec.json.Decoder(route.command)
+        return decoder.decode(body)
+    if route.form and media_type == _FORM:
+        return msgspec.convert(fields(body, "form"), route.command, strict=False)
+    wanted = f"{_JSON} or {_FORM}" if route.form else _JSON
+    raise UnsupportedMediaTypeError(f"The body must be {wanted}, and its Content-Type must say so")
+
+
+def _from_query(route: Route, argument: str, query: bytes) -> msgspec.Struct:
+    found: dict[str, str] = fields(query, "query") if query else {}
+    if route.method == "POST" and found:
+        raise InvalidInputError("This call takes its input in the body, not in the URL")
+    if route.parameter:
+        if route.parameter in found:
+            raise InvalidInputError(f"{route.parameter} stands in the path already")
+        found[route.parameter] = argument
+    return msgspec.convert(found, route.command, strict=False)

@@ -1,0 +1,112 @@
+"""One request as the door sees it: method, path, headers, body, and where it really came from."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+from urllib.parse import parse_qsl
+
+from tradewarden.access.address import client_address
+from tradewarden.audit.entry import Origin
+from tradewarden.errors import InvalidInputError, LimitExceededError, UnsupportedMediaTypeError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from starlette.types import Receive, Scope
+
+    from tradewarden.access.address import Network
+
+_SINGLE = frozenset({b"authorization", b"content-length", b"content-type", b"host", b"origin", b"transfer-encoding"})
+_STRUCTURAL = re.compile(rb"%(2f|5c|00)", re.IGNORECASE)
+_SHOWN_USER_AGENT = 256
+_MAX_QUERY = 4096
+_MAX_FIELDS = 64
+
+
+class Connection:
+    """What the pipeline reads of a request. `peer` is the raw socket's address, `origin` what is proven of the rest."""
+
+    __slots__ = ("_pairs", "_receive", "headers", "method", "origin", "path", "peer", "port", "query", "raw_path")
+
+    def __init__(self, scope: Scope, receive: Receive, request_id: str, proxies: Sequence[Network]) -> None:
+        pairs: list[tuple[bytes, bytes]] = scope["headers"]
+        self._receive = receive
+        self._pairs = pairs
+        self.headers = dict(pairs)
+        self.method: str = scope["method"]
+        self.path: str = scope["path"]
+        self.raw_path: bytes = scope["raw_path"]
+        self.query: bytes = scope["query_string"]
+        client = scope["client"]
+        self.peer: str = client[0] if client else ""
+        self.port: int = scope["server"][1]
+        address = self.peer
+        if proxies:
+            address = client_address(address, self.text(b"x-forwarded-for"), proxies)
+        self.origin = Origin(address, self.text(b"user-agent")[:_SHOWN_USER_AGENT], request_id)
+
+    def require_sound(self) -> None:
+        """Refuse what could be read in two ways: a repeated header that counts once, an escape that changes the path."""
+        if len(self._pairs) != len(self.headers):
+            names = [name for name, _ in self._pairs]
+            for name in _SINGLE:
+                if names.count(name) > 1:
+                    raise InvalidInputError(f"The header {name.decode()} stands more than once")
+        if b"%" in self.raw_path and _STRUCTURAL.search(self.raw_path):
+            raise InvalidInputError("An escaped slash, backslash or NUL has no place in a path")
+
+    def text(self, name: bytes) -> str:
+        """Return a header's value, or the empty string."""
+        value = self.headers.get(name)
+        return value.decode("latin-1") if value else ""
+
+    async def body(self, limit: int) -> bytes:
+        """Return the whole body; raises `LimitExceededError` as soon as it is known to pass `limit` bytes."""
+        declared = self.headers.get(b"content-length")
+        if declared is not None and int(declared) > limit:
+            raise LimitExceededError(f"The body is larger than {limit} bytes")
+        message = await self._receive()
+        body: bytes = message.get("body", b"")
+        if message["type"] != "http.request":
+            raise InvalidInputError("The client went away before its request was whole")
+        if message.get("more_body"):
+            body = await self._rest(bytearray(body), limit)
+        if len(body) > limit:
+            raise LimitExceededError(f"The body is larger than {limit} bytes")
+        return body
+
+    async def _rest(self, body: bytearray, limit: int) -> bytes:
+        more = True
+        while more:
+            message = await self._receive()
+            if message["type"] != "http.request":
+                raise InvalidInputError("The client went away before its request was whole")
+            body += message.get("body", b"")
+            if len(body) > limit:
+                raise LimitExceededError(f"The body is larger than {limit} bytes")
+            more = message.get("more_body", False)
+        return bytes(body)
+
+    def media_type(self) -> str:
+        """Return the body's media type without parameters; a charset other than UTF-8 is refused."""
+        kind, _, parameters = self.text(b"content-type").lower().partition(";")
+        if "charset=" in parameters and "utf-8" not in parameters:
+            raise UnsupportedMediaTypeError("The body must be UTF-8")
+        return kind.strip()
+
+
+def fields(text: bytes, what: str) -> dict[str, str]:
+    """Read `a=b&c=d` (a query, a form) into a dictionary; a repeated or malformed field is refused."""
+    if len(text) > _MAX_QUERY and what == "query":
+        raise LimitExceededError(f"The query is longer than {_MAX_QUERY} bytes")
+    try:
+        pairs = parse_qsl(
+            text.decode("ascii"), keep_blank_values=True, strict_parsing=True, errors="strict", max_num_fields=_MAX_FIELDS
+        )
+    except ValueError as error:
+        raise InvalidInputError(f"The {what} cannot be read as name=value pairs") from error
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        raise InvalidInputError(f"A field of the {what} stands more than once")
+    return found

@@ -1,0 +1,107 @@
+"""`/keys`: what keys there are, and their rotation."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from tradewarden.clock import rfc3339
+from tradewarden.errors import InvalidInputError
+from tradewarden.http.route import Nothing
+from tradewarden.keys.purpose import Purpose
+from tradewarden.secrets.rewrap import START
+
+if TYPE_CHECKING:
+    from tradewarden.access.grant import Grant
+    from tradewarden.app import Warden
+    from tradewarden.audit.entry import Entry
+
+SIGNING = "signing"
+"""Beside the purposes: the key that signs tokens."""
+
+
+class RotateKey(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Make a new version of a purpose's key; `signing` makes a new key that signs tokens."""
+
+    purpose: str
+
+
+class RotateRoot(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Put every key under a new root key, given as a URI that the service itself can open."""
+
+    new_root: str
+
+
+class RewrapSecrets(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Move one batch of secrets to the current key version; `after` is what the last batch answered."""
+
+    after: tuple[str, int] | None = None
+    limit: int = 500
+
+
+class KeyShown(msgspec.Struct, frozen=True):
+    """One version of one key; never the key."""
+
+    purpose: str
+    version: int
+    created_at: str
+    state: str
+    algorithm: str
+    messages: int
+
+
+class KeysShown(msgspec.Struct, frozen=True):
+    """All keys, the root first."""
+
+    keys: tuple[KeyShown, ...]
+
+
+class KeyRotated(msgspec.Struct, frozen=True):
+    """What is current now."""
+
+    purpose: str
+    version: int
+
+
+class BatchRewrapped(msgspec.Struct, frozen=True):
+    """How many versions moved, which paths do not verify and stayed, and where to go on (None: done)."""
+
+    moved: int
+    refused: tuple[str, ...]
+    after: tuple[str, int] | None
+
+
+async def listing(warden: Warden, grant: Grant, command: Nothing, entry: Entry) -> KeysShown:
+    """List the keys; never the material."""
+    del command, entry
+    return KeysShown(
+        tuple(
+            KeyShown(key.purpose, key.version, rfc3339(key.created_at), key.state, key.algorithm, key.messages)
+            for key in await warden.keyring.inventory(grant)
+        )
+    )
+
+
+async def rotate(warden: Warden, grant: Grant, command: RotateKey, entry: Entry) -> KeyRotated:
+    """Rotate a purpose's key, or the one that signs tokens; what the old one wrote stays readable."""
+    if command.purpose == SIGNING:
+        return KeyRotated(SIGNING, await warden.tokens.rotate_signing_key(grant, entry))
+    try:
+        purpose = Purpose(command.purpose)
+    except ValueError as error:
+        known = ", ".join([*Purpose, SIGNING])
+        raise InvalidInputError(f"There is no purpose {command.purpose[:40]!r}; there are {known}") from error
+    return KeyRotated(purpose, await warden.keyring.rotate(grant, purpose, entry))
+
+
+async def rotate_root(warden: Warden, grant: Grant, command: RotateRoot, entry: Entry) -> KeyRotated:
+    """Rotate the root key; touches no data. Set TRADEWARDEN_ROOT_KEY to the new one before the next start."""
+    source = warden.root_source(command.new_root)
+    return KeyRotated("root", await warden.keyring.rotate_root(grant, source, entry))
+
+
+async def rewrap(warden: Warden, grant: Grant, command: RewrapSecrets, entry: Entry) -> BatchRewrapped:
+    """Move one batch of secrets from older key versions to the current one; call again with `after` until it is null."""
+    done = await warden.rewrap.batch(grant, command.after or START, command.limit, entry)
+    return BatchRewrapped(done.moved, done.refused, done.after)

@@ -1,0 +1,97 @@
+"""What may pass as the head of a request: pure checks, each with the one refusal that it leads to.
+
+Always true here: a head that two readers could frame or address differently is refused, never repaired (RFC 9112 6.1).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import msgspec
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+
+class ServerLimits(msgspec.Struct, frozen=True, kw_only=True):
+    """What one listener accepts. Sizes in bytes, times in seconds."""
+
+    connections: int = 4096
+    headers: int = 100
+    header_bytes: int = 32 * 1024
+    target_bytes: int = 8 * 1024
+    pipelined: int = 16
+    header_seconds: float = 10.0
+    body_seconds: float = 30.0
+    keep_alive_seconds: float = 75.0
+    shutdown_seconds: float = 30.0
+
+
+class Refusal(Exception):  # noqa: N818 - what the listener answers by itself, no error of ours
+    """A request, or a connection, that is not accepted; `reason` is a stable word for the log and the audit."""
+
+    def __init__(self, status: int, title: str, reason: str, detail: str) -> None:
+        super().__init__(detail)
+        self.status = status
+        self.title = title
+        self.reason = reason
+        self.detail = detail
+
+
+def unreadable(detail: str, reason: str = "malformed_request") -> Refusal:
+    """Return the refusal of what is no HTTP/1.1, or more than one thing at once."""
+    return Refusal(400, "Invalid request", reason, detail)
+
+
+def target_too_long() -> Refusal:
+    """Return the refusal of a request line over the limit."""
+    return Refusal(414, "URI too long", "target_too_long", "The request target is too long")
+
+
+def headers_too_large() -> Refusal:
+    """Return the refusal of too many headers, or of too many bytes of them (RFC 6585 5)."""
+    return Refusal(431, "Headers too large", "headers_too_large", "Too many or too large headers")
+
+
+def require_small(target: bytes, headers: Sequence[tuple[bytes, bytes]], limits: ServerLimits) -> None:
+    """Check the sizes of a whole head; raises `Refusal`."""
+    if len(target) > limits.target_bytes:
+        raise target_too_long()
+    if len(headers) > limits.headers:
+        raise headers_too_large()
+    if sum([len(name) + len(value) for name, value in headers]) > limits.header_bytes:
+        raise headers_too_large()
+
+
+def require_one_reading(framing: Mapping[bytes, bytes], twice: bytes, version: str, method: bytes) -> None:
+    """Check that a head has one framing and one host (RFC 9112 3.2, 6.1); raises `Refusal`.
+
+    `framing` are the fields that decide where a request ends and whom it is for; `twice` is one that was repeated.
+    """
+    if twice:
+        raise unreadable(f"{twice.decode()} stands more than once", "ambiguous_framing")
+    coding = framing.get(b"transfer-encoding")
+    if coding is not None:
+        if b"content-length" in framing:
+            raise unreadable("Content-Length and Transfer-Encoding exclude each other", "ambiguous_framing")
+        if version != "1.1" or coding.lower() != b"chunked":
+            raise unreadable("The only Transfer-Encoding is chunked", "unknown_framing")
+    if version not in ("1.1", "1.0"):
+        raise Refusal(505, "HTTP version", "http_version", "This service speaks HTTP/1.1")
+    if version == "1.1" and b"host" not in framing:
+        raise unreadable("A request names one Host")
+    if method == b"CONNECT":
+        raise unreadable("This is no proxy")
+
+
+def origin_form(target: bytes, method: bytes, scheme: str, host: bytes) -> bytes:
+    """Return the path of an absolute target whose authority is the Host (RFC 9112 3.2.2), or the `*` of OPTIONS."""
+    if target == b"*" and method == b"OPTIONS":
+        return target
+    if b"#" in target:
+        raise unreadable("A request target has no fragment")
+    prefix = f"{scheme}://".encode()
+    authority, slash, path = target[len(prefix) :].partition(b"/")
+    if target[: len(prefix)].lower() != prefix or not slash or authority.lower() != host.lower():
+        raise unreadable("The target is a path, or a URL whose authority is the Host")
+    return slash + path

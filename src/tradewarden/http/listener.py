@@ -1,0 +1,193 @@
+"""One worker's listener: accepts connections, serves them through the guarded protocol, and ends in order.
+
+A worker accepts one connection a turn of its loop, so that workers which share a listening socket share the load, and a
+TLS handshake counts as a connection from its first byte.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import errno
+import logging
+import signal
+import socket
+import ssl
+from email.utils import formatdate
+from typing import TYPE_CHECKING, Any, Final
+
+from uvicorn.config import Config
+from uvicorn.server import ServerState
+
+from tradewarden.http.protocol import Guard, GuardedProtocol
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine, Sequence
+
+    from tradewarden.http.head import ServerLimits
+
+_LOG: Final = logging.getLogger("tradewarden.http.listener")
+_GRACE_SECONDS: Final = 0.05
+"""How long connections may deliver what was already on its way when the stop came."""
+_EXHAUSTED: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
+
+
+def run(main: Coroutine[Any, Any, None]) -> None:
+    """Run a worker's whole life on uvloop."""
+    import uvloop
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(main)
+
+
+def stop_on_signals(stop: asyncio.Event) -> None:
+    """Let SIGTERM set `stop` in the running loop; SIGINT is the supervisor's business."""
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
+
+
+async def serve(  # noqa: PLR0913 - what differs between two listeners
+    app: Any,  # noqa: ANN401 - an ASGI application; its types differ from library to library
+    sockets: Sequence[socket.socket],
+    limits: ServerLimits,
+    ssl_context: ssl.SSLContext | None,
+    ready: Callable[[], None],
+    stop: asyncio.Event,
+    *,
+    on_refused: Callable[[str, str], None] = lambda _reason, _address: None,
+    headers: Sequence[tuple[bytes, bytes]] = (),
+) -> None:
+    """Serve until `stop` is set; then accept nothing more, answer what was accepted within `shutdown_seconds`, and end.
+
+    `sockets` are bound, listening and stay open here; `ready` is called once requests are taken. `headers` go with the
+    answers that the listener gives by itself, and `on_refused(reason, address)` is told of each.
+    """
+    listener = Listener(app, limits, ssl_context, on_refused, headers)
+    listener.open(sockets)
+    ready()
+    try:
+        await stop.wait()
+    finally:
+        await listener.close()
+
+
+class Listener:
+    """The listening sockets of one worker and the connections that came through them."""
+
+    def __init__(
+        self,
+        app: Any,  # noqa: ANN401 - as in `serve`
+        limits: ServerLimits,
+        ssl_context: ssl.SSLContext | None,
+        on_refused: Callable[[str, str], None],
+        headers: Sequence[tuple[bytes, bytes]],
+    ) -> None:
+        block = b"".join([b"%b: %b\r\n" % header for header in headers])
+        self._limits = limits
+        self._ssl = ssl_context
+        self._loop = asyncio.get_running_loop()
+        self._guard = Guard(limits, on_refused, block)
+        self._state = ServerState()
+        self._sockets: list[socket.socket] = []
+        self._handshakes: set[asyncio.Task[None]] = set()
+        self._timer: asyncio.TimerHandle | None = None
+        self._config = Config(
+            app,
+            interface="asgi3",
+            http=GuardedProtocol,
+            ws="none",
+            lifespan="off",
+            log_config=None,
+            access_log=False,
+            proxy_headers=False,
+            server_header=False,
+        )
+        self._config.load()
+        shortest = min(limits.header_seconds, limits.body_seconds, limits.keep_alive_seconds)
+        self._tick_seconds = min(1.0, shortest / 4)
+
+    def open(self, sockets: Sequence[socket.socket]) -> None:
+        """Start to accept."""
+        self._tick()
+        for listening in sockets:
+            listening.setblocking(False)  # noqa: FBT003 - the library's signature
+            self._sockets.append(listening)
+            self._loop.add_reader(listening.fileno(), self._accept, listening)
+
+    async def close(self) -> None:
+        """Accept no more; wait for the answers, cancel what is late, close everything."""
+        for listening in self._sockets:
+            self._loop.remove_reader(listening.fileno())
+        self._guard.draining = True
+        await asyncio.sleep(_GRACE_SECONDS)
+        for connection in list(self._guard.connections):
+            connection.shutdown()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(self._limits.shutdown_seconds):
+                await self._drain()
+        await self._cancel()
+        if self._timer is not None:
+            self._timer.cancel()
+
+    async def _drain(self) -> None:
+        # Looked at, not waited for: an event would cost every request something for the one end of a worker.
+        while self._state.tasks or any(each.unanswered for each in self._guard.connections):  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+
+    async def _cancel(self) -> None:
+        late = [*self._state.tasks, *self._handshakes]
+        if self._state.tasks:
+            _LOG.warning("cancelling %d requests that did not end in time", len(self._state.tasks))
+        for task in late:
+            task.cancel()
+        if late:
+            await asyncio.wait(late, timeout=1)
+        for connection in list(self._guard.connections):
+            connection.transport.close()
+        await asyncio.sleep(0)
+        for connection in list(self._guard.connections):
+            connection.transport.abort()
+        await asyncio.sleep(0)
+
+    def _tick(self) -> None:
+        self._guard.tick(self._loop.time(), formatdate(usegmt=True))
+        self._timer = self._loop.call_later(self._tick_seconds, self._tick)
+
+    def _protocol(self) -> GuardedProtocol:
+        return GuardedProtocol(self._config, self._state, self._guard, self._loop)
+
+    def _accept(self, listening: socket.socket) -> None:
+        try:
+            connection, address = listening.accept()
+        except (BlockingIOError, InterruptedError, ConnectionError):
+            return
+        except OSError as error:
+            if error.errno not in _EXHAUSTED:
+                raise
+            _LOG.error("cannot accept connections now: %s", error.strerror)
+            self._loop.remove_reader(listening.fileno())
+            self._loop.call_later(1.0, self._resume, listening)
+            return
+        connection.setblocking(False)  # noqa: FBT003 - the library's signature
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        if self._ssl is not None and len(self._handshakes) >= self._limits.connections:
+            self._guard.on_refused("too_many_connections", address[0])
+            connection.close()
+            return
+        task = self._loop.create_task(self._connect(connection, address[0]))
+        self._handshakes.add(task)
+        task.add_done_callback(self._handshakes.discard)
+
+    def _resume(self, listening: socket.socket) -> None:
+        if not self._guard.draining:
+            self._loop.add_reader(listening.fileno(), self._accept, listening)
+
+    async def _connect(self, connection: socket.socket, address: str) -> None:
+        seconds = None if self._ssl is None else self._limits.header_seconds
+        try:
+            await self._loop.connect_accepted_socket(
+                self._protocol, connection, ssl=self._ssl, ssl_handshake_timeout=seconds
+            )
+        except (OSError, ssl.SSLError) as error:
+            _LOG.info("TLS handshake failed: %s", getattr(error, "reason", None) or type(error).__name__)
+            self._guard.on_refused("tls_handshake", address)
+            connection.close()

@@ -1,0 +1,214 @@
+"""The OpenAPI 3.1 document, made from the route table and from nothing else, so that it cannot disagree with it."""
+
+from __future__ import annotations
+
+import inspect
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any, Final
+
+import msgspec
+
+from tradewarden.http.problem import MEDIA_TYPE, Problem
+from tradewarden.http.route import Proof
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from tradewarden.http.route import Route
+
+Json = dict[str, Any]
+
+_REF: Final = "#/components/schemas/{name}"
+_JSON: Final = "application/json"
+_FORM: Final = "application/x-www-form-urlencoded"
+_QUERY_METHODS: Final = frozenset({"GET", "DELETE"})
+_BEARER: Final[Json] = {"bearer": []}
+_BASIC: Final[Json] = {"client_secret": []}
+_NOBODY: Final[Json] = {}
+_SECURITY: Final[Mapping[Proof, list[Json]]] = {
+    Proof.OPEN: [],
+    Proof.BEARER: [_BEARER],
+    Proof.CLIENT: [_BEARER, _BASIC],
+    Proof.TOKEN_REQUEST: [_BEARER, _BASIC, _NOBODY],
+    Proof.REFRESH_TOKEN: [],
+    Proof.OPERATOR: [_BEARER, _NOBODY],
+}
+_SCHEMES: Final[Json] = {
+    "bearer": {"type": "http", "scheme": "bearer", "description": "A service's token, or the admin token"},
+    "client_secret": {
+        "type": "http",
+        "scheme": "basic",
+        "description": "A registered service's name and client secret",
+    },
+}
+_UNPROVEN: Final = frozenset({Proof.OPEN})
+
+
+def document(routes: Sequence[Route], version: str) -> bytes:
+    """Return the document as JSON for a route table and the service's version."""
+    schemas = _Schemas(routes)
+    paths: dict[str, Json] = {}
+    for route in routes:
+        paths.setdefault(_path(route), {})[route.method.lower()] = _operation(route, schemas)
+    return msgspec.json.encode(
+        {
+            "openapi": "3.1.0",
+            "info": {
+                "title": "Tradewarden",
+                "version": version,
+                "summary": "Secrets, certificates, tokens and a provable audit log for trading platforms",
+                "license": {"name": "MIT", "identifier": "MIT"},
+            },
+            "servers": [{"url": "/"}],
+            "tags": [{"name": name} for name in dict.fromkeys(map(_tag, routes))],
+            "paths": paths,
+            "components": {
+                "schemas": schemas.components,
+                "responses": {"Problem": _problem()},
+                "securitySchemes": _SCHEMES,
+            },
+        }
+    )
+
+
+class _Schemas:
+    """The JSON schemas of every type in the table: `of` gives a reference, `fields` a command's own properties."""
+
+    def __init__(self, routes: Sequence[Route]) -> None:
+        types: dict[type[msgspec.Struct], None] = {Problem: None}
+        for route in routes:
+            if _takes_body(route):
+                types[route.command] = None
+            if not isinstance(route.answer, str):
+                types[route.answer] = None
+        found, self.components = _components(types)
+        self._schemas = dict(zip(types, found, strict=True))
+        self._commands = {route.command: None for route in routes}
+        self._properties = self._inline(self._commands)
+
+    def of(self, kind: type[msgspec.Struct]) -> Json:
+        return self._schemas[kind]
+
+    def fields(self, command: type[msgspec.Struct]) -> Json:
+        return self._properties[command]
+
+    def _inline(self, commands: Iterable[type[msgspec.Struct]]) -> dict[type[msgspec.Struct], Json]:
+        kinds = list(commands)
+        found, components = _components(kinds)
+        return {
+            kind: components[reference["$ref"].rpartition("/")[2]] for kind, reference in zip(kinds, found, strict=True)
+        }
+
+
+def _components(types: Iterable[type[msgspec.Struct]]) -> tuple[tuple[Json, ...], Json]:
+    found, components = msgspec.json.schema_components(types, schema_hook=_anything, ref_template=_REF)
+    return found, components
+
+
+def _anything(kind: type) -> Json:
+    """Describe what msgspec has no schema for: `object` is any JSON value."""
+    if kind is object:
+        return {}
+    raise NotImplementedError(f"no JSON schema for {kind!r}")
+
+
+def _operation(route: Route, schemas: _Schemas) -> Json:
+    operation: Json = {
+        "operationId": _operation_id(route),
+        "tags": [_tag(route)],
+        "summary": route.summary,
+        "description": _description(route),
+        "security": _SECURITY[route.proof],
+    }
+    if parameters := _parameters(route, schemas):
+        operation["parameters"] = parameters
+    if _takes_body(route):
+        operation["requestBody"] = _body(route, schemas)
+    operation["responses"] = _responses(route, schemas)
+    return operation
+
+
+def _description(route: Route) -> str:
+    parts = [inspect.getdoc(route.handler) or ""]
+    if route.permission and route.proof not in _UNPROVEN:
+        parts.append(f"Needs the permission `{route.permission}`.")
+    if route.feature:
+        parts.append(f"Answers 503 `feature_disabled` when `{route.feature}` is false.")
+    if route.development_only:
+        parts.append("In development only.")
+    return "\n\n".join(filter(None, parts))
+
+
+def _parameters(route: Route, schemas: _Schemas) -> list[Json]:
+    schema = schemas.fields(route.command)
+    required = schema.get("required", ())
+    properties: Json = dict(schema.get("properties", {}))
+    found = []
+    if route.parameter:
+        own = properties.pop(route.parameter, {"type": "string"})
+        found.append(_parameter(route.parameter, "path", own, required=True))
+    if route.method in _QUERY_METHODS:
+        found += [_parameter(name, "query", own, required=name in required) for name, own in properties.items()]
+    return found
+
+
+def _parameter(name: str, place: str, schema: Json, *, required: bool) -> Json:
+    text = schema.get("description")
+    parameter: Json = {"name": name, "in": place, "required": required, "schema": schema}
+    return parameter | {"description": text} if text else parameter
+
+
+def _takes_body(route: Route) -> bool:
+    if route.method in _QUERY_METHODS or route.parameter:
+        return False
+    return bool(route.command.__struct_fields__)
+
+
+def _body(route: Route, schemas: _Schemas) -> Json:
+    media = {"schema": schemas.of(route.command)}
+    content = {_JSON: media, _FORM: media} if route.form else {_JSON: media}
+    return {"required": bool(schemas.fields(route.command).get("required")), "content": content}
+
+
+def _responses(route: Route, schemas: _Schemas) -> Json:
+    if isinstance(route.answer, str):
+        content: Json = {route.answer: {"schema": {"type": "string"}} if route.answer.startswith("text/") else {}}
+    else:
+        content = {_JSON: {"schema": schemas.of(route.answer)}}
+    answers: Json = {"200": {"description": route.summary, "content": content}}
+    for status in sorted({*_usual(route), *route.errors}):
+        answers[str(status)] = {"$ref": "#/components/responses/Problem"}
+    return answers
+
+
+def _usual(route: Route) -> set[int]:
+    statuses = {400, 429, 503}
+    if route.proof is not Proof.OPEN:
+        statuses |= {401, 403}
+    if _takes_body(route):
+        statuses |= {413, 415}
+    return statuses
+
+
+def _problem() -> Json:
+    return {
+        "description": "; ".join(
+            f"{status} {HTTPStatus(status).phrase}" for status in (400, 401, 403, 404, 409, 413, 415, 429, 503)
+        ),
+        "headers": {"X-Request-Id": {"description": "The id in the log and the audit", "schema": {"type": "string"}}},
+        "content": {MEDIA_TYPE: {"schema": {"$ref": _REF.format(name="Problem")}}},
+    }
+
+
+def _path(route: Route) -> str:
+    return route.path.replace("...}", "}")
+
+
+def _tag(route: Route) -> str:
+    return route.path.split("/")[1].split(".")[0] or "well-known"
+
+
+def _operation_id(route: Route) -> str:
+    words = route.path.replace("...}", "").replace("{", "by_").replace("}", "")
+    words = "".join(each if each.isalnum() else "_" for each in words).strip("_")
+    return f"{route.method.lower()}_{words}" if words else route.method.lower()

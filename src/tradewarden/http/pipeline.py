@@ -1,0 +1,172 @@
+"""The door: the one way that every request goes through; `Door._pass` is the whole story.
+
+Always true here: the answer leaves after its audit entry stands. What only a flood of strangers could write is counted
+into one entry a window instead, so that nobody can fill the log from outside (`Door._admit_peer`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import time
+from typing import TYPE_CHECKING
+
+import structlog
+
+from tradewarden.access.address import require_listed
+from tradewarden.access.grant import ANY, authorize
+from tradewarden.access.permission import PermissionSet
+from tradewarden.access.principal import ANONYMOUS
+from tradewarden.access.throttle import Throttle, peer_key
+from tradewarden.audit.entry import EventType
+from tradewarden.errors import (
+    AuthenticationError,
+    FeatureDisabledError,
+    OverloadedError,
+    RateLimitedError,
+    TimeoutExceededError,
+    TradewardenError,
+)
+from tradewarden.http.authentication import Authentication, Caller
+from tradewarden.http.command import read_command
+from tradewarden.http.connection import Connection
+from tradewarden.http.problem import problem
+from tradewarden.http.render import render
+from tradewarden.http.route import Proof, Rate, Route
+from tradewarden.http.router import Router
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from starlette.types import Receive, Scope, Send
+
+    from tradewarden.app import Warden
+    from tradewarden.audit.entry import Entry
+    from tradewarden.http.deadline import Deadlines
+    from tradewarden.http.metrics import Slot
+    from tradewarden.http.render import Answer
+
+OPEN = PermissionSet(("service:view",))
+_log = structlog.get_logger("tradewarden.http")
+
+
+class Door:
+    """The ASGI application of one worker."""
+
+    def __init__(self, warden: Warden, routes: Sequence[Route], slot: Slot, deadlines: Deadlines) -> None:
+        settings = warden.settings
+        self._warden = warden
+        self._router = Router(routes)
+        self._slot = slot
+        self._deadlines = deadlines
+        self._authentication = Authentication(warden)
+        self._max_body = settings.max_body_bytes
+        self._room = settings.max_concurrency
+        self._strangers = Throttle(*settings.rate_limits["anonymous"], warden.clock)
+        self._rates: Mapping[Rate, Throttle] = {
+            rate: Throttle(*settings.rate_limits[rate.value], warden.clock) for rate in Rate
+        }
+        self._enabled = {"ENABLE_JWT": settings.enable_jwt, "ENABLE_MTLS": settings.enable_mtls}
+        self._prefix = warden.randomness(5).hex()
+        self._numbers = itertools.count()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        if scope["type"] != "http":
+            return
+        started = time.perf_counter()
+        request_id = f"{self._prefix}{next(self._numbers):010x}"
+        connection = Connection(scope, receive, request_id, self._warden.settings.trusted_proxies)
+        task = self._deadlines.enter()
+        self._room -= 1
+        try:
+            route, answer = await self._answer(connection)
+        finally:
+            self._room += 1
+            self._deadlines.leave(task)
+        status, headers, body = render(answer, request_id)
+        self._slot.observe(route, status, time.perf_counter() - started)
+        await send({"type": "http.response.start", "status": status, "headers": headers})
+        await send({"type": "http.response.body", "body": body})
+
+    async def _answer(self, connection: Connection) -> tuple[Route | None, Answer]:
+        """Return what to answer, errors included; nothing escapes but the end of the process."""
+        route = None
+        try:
+            route, argument = await self._find(connection)
+            if route.proof is Proof.OPEN:
+                return route, await self._pass_open(connection, route, argument)
+            return route, await self._pass(connection, route, argument)
+        except TradewardenError as error:
+            return route, problem(error, connection.origin.request_id)
+        except asyncio.CancelledError:
+            self._deadlines.excuse()
+            return route, problem(TimeoutExceededError(), connection.origin.request_id)
+        except Exception as error:
+            _log.exception("request failed", request_id=connection.origin.request_id, exc_info=error)
+            return route, problem(error, connection.origin.request_id)
+
+    async def _pass(self, connection: Connection, route: Route, argument: str) -> Answer:
+        await self._admit_peer(connection)
+        async with self._warden.auditor.entry(route.event, route.action, connection.origin) as entry:
+            caller = await self._prove(connection, route, entry)
+            self._admit(caller, route)
+            command = await read_command(route, argument, connection, self._max_body)
+            entry.resource = resource = route.resource(command) if route.resource else ANY
+            grant = authorize(caller.principal, caller.permissions, route.permission, resource, caller.credential)
+            answer = await route.handler(self._warden, grant, command, entry)
+        return answer
+
+    async def _pass_open(self, connection: Connection, route: Route, argument: str) -> Answer:
+        """An open route protects nothing; it answers without a journal, so that /health can tell of a broken one."""
+        address = peer_key(connection.origin.ip_address)
+        self._rates[Rate.OPEN].require(address)
+        self._warden.visits.note(address)
+        command = await read_command(route, argument, connection, self._max_body)
+        entry = self._warden.auditor.entry(route.event, route.action, connection.origin)
+        grant = authorize(ANONYMOUS, OPEN, route.permission, ANY)
+        return await route.handler(self._warden, grant, command, entry)
+
+    async def _find(self, connection: Connection) -> tuple[Route, str]:
+        """Return the route; a request that is malformed or leads nowhere is recorded as such."""
+        try:
+            connection.require_sound()
+            return self._router.find(connection.method, connection.path)
+        except TradewardenError as error:
+            await self._admit_peer(connection)
+            self._strangers.spend(peer_key(connection.origin.ip_address))
+            async with self._warden.auditor.entry(EventType.API_ACCESS, "refuse", connection.origin) as entry:
+                entry.user = str(ANONYMOUS)
+                entry.resource = self._warden.hidden("path", connection.path)
+                raise error from None
+
+    async def _admit_peer(self, connection: Connection) -> None:
+        """Stop strangers from a listed-out or exhausted address before anything costly; count them, record none."""
+        address = peer_key(connection.origin.ip_address)
+        try:
+            require_listed(connection.origin.ip_address, self._warden.settings.allowed_ips)
+            if self._room < 0:
+                raise OverloadedError
+            seconds = self._strangers.wait(address) or (0 if self._warden.journal.spare() else 1.0)
+            if seconds and not await self._authentication.knows(connection):
+                raise RateLimitedError(f"Too many requests; try again in {seconds:.1f} s", retry_after=seconds)
+        except TradewardenError:
+            if self._warden.flood.note(address) and self._warden.journal.spare():
+                await self._warden.flood.begin(address)
+            raise
+
+    async def _prove(self, connection: Connection, route: Route, entry: Entry) -> Caller:
+        entry.user = str(ANONYMOUS)
+        if route.feature and not self._enabled[route.feature]:
+            raise FeatureDisabledError(f"This call is turned off ({route.feature}=false)")
+        try:
+            caller = await self._authentication.prove(connection, route)
+        except AuthenticationError:
+            self._strangers.spend(peer_key(connection.origin.ip_address))
+            raise
+        entry.user = caller.user
+        entry.method = caller.credential.method
+        return caller
+
+    def _admit(self, caller: Caller, route: Route) -> None:
+        self._rates[route.rate].require(caller.user)

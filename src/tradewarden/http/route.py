@@ -1,0 +1,111 @@
+"""One row of the route table: everything the door needs to know about one call.
+
+The router, the OpenAPI document, the permission check, the rate limit and the audit event all come from it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from tradewarden.audit.entry import EventType
+
+if TYPE_CHECKING:
+    from tradewarden.access.grant import Grant
+    from tradewarden.app import Warden
+    from tradewarden.audit.entry import Entry
+
+
+class Proof(StrEnum):
+    """How a caller may prove itself for a route."""
+
+    OPEN = "open"
+    """Nobody needs to be proven; such calls are counted into audit entries, a window at a time."""
+    BEARER = "bearer"
+    """A bearer token: a service's, or the admin token."""
+    CLIENT = "client"
+    """A bearer token, or a registered service's client secret (HTTP Basic)."""
+    TOKEN_REQUEST = "token_request"  # noqa: S105
+    """As `CLIENT`, or the bootstrap rule of a development service on loopback."""
+    REFRESH_TOKEN = "refresh_token"  # noqa: S105
+    """The refresh token in the body."""
+    OPERATOR = "operator"
+    """A bearer token with the permission, or the local machine under the bootstrap rule's conditions."""
+
+
+class Rate(StrEnum):
+    """Which bucket a call spends from (`TRADEWARDEN_RATE_LIMITS`)."""
+
+    OPEN = "open"
+    READ = "read"
+    WRITE = "write"
+    ISSUE = "issue"
+    ADMIN = "admin"
+
+
+class Content(msgspec.Struct, frozen=True):
+    """An answer that is not JSON: bytes of a media type (PEM, DER, metrics text, a page)."""
+
+    body: bytes
+    media_type: str
+    status: int = 200
+    headers: tuple[tuple[bytes, bytes], ...] = ()
+
+
+class Nothing(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A call without input."""
+
+
+Handler = Callable[["Warden", "Grant", msgspec.Struct, "Entry"], Awaitable[msgspec.Struct | Content]]
+
+
+class Route(msgspec.Struct, frozen=True, kw_only=True):
+    """One row. `command` is the decoded input: path parameter, query (GET, DELETE) and body (POST) in one struct.
+
+    `resource` names what is acted on (for permission scopes and the audit entry); empty means a call over many things,
+    whose handler filters item by item. `parameter` is the command's field that the last path segment(s) fill: a path
+    `/services/{service_name}` takes one segment, `/secrets/{path...}` takes the rest.
+    """
+
+    method: str
+    path: str
+    summary: str
+    permission: str
+    """The action that is authorised (`secrets:read`); `service:view` for an open route."""
+    event: EventType
+    rate: Rate
+    command: type[msgspec.Struct]
+    answer: type[msgspec.Struct] | str
+    """The JSON answer's type, or the media type of a `Content`."""
+    handler: Handler
+    proof: Proof = Proof.BEARER
+    resource: Callable[[msgspec.Struct], str] | None = None
+    form: bool = False
+    """Takes application/x-www-form-urlencoded, as its RFC says, beside JSON."""
+    feature: str = ""
+    """`ENABLE_JWT`, `ENABLE_MTLS`: answers 503 `feature_disabled` when that setting is false."""
+    development_only: bool = False
+    errors: tuple[int, ...] = ()
+    """Statuses beside the usual ones (400, 401, 403, 413, 415, 429, 503) that this call may answer."""
+
+    def takes(self, argument: str) -> bool:
+        """Tell whether the path parameter may be `argument`: several segments only where the path says so."""
+        return "/" not in argument or self.path.endswith("...}")
+
+    @property
+    def action(self) -> str:
+        """What an audit entry calls it: the permission's second part."""
+        return self.permission.partition(":")[2]
+
+    @property
+    def prefix(self) -> str:
+        """The fixed part of the path; the whole path when it has no parameter."""
+        return self.path.partition("{")[0]
+
+    @property
+    def parameter(self) -> str:
+        """The name of the path parameter, or the empty string."""
+        return self.path.partition("{")[2].rstrip("}").removesuffix("...")

@@ -1,0 +1,168 @@
+"""The one route table: every call of the HTTP interface, with its permission, audit event, rate, input and answer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, cast
+
+from tradewarden.audit.entry import EventType as Event
+from tradewarden.http.endpoints import audit, ca, credentials, health, keys, oauth2, operations, secrets, services, tokens
+from tradewarden.http.route import Handler, Nothing, Proof, Rate, Route
+from tradewarden.identity.commands import RegisterService, ServiceListed, ServicePage, ServiceRegistered
+from tradewarden.pki.credentials import IssueCredentials, RevokeCertificate
+from tradewarden.secrets.commands import PickVersions, PutSecret, RollbackSecret, SecretNames, SecretsPicked, SetSecretMetadata
+from tradewarden.tokens.commands import IssueToken, RefreshToken, RevokeToken, TokenIssued, TokenPage, TokensRevoked, TokenValid
+from tradewarden.tokens.introspection import Introspection
+
+if TYPE_CHECKING:
+    import msgspec
+
+JWT, MTLS = "ENABLE_JWT", "ENABLE_MTLS"
+
+
+def _row(  # noqa: PLR0913  (a row is what it is)
+    call: str,
+    handler: object,
+    permission: str,
+    event: Event,
+    rate: Rate,
+    command: type[msgspec.Struct],
+    answer: type[msgspec.Struct] | str,
+    *,
+    of: str = "",
+    **more: object,
+) -> Route:
+    """Make one row; `of` names the command's field that the call acts on."""
+    method, path = call.split(" ")
+    chosen = cast("Handler", handler)
+    resource = cast("Callable[[msgspec.Struct], str]", lambda command: getattr(command, of)) if of else None
+    summary = (chosen.__doc__ or "").partition("\n")[0]
+    return Route(
+        method=method,
+        path=path,
+        summary=summary,
+        permission=permission,
+        event=event,
+        rate=rate,
+        command=command,
+        answer=answer,
+        handler=chosen,
+        resource=resource,
+        **more,  # type: ignore[arg-type]
+    )
+
+
+def _open(call: str, handler: object, answer: type[msgspec.Struct] | str, **more: object) -> Route:
+    return _row(call, handler, "service:view", Event.API_ACCESS, Rate.OPEN, Nothing, answer, proof=Proof.OPEN, **more)
+
+
+def _page(call: str, handler: object, permission: str, media_type: str, **more: object) -> Route:
+    kind = Event.API_ACCESS
+    return _row(call, handler, permission, kind, Rate.READ, Nothing, media_type, proof=Proof.OPERATOR, **more)
+
+
+HEALTH = (
+    _open("GET /health", health.health, health.Health),
+    _open("GET /health/live", health.live, health.Live),
+    _open("GET /health/ready", health.ready, "application/json"),
+)
+
+SERVICES = (
+    _row("POST /services", services.register, "services:manage", Event.CONFIGURATION_CHANGE, Rate.ADMIN,
+         RegisterService, ServiceRegistered, of="service_name", errors=(409,)),
+    _row("GET /services", services.listing, "services:read", Event.API_ACCESS, Rate.ADMIN,
+         services.ListServices, ServicePage),
+    _row("DELETE /services", services.delete, "services:manage", Event.CONFIGURATION_CHANGE, Rate.ADMIN,
+         services.NamedService, services.ServiceDeleted, of="service_name", errors=(404,)),
+    _row("GET /services/{service_name}", services.show, "services:read", Event.API_ACCESS, Rate.ADMIN,
+         services.NamedService, ServiceListed, of="service_name", errors=(404,)),
+    _row("DELETE /services/{service_name}", services.delete, "services:manage", Event.CONFIGURATION_CHANGE, Rate.ADMIN,
+         services.NamedService, services.ServiceDeleted, of="service_name", errors=(404,)),
+    _row("POST /services/rotate-secret", services.rotate_secret, "services:manage", Event.CONFIGURATION_CHANGE,
+         Rate.ADMIN, services.NamedService, ServiceRegistered, of="service_name", errors=(404,)),
+    _row("POST /services/permissions", services.permissions, "services:manage", Event.CONFIGURATION_CHANGE, Rate.ADMIN,
+         services.SetPermissions, ServiceListed, of="service_name", errors=(404,)),
+)
+
+TOKENS = (
+    _row("POST /tokens/generate", tokens.generate, "tokens:issue", Event.TOKEN, Rate.ISSUE,
+         IssueToken, TokenIssued, of="service_name", proof=Proof.TOKEN_REQUEST, feature=JWT),
+    _row("POST /tokens/validate", tokens.validate, "tokens:validate", Event.TOKEN, Rate.READ,
+         Nothing, TokenValid, feature=JWT),
+    _row("POST /tokens/refresh", tokens.refresh, "tokens:refresh", Event.TOKEN, Rate.ISSUE,
+         RefreshToken, TokenIssued, proof=Proof.REFRESH_TOKEN, feature=JWT),
+    _row("POST /tokens/revoke", tokens.revoke, "tokens:revoke", Event.TOKEN, Rate.WRITE,
+         RevokeToken, TokensRevoked, proof=Proof.CLIENT, feature=JWT, errors=(404,)),
+    _row("GET /tokens", tokens.listing, "tokens:read", Event.TOKEN, Rate.ADMIN,
+         tokens.ListTokens, TokenPage, feature=JWT),
+    _row("POST /oauth2/introspect", oauth2.introspect, "tokens:introspect", Event.TOKEN, Rate.READ,
+         oauth2.TokenQuestion, Introspection, proof=Proof.CLIENT, form=True, feature=JWT),
+    _row("POST /oauth2/revoke", oauth2.revoke, "tokens:revoke", Event.TOKEN, Rate.WRITE,
+         oauth2.TokenQuestion, "application/json", proof=Proof.CLIENT, form=True, feature=JWT),
+    _open("GET /.well-known/jwks.json", tokens.jwks, "application/jwk-set+json", feature=JWT),
+)
+
+SECRETS = (
+    _row("POST /secrets/store", secrets.store, "secrets:write", Event.SECRET_ACCESS, Rate.WRITE,
+         PutSecret, secrets.SecretStored, of="path", errors=(409,)),
+    _row("GET /secrets/{path...}", secrets.read, "secrets:read", Event.SECRET_ACCESS, Rate.READ,
+         secrets.ReadSecret, secrets.SecretValue, of="path", errors=(404,)),
+    _row("GET /secrets", secrets.listing, "secrets:list", Event.SECRET_ACCESS, Rate.READ,
+         secrets.ListSecrets, SecretNames),
+    _row("DELETE /secrets/{path...}", secrets.delete, "secrets:delete", Event.SECRET_ACCESS, Rate.WRITE,
+         secrets.DeleteSecret, SecretsPicked, of="path", errors=(404,)),
+    _row("POST /secrets/undelete", secrets.undelete, "secrets:write", Event.SECRET_ACCESS, Rate.WRITE,
+         PickVersions, SecretsPicked, of="path", errors=(404,)),
+    _row("POST /secrets/destroy", secrets.destroy, "secrets:write", Event.SECRET_ACCESS, Rate.WRITE,
+         PickVersions, SecretsPicked, of="path", errors=(404,)),
+    _row("POST /secrets/rollback", secrets.rollback, "secrets:write", Event.SECRET_ACCESS, Rate.WRITE,
+         RollbackSecret, secrets.SecretStored, of="path", errors=(404, 409)),
+    _row("POST /secrets/metadata", secrets.metadata, "secrets:write", Event.SECRET_ACCESS, Rate.WRITE,
+         SetSecretMetadata, secrets.SettingsShown, of="path", errors=(404,)),
+)
+
+CERTIFICATES = (
+    _row("POST /credentials/issue", credentials.issue, "credentials:issue", Event.CERTIFICATE, Rate.ISSUE,
+         IssueCredentials, credentials.CredentialsIssued, of="service_name", feature=MTLS),
+    _row("GET /credentials", credentials.listing, "credentials:read", Event.CERTIFICATE, Rate.ADMIN,
+         credentials.ListCredentials, credentials.CertificatePage, feature=MTLS),
+    _row("GET /credentials/{serial_number}", credentials.show, "credentials:read", Event.CERTIFICATE, Rate.ADMIN,
+         credentials.NamedCertificate, credentials.CertificateShown, feature=MTLS, errors=(404,)),
+    _row("POST /credentials/revoke", credentials.revoke, "credentials:revoke", Event.CERTIFICATE, Rate.ADMIN,
+         RevokeCertificate, credentials.CertificateShown, feature=MTLS, errors=(404,)),
+    _open("GET /ca/certificate", ca.certificate, "application/x-pem-file", feature=MTLS),
+    _open("GET /ca/crl", ca.crl, "application/pkix-crl", feature=MTLS),
+)
+
+KEYS = (
+    _row("GET /keys", keys.listing, "keys:read", Event.KEY, Rate.ADMIN, Nothing, keys.KeysShown),
+    _row("POST /keys/rotate", keys.rotate, "keys:rotate", Event.KEY, Rate.ADMIN,
+         keys.RotateKey, keys.KeyRotated, of="purpose"),
+    _row("POST /keys/rotate-root", keys.rotate_root, "keys:rotate", Event.KEY, Rate.ADMIN,
+         keys.RotateRoot, keys.KeyRotated),
+    _row("POST /keys/rewrap", keys.rewrap, "keys:rewrap", Event.KEY, Rate.ADMIN,
+         keys.RewrapSecrets, keys.BatchRewrapped),
+)
+
+AUDIT = (
+    _row("GET /audit/events", audit.events, "audit:read", Event.API_ACCESS, Rate.ADMIN,
+         audit.SearchEvents, audit.EventPage),
+    _row("GET /audit/checkpoint", audit.checkpoint, "audit:read", Event.API_ACCESS, Rate.READ,
+         Nothing, audit.CheckpointShown, errors=(404,)),
+    _row("GET /audit/proof/inclusion", audit.inclusion, "audit:read", Event.API_ACCESS, Rate.READ,
+         audit.ProveInclusion, audit.InclusionShown, errors=(404,)),
+    _row("GET /audit/proof/consistency", audit.consistency, "audit:read", Event.API_ACCESS, Rate.READ,
+         audit.ProveConsistency, audit.ConsistencyShown, errors=(404,)),
+)
+
+OPERATIONS = (
+    _page("GET /metrics", operations.metrics, "metrics:view", "text/plain"),
+    _page("GET /openapi.json", operations.openapi, "docs:view", "application/json", development_only=True),
+    _page("GET /docs", operations.docs, "docs:view", "text/html", development_only=True),
+    _row("GET /docs/{name}", operations.asset, "docs:view", Event.API_ACCESS, Rate.READ, operations.Asset, "text/css",
+         proof=Proof.OPERATOR, development_only=True, errors=(404,)),
+)
+
+ROUTES: tuple[Route, ...] = (
+    *HEALTH, *SERVICES, *TOKENS, *SECRETS, *CERTIFICATES, *KEYS, *AUDIT, *OPERATIONS,
+)

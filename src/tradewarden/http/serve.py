@@ -1,0 +1,144 @@
+"""`tradewarden serve`: prepares the data directory, then supervises the workers and the clerk."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from functools import partial
+from typing import TYPE_CHECKING
+
+import structlog
+
+from tradewarden.app import Warden, close_windows
+from tradewarden.audit.flood import WINDOW_SECONDS
+from tradewarden.background import work
+from tradewarden.http import listener
+from tradewarden.http.banner import banner
+from tradewarden.http.deadline import Deadlines
+from tradewarden.http.logs import configure
+from tradewarden.http.head import ServerLimits
+from tradewarden.http.metrics import Gauge, Metrics, Slot
+from tradewarden.http.pipeline import Door
+from tradewarden.http.render import EVERYWHERE
+from tradewarden.http.routes import ROUTES
+from tradewarden.http.supervisor import supervise
+from tradewarden.http.tls import server_context
+
+if TYPE_CHECKING:
+    import socket
+    import ssl
+    from collections.abc import Callable, Sequence
+
+    from starlette.types import ASGIApp
+
+    from tradewarden.settings import Settings
+
+_log = structlog.get_logger("tradewarden.serve")
+_TICK_SECONDS = 1.0
+
+
+def main(settings: Settings) -> int:
+    """Serve until a signal; returns the exit code. Raises `ConfigurationError` when it cannot start."""
+    configure(settings.log_level, settings.log_format)
+    asyncio.run(_prepare(settings))
+    clerk = settings.workers
+    metrics = Metrics(ROUTES, [*(f"worker-{index}" for index in range(settings.workers)), "clerk"])
+
+    def run_worker(index: int, sockets: Sequence[socket.socket], ready: Callable[[], None]) -> None:
+        listener.run(_worker(settings, metrics, index, sockets, ready))
+
+    def run_clerk(ready: Callable[[], None]) -> None:
+        listener.run(_clerk(settings, metrics.slot(clerk), ready))
+
+    address = (settings.host, settings.port)
+    on_ready = partial(print, banner(settings), file=sys.stderr, flush=True)
+    return supervise(settings, [address], run_worker, run_clerk, _log, on_ready)
+
+
+async def _prepare(settings: Settings) -> None:
+    """Open and close everything once, so that what is wrong is said before anything is forked."""
+    warden = await Warden.start(settings)
+    for warning in warden.warnings():
+        _log.warning(warning)
+    await warden.close()
+
+
+async def _worker(
+    settings: Settings, metrics: Metrics, index: int, sockets: Sequence[socket.socket], ready: Callable[[], None]
+) -> None:
+    stop = asyncio.Event()
+    listener.stop_on_signals(stop)
+    slot = metrics.slot(index)
+    warden = await Warden.start(settings)
+    warden.metrics = metrics
+    deadlines = Deadlines(settings.request_seconds)
+    ticking = asyncio.create_task(_every_second(warden, slot, deadlines))
+    try:
+        await listener.serve(
+            _with_cors(Door(warden, ROUTES, slot, deadlines), settings),
+            sockets,
+            ServerLimits(body_seconds=settings.request_seconds, shutdown_seconds=settings.shutdown_seconds),
+            await _tls(warden),
+            ready,
+            stop,
+            on_refused=lambda _reason, address: warden.flood.note(address),
+            headers=EVERYWHERE,
+        )
+    finally:
+        ticking.cancel()
+        deadlines.stop()
+        await warden.close()
+
+
+async def _clerk(settings: Settings, slot: Slot, ready: Callable[[], None]) -> None:
+    stop = asyncio.Event()
+    listener.stop_on_signals(stop)
+    warden = await Warden.start(settings)
+    try:
+        ready()
+        await work(warden, stop, partial(_set_lag, slot))
+    finally:
+        await warden.close()
+
+
+def _set_lag(slot: Slot, unshipped: int, unnumbered: int, seconds: float) -> None:
+    slot.set(Gauge.AUDIT_UNSHIPPED_BYTES, unshipped)
+    slot.set(Gauge.AUDIT_UNNUMBERED_ENTRIES, unnumbered)
+    slot.set(Gauge.AUDIT_LAG_SECONDS, seconds)
+
+
+async def _every_second(warden: Warden, slot: Slot, deadlines: Deadlines) -> None:
+    """Set this worker's gauges, and close the windows in which strangers are counted."""
+    opened = warden.clock.monotonic()
+    while True:
+        slot.set(Gauge.WRITER_QUEUE, warden.database.waiting)
+        slot.set(Gauge.IN_FLIGHT, len(deadlines))
+        if warden.clock.monotonic() - opened >= WINDOW_SECONDS:
+            opened = warden.clock.monotonic()
+            await close_windows(warden)
+        await asyncio.sleep(_TICK_SECONDS)
+
+
+async def _tls(warden: Warden) -> ssl.SSLContext | None:
+    """Return the context of the listener: a given certificate, or outside development one of our CA."""
+    settings = warden.settings
+    if settings.tls_cert is not None and settings.tls_key is not None:
+        return server_context(settings.tls_cert, settings.tls_key)
+    if settings.development or settings.trusted_proxies:
+        return None
+    chain, key = await warden.listener_certificate()
+    return server_context(chain.encode(), key.encode())
+
+
+def _with_cors(door: Door, settings: Settings) -> ASGIApp:
+    if not settings.cors_origins:
+        return door
+    from starlette.middleware.cors import CORSMiddleware
+
+    return CORSMiddleware(
+        door,
+        allow_origins=settings.cors_origins,
+        allow_methods=["GET", "POST", "DELETE"],
+        allow_headers=["authorization", "content-type"],
+        max_age=600,
+    )

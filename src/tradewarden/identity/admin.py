@@ -1,0 +1,121 @@
+"""The admin token: how the first person gets in (decision 5).
+
+It lies in `admin.token` in the data directory, 0600, and only its keyed hash is kept. It is void
+after 24 hours, or once a first admin is enrolled; `tradewarden admin token` on the host makes
+another. Whoever can read the file runs as the service's own user.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+from msgspec.structs import replace
+
+from tradewarden.access.permission import ALL, PermissionSet
+from tradewarden.access.principal import Kind, Principal
+from tradewarden.crypto.keyfile import write_private
+from tradewarden.errors import AuthenticationError, NotFoundError
+from tradewarden.identity.credential import (
+    ADMIN_TOKEN_PREFIX,
+    credential_hash,
+    matches,
+    new_credential,
+)
+from tradewarden.identity.store import AdminTokenChange, AdminTokenRow, ServiceStore, row_digest
+from tradewarden.keys.purpose import Purpose
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from tradewarden.audit.entry import Entry
+    from tradewarden.clock import Clock, Randomness
+    from tradewarden.keys.port import Keys
+
+ADMIN = Principal(Kind.USER, "admin")
+LIFETIME_SECONDS = 24 * 3600
+FILE_NAME = "admin.token"
+
+
+class AdminToken:
+    """The admin token of one data directory."""
+
+    def __init__(
+        self,
+        store: ServiceStore,
+        keys: Keys,
+        directory: Path,
+        clock: Clock,
+        randomness: Randomness,
+    ) -> None:
+        self.path = directory / FILE_NAME
+        self._store = store
+        self._sealer = keys.sealer(Purpose.IDENTITY)
+        self._mac = keys.mac(Purpose.IDENTITY, "admin-token")
+        self._clock = clock
+        self._randomness = randomness
+
+    async def ensure(self, entry: Entry) -> bool:
+        """Make the first token at the first start, and tell whether one was made.
+
+        Of several processes that start together one makes it. A crash between row and file is made
+        good at the next start, while the token that nobody has seen would still be good.
+        """
+        is_missing = not await asyncio.to_thread(self.path.exists)
+        return await self._make(entry, lambda row: row is None or (is_missing and self._is_good(row)))
+
+    async def issue(self, entry: Entry) -> Path:
+        """Make another token, which voids the one before, and return the file it lies in."""
+        await self._make(entry, lambda _: True)
+        return self.path
+
+    async def authenticate(self, token: str) -> tuple[Principal, PermissionSet]:
+        """Return the admin and all permissions; raises `AuthenticationError`, one for every cause."""
+        row = await self._store.read_admin_token()
+        if row is not None:
+            self._sealer.check(row)
+        if not matches(self._mac, token, row.secret if row is not None else None):
+            raise AuthenticationError("Authentication failed", reason="admin token is wrong")
+        if row is None or not self._is_good(row):
+            raise AuthenticationError(
+                "Authentication failed",
+                reason="admin token is void: a day old, or an admin is enrolled",
+            )
+        return ADMIN, ALL
+
+    async def enrolled(self, entry: Entry) -> None:
+        """Void the token for good, because a first admin is enrolled; raises `NotFoundError` without one."""
+        now = int(self._clock.now())
+
+        def decide(row: AdminTokenRow | None) -> AdminTokenChange[None]:
+            if row is None:
+                raise NotFoundError("There is no admin token to void")
+            sealed = self._sealer.seal(replace(self._sealer.check(row), enrolled_at=now))
+            return AdminTokenChange(None, entry.draft(row_digest(sealed)), sealed)
+
+        await self._store.change_admin_token(decide)
+        entry.commit()
+
+    def _is_good(self, row: AdminTokenRow) -> bool:
+        return not row.enrolled_at and self._clock.now() < row.expires_at
+
+    async def _make(self, entry: Entry, wanted: Callable[[AdminTokenRow | None], bool]) -> bool:
+        token = new_credential(ADMIN_TOKEN_PREFIX, self._randomness)
+        now = int(self._clock.now())
+        row = self._sealer.seal(
+            AdminTokenRow("admin", credential_hash(self._mac, token), now, now + LIFETIME_SECONDS, 0)
+        )
+
+        def decide(before: AdminTokenRow | None) -> AdminTokenChange[bool]:
+            if before is not None:
+                self._sealer.check(before)
+            if not wanted(before):
+                return AdminTokenChange(answer=False)
+            return AdminTokenChange(answer=True, entry=entry.draft(row_digest(row)), row=row)
+
+        made = await self._store.change_admin_token(decide)
+        if made:
+            entry.commit()
+            await asyncio.to_thread(write_private, self.path, f"{token}\n".encode())
+        return made

@@ -1,0 +1,251 @@
+"""The register of services: the most that each may ever be granted, and how it proves itself.
+
+Always true here: nobody grants more than they hold (decision 7); a client secret is shown once; a
+name that is registered anew is another incarnation, and no token of the one before it is good.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+import msgspec
+from msgspec.structs import replace
+
+from tradewarden.access.grant import ANY
+from tradewarden.access.permission import PermissionSet, expand
+from tradewarden.access.principal import service_name
+from tradewarden.clock import rfc3339
+from tradewarden.errors import (
+    AuthenticationError,
+    ConflictError,
+    IntegrityError,
+    InvalidInputError,
+    NotFoundError,
+    PermissionDeniedError,
+)
+from tradewarden.identity.commands import ServiceListed, ServicePage, ServiceRegistered
+from tradewarden.identity.credential import (
+    CLIENT_SECRET_PREFIX,
+    credential_hash,
+    matches,
+    new_credential,
+)
+from tradewarden.identity.store import ServiceChange, ServiceRow, ServiceStore, row_digest
+from tradewarden.keys.purpose import Purpose
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from tradewarden.access.grant import Grant
+    from tradewarden.audit.entry import Entry
+    from tradewarden.clock import Clock, Randomness
+    from tradewarden.identity.commands import RegisterService
+    from tradewarden.keys.port import Keys
+
+MAX_PAGE = 1000
+MAX_PERMISSIONS = 64
+_CACHED = 4096
+_READ = "services:read"
+_MANAGE = "services:manage"
+_INCARNATION_BYTES = 16
+_decode_names = msgspec.json.Decoder(tuple[str, ...]).decode
+
+
+class Revisions(Protocol):
+    """The counter that the cache depends on (`tradewarden.storage.database.Revisions`)."""
+
+    @property
+    def services(self) -> int:
+        """Moves when a registration changes."""
+        ...
+
+
+class CurrentRevisions(Protocol):
+    """Tells the revisions as of now; `Database.revisions` is one."""
+
+    async def __call__(self) -> Revisions:
+        """Return them; raises `StorageUnavailableError`."""
+        ...
+
+
+class ServiceRecord(msgspec.Struct, frozen=True):
+    """A registered service as others see it."""
+
+    service_name: str
+    permissions: tuple[str, ...]
+    incarnation: str
+    created_at: int
+
+
+class Services:
+    """Registered services."""
+
+    def __init__(
+        self,
+        store: ServiceStore,
+        keys: Keys,
+        clock: Clock,
+        randomness: Randomness,
+        revisions: CurrentRevisions,
+    ) -> None:
+        self._store = store
+        self._sealer = keys.sealer(Purpose.IDENTITY)
+        self._mac = keys.mac(Purpose.IDENTITY, "client-secret")
+        self._clock = clock
+        self._randomness = randomness
+        self._revisions = revisions
+        self._cache: dict[str, ServiceRow | None] = {}
+        self._cached_at = -1
+
+    async def register(self, grant: Grant, command: RegisterService, entry: Entry) -> ServiceRegistered:
+        """Register a service; raises `ConflictError` when it is, `PermissionDeniedError` for more than you hold."""
+        name = service_name(command.service_name)
+        _manage(grant, name, entry)
+        permissions = _grantable(grant, command.permissions)
+        secret = new_credential(CLIENT_SECRET_PREFIX, self._randomness)
+        now = int(self._clock.now())
+        row = ServiceRow(
+            service_name=name,
+            incarnation=self._randomness(_INCARNATION_BYTES).hex(),
+            permissions=_names_text(permissions),
+            secret=credential_hash(self._mac, secret),
+            created_at=now,
+            created_by=str(grant.principal),
+            rotated_at=now,
+        )
+
+        def decide(before: ServiceRow | None) -> ServiceRow:
+            if before is not None:
+                raise ConflictError(f"Service '{name}' is registered already; delete it first")
+            return row
+
+        await self._put(name, decide, entry)
+        return ServiceRegistered(name, permissions, secret, rfc3339(now))
+
+    async def rotate_secret(self, grant: Grant, name: str, entry: Entry) -> ServiceRegistered:
+        """Give a service a new client secret; the one before is void at once, its tokens stay good."""
+        _manage(grant, service_name(name), entry)
+        secret = new_credential(CLIENT_SECRET_PREFIX, self._randomness)
+        fresh = credential_hash(self._mac, secret)
+        now = int(self._clock.now())
+        row = await self._put(name, lambda before: replace(_found(before, name), secret=fresh, rotated_at=now), entry)
+        return ServiceRegistered(name, _decode_names(row.permissions), secret, rfc3339(row.created_at))
+
+    async def set_permissions(
+        self, grant: Grant, name: str, permissions: tuple[str, ...], entry: Entry
+    ) -> ServiceListed:
+        """Change the most that a service may be granted; what its tokens hold beyond it is void at once."""
+        _manage(grant, service_name(name), entry)
+        text = _names_text(_grantable(grant, permissions))
+        row = await self._put(name, lambda before: replace(_found(before, name), permissions=text), entry)
+        return _listed(row)
+
+    async def delete(self, grant: Grant, name: str, entry: Entry) -> None:
+        """Take a service off the register, and end every token of it; raises `NotFoundError`."""
+        _manage(grant, service_name(name), entry)
+
+        def decide(before: ServiceRow | None) -> ServiceChange[None]:
+            gone = self._sealer.check(_found(before, name))
+            return ServiceChange(None, entry.draft(row_digest(gone)), None)
+
+        await self._store.change(name, decide)
+        entry.commit()
+
+    async def get(self, grant: Grant, name: str) -> ServiceListed:
+        """Return one service; raises `NotFoundError`."""
+        grant.require(_READ, service_name(name))
+        return _listed(_found(await self._checked(name), name))
+
+    async def list(self, grant: Grant, after: str = "", limit: int = 100) -> ServicePage:
+        """Return a page of services by name, those that the grant sees."""
+        if not 1 <= limit <= MAX_PAGE:
+            raise InvalidInputError(f"limit must be from 1 to {MAX_PAGE}")
+        grant.require(_READ, ANY)
+        rows = [self._sealer.check(row) for row in await self._store.page(after, limit)]
+        seen = tuple(_listed(row) for row in rows if grant.sees(row.service_name))
+        return ServicePage(seen, rows[-1].service_name if len(rows) == limit else None)
+
+    async def authenticate(self, name: str, client_secret: str) -> ServiceRecord:
+        """Return the service that this secret proves; raises `AuthenticationError`, one for every cause.
+
+        An unknown name takes the same work as a wrong secret.
+        """
+        row = await self._cached(name)
+        if not matches(self._mac, client_secret, row.secret if row is not None else None):
+            known = "client secret is wrong" if row is not None else "service is not registered"
+            raise AuthenticationError("Authentication failed", reason=known)
+        if row is None:  # pragma: no cover  (nothing matches then; for the type checker)
+            raise AssertionError
+        return _record(row)
+
+    async def registered(self, name: str) -> ServiceRecord | None:
+        """Return the registration that stands now; None when the name is not registered."""
+        row = await self._cached(name)
+        return None if row is None else _record(row)
+
+    async def _cached(self, name: str) -> ServiceRow | None:
+        revision = (await self._revisions()).services
+        if revision != self._cached_at or len(self._cache) >= _CACHED:
+            self._cache = {}
+            self._cached_at = revision
+        cache = self._cache
+        if name not in cache:
+            cache[name] = await self._checked(name)
+        return cache[name]
+
+    async def _checked(self, name: str) -> ServiceRow | None:
+        row = await self._store.read(name)
+        if row is not None and self._sealer.check(row).service_name != name:
+            raise IntegrityError("A service's row stands under another name")
+        return row
+
+    async def _put(self, name: str, decide: Callable[[ServiceRow | None], ServiceRow], entry: Entry) -> ServiceRow:
+        """Write the row that `decide` makes of the one before."""
+
+        def sealed(before: ServiceRow | None) -> ServiceChange[ServiceRow]:
+            checked = None if before is None else self._sealer.check(before)
+            row = self._sealer.seal(decide(checked))
+            return ServiceChange(row, entry.draft(row_digest(row)), row)
+
+        row = await self._store.change(name, sealed)
+        entry.commit()
+        return row
+
+
+def _manage(grant: Grant, name: str, entry: Entry) -> None:
+    entry.resource = name
+    grant.require(_MANAGE, name)
+
+
+def _grantable(grant: Grant, permissions: Iterable[str]) -> tuple[str, ...]:
+    """Return the names once each; raises when they are not understood, too many or more than the grant holds."""
+    asked = PermissionSet(permissions)
+    if len(asked.names) > MAX_PERMISSIONS:
+        raise InvalidInputError(f"At most {MAX_PERMISSIONS} permissions can be registered")
+    if not all(grant.permissions.covers(permission) for name in asked.names for permission in expand(name)):
+        raise PermissionDeniedError("nobody grants more than they hold")
+    return asked.names
+
+
+def _found(row: ServiceRow | None, name: str) -> ServiceRow:
+    if row is None:
+        raise NotFoundError(f"Service '{name}' is not registered")
+    return row
+
+
+def _names_text(names: tuple[str, ...]) -> str:
+    return msgspec.json.encode(names).decode()
+
+
+def _record(row: ServiceRow) -> ServiceRecord:
+    return ServiceRecord(row.service_name, _decode_names(row.permissions), row.incarnation, row.created_at)
+
+
+def _listed(row: ServiceRow) -> ServiceListed:
+    return ServiceListed(
+        row.service_name,
+        _decode_names(row.permissions),
+        rfc3339(row.created_at),
+        row.created_by,
+        rfc3339(row.rotated_at),
+    )

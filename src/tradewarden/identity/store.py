@@ -1,0 +1,94 @@
+"""What the identity room keeps: registered services, and the state of the admin token.
+
+A change is decided by a pure function over the row that stands inside the transaction, and is
+written together with its audit entry. Times are whole seconds since the epoch.
+"""
+
+from __future__ import annotations
+
+from hashlib import sha256
+from typing import TYPE_CHECKING, ClassVar, Generic, Protocol, TypeVar
+
+import msgspec
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+T = TypeVar("T")
+
+
+class ServiceRow(msgspec.Struct, frozen=True):
+    """One registered service.
+
+    `permissions` is a JSON array of names, the most that it may ever be granted. `secret` is the
+    keyed hash of its client secret. `incarnation` differs each time the name is registered.
+    """
+
+    table: ClassVar[str] = "services"
+
+    service_name: str
+    incarnation: str
+    permissions: str
+    secret: bytes
+    created_at: int
+    created_by: str
+    rotated_at: int
+    seal: bytes = b""
+
+
+class AdminTokenRow(msgspec.Struct, frozen=True):
+    """The one admin token: its keyed hash and until when it is good. `enrolled_at` 0: no admin yet."""
+
+    table: ClassVar[str] = "admin_token"
+
+    name: str
+    secret: bytes
+    created_at: int
+    expires_at: int
+    enrolled_at: int
+    seal: bytes = b""
+
+
+class ServiceChange(msgspec.Struct, Generic[T], frozen=True):
+    """What a decision wants written: the row as it is from now on, None when it goes."""
+
+    answer: T
+    entry: bytes
+    row: ServiceRow | None
+
+
+class AdminTokenChange(msgspec.Struct, Generic[T], frozen=True):
+    """What a decision wants written; without `row` nothing is written or recorded."""
+
+    answer: T
+    entry: bytes = b""
+    row: AdminTokenRow | None = None
+
+
+class ServiceStore(Protocol):
+    """Where identities are kept."""
+
+    async def read(self, name: str) -> ServiceRow | None:
+        """Return one service."""
+        ...
+
+    async def page(self, after: str, limit: int) -> list[ServiceRow]:
+        """Return up to `limit` services in the order of their names, after `after`."""
+        ...
+
+    async def change(self, name: str, decide: Callable[[ServiceRow | None], ServiceChange[T]]) -> T:
+        """Load, decide, write, record, bump `services` and `tokens`; return the durable answer."""
+        ...
+
+    async def read_admin_token(self) -> AdminTokenRow | None:
+        """Return the admin token's row; None before the first was made."""
+        ...
+
+    async def change_admin_token(self, decide: Callable[[AdminTokenRow | None], AdminTokenChange[T]]) -> T:
+        """Load, decide, write, record; return the durable answer."""
+        ...
+
+
+def row_digest(row: ServiceRow | AdminTokenRow) -> str:
+    """Return what the audit leaf of a change carries: SHA-256 (hex) of the row's seal."""
+    return sha256(row.seal).hexdigest()

@@ -1,0 +1,385 @@
+"""The keyring: every key of this process, ready for use, and the changes to them.
+
+Always true here: nothing is written before the root key is recognised by its check value. The ciphers and sealers that
+rooms hold stay the same objects; a rotation, here or in another process, installs its versions into them. One lock lets
+one change or refresh happen at a time, so what is installed only ever moves forward.
+
+Rotating the root while several processes run: the one that rotates knows the new root key. Another finds out at its
+next `refresh` and opens its own source again: a `file:` source has the new key by then. One that still gives the old
+key (an environment variable) leaves the process `outdated`: it goes on with the purpose keys in its memory, follows
+rotations to versions it already knows, leases budgets, and asks for a restart (`UnavailableError`) only when it meets a
+version in use that it cannot unwrap or would have to rotate a key itself.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import suppress
+from functools import partial
+from typing import TYPE_CHECKING, Final
+
+import msgspec
+
+from tradewarden.access.grant import ANY
+from tradewarden.audit.entry import Event, EventType, Result
+from tradewarden.clock import rfc3339
+from tradewarden.crypto.keyset import Cipher, Mac, Sealer
+from tradewarden.errors import (
+    ConfigurationError,
+    ConflictError,
+    IntegrityError,
+    InvalidInputError,
+    TradewardenError,
+    UnavailableError,
+)
+from tradewarden.keys.changes import (
+    LEASE,
+    Writer,
+    created,
+    digests,
+    extended,
+    leased,
+    rewrapped,
+    rotated,
+)
+from tradewarden.keys.inventory import ROOT, KeyInfo, inventory
+from tradewarden.keys.purpose import Purpose
+from tradewarden.keys.ring import Ring, damaged, open_ring
+from tradewarden.keys.root import Stretching
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from tradewarden.access.grant import Grant
+    from tradewarden.audit.entry import Entry
+    from tradewarden.clock import Clock, Randomness
+    from tradewarden.keys.root import RootKey, RootSource
+    from tradewarden.keys.store import KeyChange, KeyState, KeyStore, RootRecord
+
+_LOW: Final = LEASE // 4
+_LONGEST_LABEL: Final = 128
+_encode = msgspec.json.Encoder().encode
+
+
+class Keyring:
+    """All keys of one process; implements `tradewarden.keys.port.Keys`. Made by `open`."""
+
+    def __init__(self, store: KeyStore, source: RootSource, randomness: Randomness, clock: Clock) -> None:
+        self._store = store
+        self._source = source
+        self._randomness = randomness
+        self._clock = clock
+        self._lock = asyncio.Lock()
+        self._work: set[asyncio.Task[None]] = set()
+        self._ahead: set[Purpose] = set()
+        self._ciphers = {purpose: Cipher(randomness) for purpose in Purpose}
+        self._sealers = {purpose: Sealer() for purpose in Purpose}
+        self._ring = Ring({}, {})
+        self._root: RootKey | None = None
+        self._generation = 0
+        self.outdated = False
+
+    @classmethod
+    async def open(cls, store: KeyStore, source: RootSource, randomness: Randomness, clock: Clock) -> Keyring:
+        """Return the keyring over `store`; an empty store gets its first keys.
+
+        Raises `ConfigurationError` when `source` does not bring the root key that the data was written with (nothing is
+        written then), `IntegrityError` when rows were changed outside.
+        """
+        ring = cls(store, source, randomness, clock)
+        state = await store.load()
+        if state.root is None:
+            state = await ring._create()
+        await ring._recognise(state)
+        if set(Purpose) - ring._ring.purposes:
+            ring._adopt(await store.change(ring._extend))
+        return ring
+
+    async def close(self) -> None:
+        """Wait for leases that are under way in the background."""
+        await asyncio.gather(*self._work, return_exceptions=True)
+
+    # What rooms use: tradewarden.keys.port.Keys
+
+    def cipher(self, purpose: Purpose) -> Cipher:
+        """Return the cipher of a purpose; it follows rotations by itself."""
+        return self._ciphers[purpose]
+
+    def sealer(self, purpose: Purpose) -> Sealer:
+        """Return the row sealer of a purpose; it follows rotations by itself."""
+        return self._sealers[purpose]
+
+    def mac(self, purpose: Purpose, label: str) -> Mac:
+        """Return a keyed hash that stays the same through rotations (derived from version 1)."""
+        return Mac(self._labelled(purpose, "mac", label))
+
+    def derive(self, purpose: Purpose, label: str) -> bytes:
+        """Return 32 bytes that stay the same through rotations (derived from version 1)."""
+        return self._labelled(purpose, "derive", label)
+
+    def current(self, purpose: Purpose) -> int:
+        """Return the version that writes now; a rewrap job moves everything below it."""
+        return self._ring.current(purpose)
+
+    async def reserve(self, purpose: Purpose, messages: int = 1) -> None:
+        """Make sure that `messages` encryptions are in the budget; leases more from storage when they are not.
+
+        Below a quarter of a lease more is fetched in the background. Raises `UnavailableError` when none can be had.
+        """
+        if self._ciphers[purpose].budget - messages >= _LOW:
+            return
+        await self._reserve_more(purpose, messages)
+
+    # Following and changing the stored keys
+
+    async def refresh(self) -> None:
+        """Look at storage again, because another process changed keys (`Revisions.keys` moved).
+
+        Raises `UnavailableError` when a version is in use that this process cannot unwrap.
+        """
+        async with self._lock:
+            state = await self._store.load()
+            if state.root is not None and not self._knows(state):
+                await self._reopen(state.root)
+            await self._follow(state)
+
+    async def rotate(self, grant: Grant, purpose: Purpose, entry: Entry) -> int:
+        """Make a new version of a purpose's key current, and return its number. Old versions go on reading."""
+        grant.require("keys:rotate", purpose.value)
+
+        def decide(state: KeyState) -> KeyChange:
+            ring = self._ring_of(state)
+            change = rotated(state, ring, self._present_writer(state), purpose.value, LEASE)
+            return msgspec.structs.replace(change, entry=entry.draft(*digests(*change.keys)))
+
+        async with self._lock:
+            self._adopt(await self._store.change(decide), {purpose: LEASE})
+        entry.commit()
+        return self._ring.current(purpose)
+
+    async def rotate_root(self, grant: Grant, new_source: RootSource, entry: Entry) -> int:
+        """Put every purpose key under the root key of `new_source`, and return the new generation.
+
+        No data is touched. From the return on, this process and every later start need the new root key.
+        """
+        grant.require("keys:rotate", ROOT)
+        rotation = asyncio.create_task(self._rotate_root(new_source, entry))
+        self._keep(rotation)
+        await asyncio.shield(rotation)
+        return self._generation
+
+    async def inventory(self, grant: Grant) -> list[KeyInfo]:
+        """Return what keys there are, the root first; never a key itself."""
+        grant.require("keys:read", ANY)
+        state = await self._store.load()
+        self._ring_of(state)
+        return [line for line in inventory(state) if grant.sees(line.purpose)]
+
+    # First start
+
+    async def _create(self) -> KeyState:
+        root, stretching = await asyncio.to_thread(self._source.prepare, self._randomness, None)
+        writer = Writer(root, 1, self._randomness, self._clock.now())
+        draft = partial(self._event, "create")
+        state = await self._change_under(
+            self._source, root, lambda found: created(found, writer, stretching, Purpose, draft)
+        )
+        if state.root is not None and root.matches(state.root.check_value):
+            await asyncio.to_thread(self._source.settle, root)
+            self._root = root
+        else:
+            await asyncio.to_thread(self._source.discard, root)
+        return state
+
+    def _extend(self, state: KeyState) -> KeyChange:
+        return extended(state, self._present_writer(state), Purpose, partial(self._event, "create"))
+
+    # The root key
+
+    async def _recognise(self, state: KeyState) -> None:
+        """Open the source for this state and adopt its keys; the check value comes before anything else."""
+        if state.root is None:
+            raise damaged("the root record is gone")
+        root = self._root or await self._opened(state.root)
+        if not root.matches(state.root.check_value):
+            raise ConfigurationError(
+                f"{self._source.name} is not the root key this data was written with; nothing was changed; "
+                "set TRADEWARDEN_ROOT_KEY to the one it was"
+            )
+        self._root = root
+        self._adopt(state)
+
+    async def _opened(self, record: RootRecord) -> RootKey:
+        stretching = Stretching(record.salt, record.iterations, record.lanes, record.memory_cost)
+        return await asyncio.to_thread(self._source.open, record.check_value, stretching)
+
+    async def _reopen(self, record: RootRecord) -> None:
+        """Take over the root key that another process rotated to, if this process's source has it."""
+        try:
+            root = await self._opened(record)
+        except ConfigurationError:
+            return
+        if root.matches(record.check_value):
+            self._root = root
+
+    async def _rotate_root(self, new_source: RootSource, entry: Entry) -> None:
+        async with self._lock:
+            replaces = self._root.check_value if self._root else None
+            root, stretching = await asyncio.to_thread(new_source.prepare, self._randomness, replaces)
+
+            def decide(state: KeyState) -> KeyChange:
+                if self._knows(state, root):
+                    raise InvalidInputError(f"{new_source.name} holds the present root key; give a new one")
+                present = self._present_writer(state)
+                writer = present._replace(root=root, generation=present.generation + 1)
+                change = rewrapped(state, self._ring_of(state), writer, stretching)
+                rows = digests(*((change.root,) if change.root else ()), *change.keys)
+                return msgspec.structs.replace(change, entry=entry.draft(*rows))
+
+            state = await self._change_under(new_source, root, decide)
+            entry.commit()
+            self._root, self._source = root, new_source
+            self._adopt(state)
+            # The rotation stands. What could not be settled, the next start settles.
+            with suppress(TradewardenError):
+                await asyncio.to_thread(new_source.settle, root)
+
+    async def _change_under(
+        self, source: RootSource, root: RootKey, decide: Callable[[KeyState], KeyChange]
+    ) -> KeyState:
+        """Write under a new root key. It is kept when storage does not say for certain that nothing was written."""
+        try:
+            return await self._store.change(decide)
+        except (InvalidInputError, ConflictError, IntegrityError):
+            await asyncio.to_thread(source.discard, root)
+            raise
+
+    # Installing
+
+    def _knows(self, state: KeyState, root: RootKey | None = None) -> bool:
+        """Tell whether `state` is under `root`, or under this process's root key."""
+        root = root or self._root
+        return state.root is not None and root is not None and root.matches(state.root.check_value)
+
+    def _ring_of(self, state: KeyState) -> Ring:
+        """Return the keys as they stand by `state`; raises `IntegrityError` when they were changed outside."""
+        if state.root is None or self._root is None:
+            raise damaged("the root record is gone")
+        if not self._knows(state):
+            return self._ring.following(state)
+        ring = open_ring(state, self._root)
+        self._ring.refuse_step_back(ring)
+        return ring
+
+    def _writer(self, state: KeyState) -> Writer | None:
+        """Return what it takes to write key rows now; None when another root key is in use."""
+        if state.root is None or self._root is None or not self._knows(state):
+            return None
+        return Writer(self._root, state.root.generation, self._randomness, self._clock.now())
+
+    def _present_writer(self, state: KeyState) -> Writer:
+        writer = self._writer(state)
+        if writer is None:
+            raise ConflictError(
+                "The root key was rotated by another process; restart this one with the new TRADEWARDEN_ROOT_KEY"
+            )
+        return writer
+
+    def _adopt(self, state: KeyState, leases: Mapping[Purpose, int] | None = None) -> None:
+        """Install what stands by `state`, and the leases taken with it; all in one step of the event loop."""
+        ring = self._ring_of(state)
+        self.outdated = not self._knows(state)
+        self._generation = state.root.generation if state.root else 0
+        before, self._ring = self._ring, ring
+        for purpose in ring.purposes & set(Purpose):
+            messages = (leases or {}).get(Purpose(purpose), 0)
+            if before.same(ring, purpose):
+                self._ciphers[Purpose(purpose)].grant(ring.current(purpose), messages)
+            else:
+                self._install(Purpose(purpose), messages)
+
+    def _install(self, purpose: Purpose, messages: int) -> None:
+        current = self._ring.current(purpose)
+        self._ciphers[purpose].install(self._ring.uses(purpose, "value"), current, messages)
+        self._sealers[purpose].install(self._ring.uses(purpose, "row"), current)
+
+    async def _follow(self, state: KeyState) -> None:
+        """Adopt `state`; a purpose in use whose version moved gets its first lease before its version is installed."""
+        ring = self._ring_of(state)
+        moved = [
+            purpose
+            for purpose, cipher in self._ciphers.items()
+            if cipher.budget and ring.current(purpose) != cipher.current
+        ]
+        if moved:
+            try:
+                await self._take(dict.fromkeys(moved, LEASE))
+            except UnavailableError:
+                self._adopt(state)
+        else:
+            self._adopt(state)
+
+    # Budgets
+
+    async def _reserve_more(self, purpose: Purpose, messages: int) -> None:
+        if messages > LEASE - _LOW:
+            raise InvalidInputError(f"At most {LEASE - _LOW} messages can be encrypted in one change")
+        if self._ciphers[purpose].budget >= messages:
+            if purpose not in self._ahead:
+                self._ahead.add(purpose)
+                self._keep(asyncio.create_task(self._lease_ahead(purpose)))
+            return
+        async with self._lock:
+            if self._ciphers[purpose].budget < messages:
+                await self._take({purpose: LEASE})
+
+    async def _lease_ahead(self, purpose: Purpose) -> None:
+        try:
+            async with self._lock:
+                await self._take({purpose: LEASE})
+        finally:
+            self._ahead.discard(purpose)
+
+    async def _take(self, demands: Mapping[Purpose, int]) -> None:
+        """Lease in storage, then install what stands there now together with the lease."""
+
+        def decide(state: KeyState) -> KeyChange:
+            draft = partial(self._event, "rotate")
+            return leased(state, self._ring_of(state), self._writer(state), demands, draft)
+
+        self._adopt(await self._store.change(decide), demands)
+
+    def _keep(self, task: asyncio.Task[None]) -> None:
+        """Hold a task until it is done, and look at its error so that nothing else has to."""
+        self._work.add(task)
+        task.add_done_callback(self._work.discard)
+        task.add_done_callback(_look_at)
+
+    def _event(self, action: str, resource: str, rows: tuple[str, ...]) -> bytes:
+        """Encode the entry of a change that nobody asked for: the first start, a rotation by budget."""
+        time = rfc3339(self._clock.now())
+        success = Result.SUCCESS.value
+        return _encode(
+            Event(
+                time,
+                EventType.KEY.value,
+                "system",
+                resource,
+                action,
+                success,
+                "",
+                "",
+                "",
+                rows=rows,
+            )
+        )
+
+    def _labelled(self, purpose: Purpose, kind: str, label: str) -> bytes:
+        if not 0 < len(label) <= _LONGEST_LABEL:
+            raise InvalidInputError(f"A key label has 1 to {_LONGEST_LABEL} characters")
+        return self._ring.derive(purpose, f"label/{kind}/{label}", 1)
+
+
+def _look_at(task: asyncio.Task[None]) -> None:
+    if not task.cancelled():
+        task.exception()

@@ -1,0 +1,53 @@
+"""Which root source a URI names (`TRADEWARDEN_ROOT_KEY`)."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from tradewarden.errors import ConfigurationError
+from tradewarden.keys.root_env import EnvRoot
+from tradewarden.keys.root_file import FileRoot
+from tradewarden.keys.root_passphrase import passphrase_from_environment, passphrase_from_file
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from tradewarden.keys.root import RootSource
+
+PASSPHRASE_VARIABLE: Final = "TRADEWARDEN_PASSPHRASE"  # noqa: S105
+_LATER: Final = ("awskms", "vault-transit", "pkcs11")
+_VARIABLE: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,127}")
+_FORMS: Final = "file:PATH, env:NAME, passphrase:, passphrase:env:NAME or passphrase:file:PATH"
+
+
+def root_source(uri: str, environment: Mapping[str, str]) -> RootSource:
+    """Return the source that `uri` names; raises `ConfigurationError` for one that is not understood.
+
+    `root_source("env:ALPHAPULSE_ENCRYPTION_KEY", os.environ)`. The message never repeats more than the scheme, because
+    someone may have put the key itself where its URI belongs.
+    """
+    scheme, colon, rest = uri.partition(":")
+    if scheme == "file" and rest:
+        return FileRoot(Path(rest))
+    if scheme == "env" and _VARIABLE.fullmatch(rest):
+        return EnvRoot(rest, environment)
+    if scheme == "passphrase" and colon:
+        return _passphrase(rest, environment)
+    if scheme in _LATER:
+        raise ConfigurationError(
+            f"TRADEWARDEN_ROOT_KEY: {scheme}: is planned and not in this version yet; use {_FORMS}"
+        )
+    raise ConfigurationError(f"TRADEWARDEN_ROOT_KEY is not understood; use {_FORMS}")
+
+
+def _passphrase(rest: str, environment: Mapping[str, str]) -> RootSource:
+    kind, _, where = rest.partition(":")
+    if not rest:
+        return passphrase_from_environment(PASSPHRASE_VARIABLE, environment)
+    if kind == "env" and _VARIABLE.fullmatch(where):
+        return passphrase_from_environment(where, environment)
+    if kind == "file" and where:
+        return passphrase_from_file(Path(where))
+    raise ConfigurationError(f"TRADEWARDEN_ROOT_KEY is not understood after passphrase:; use {_FORMS}")

@@ -1,0 +1,93 @@
+"""The names a certificate carries: SPIFFE ID, DNS names, IP addresses. Checked here; refused, never repaired.
+
+DNS names are in the preferred syntax that RFC 5280 section 4.2.1.6 asks for (letters, digits, hyphens; RFC 1034
+section 3.5, RFC 1123 section 2.1), without wildcards. A service whose name is no such label (`trading_bot`) is known by
+its SPIFFE ID and by the DNS names that are asked for.
+"""
+
+from __future__ import annotations
+
+import re
+from ipaddress import IPv4Address, IPv6Address, ip_address
+from typing import TYPE_CHECKING
+
+import msgspec
+from cryptography import x509
+
+from tradewarden.errors import InvalidInputError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+MAX_NAMES = 32
+"""Most DNS names, and most IP addresses, of one certificate."""
+_MAX_DNS = 253
+_LABEL = r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?"
+_DNS = re.compile(rf"{_LABEL}(?:\.{_LABEL})*", re.ASCII)
+_NUMBER = re.compile(r"(?:[0-9]+|0x[0-9a-f]*)", re.ASCII)
+_TRUST_DOMAIN = re.compile(r"[a-z0-9][a-z0-9._-]{0,254}", re.ASCII)
+
+
+class Names(msgspec.Struct, frozen=True):
+    """Everything that a certificate says its holder is called, in the order in which it stands there."""
+
+    spiffe_id: str
+    dns: tuple[str, ...] = ()
+    ips: tuple[IPv4Address | IPv6Address, ...] = ()
+
+    def general(self) -> list[x509.GeneralName]:
+        """Return the names as subject alternative names (RFC 5280 section 4.2.1.6)."""
+        found: list[x509.GeneralName] = [x509.UniformResourceIdentifier(self.spiffe_id)]
+        found += [x509.DNSName(name) for name in self.dns]
+        found += [x509.IPAddress(ip) for ip in self.ips]
+        return found
+
+
+def names_of(trust_domain: str, service: str, dns_names: Sequence[str], ip_addresses: Sequence[str]) -> Names:
+    """Return the checked names of a service: its SPIFFE ID, its own name and what is asked for.
+
+    Raises `InvalidInputError` naming the first name that is refused.
+    """
+    if len(dns_names) > MAX_NAMES or len(ip_addresses) > MAX_NAMES:
+        raise InvalidInputError(f"At most {MAX_NAMES} dns_names and {MAX_NAMES} ip_addresses can be asked for")
+    own = (service,) if _DNS.fullmatch(service) and not _NUMBER.fullmatch(service) else ()
+    dns = dict.fromkeys((*own, *map(dns_name, dns_names)))
+    return Names(
+        f"spiffe://{trust_domain}/{service}",
+        tuple(dns),
+        tuple(dict.fromkeys(map(ip, ip_addresses))),
+    )
+
+
+def dns_name(text: str) -> str:
+    """Return `text` when it is a DNS name in lower case without wildcard; raises `InvalidInputError`."""
+    if "*" in text:
+        raise InvalidInputError(f"DNS name {text[:80]!r} is a wildcard; name every host")
+    if len(text) > _MAX_DNS or not _DNS.fullmatch(text):
+        raise InvalidInputError(
+            f"DNS name {text[:80]!r} is not understood; write labels of a-z, 0-9 and '-' joined by dots"
+        )
+    if _NUMBER.fullmatch(text.rpartition(".")[2]):
+        raise InvalidInputError(f"DNS name {text[:80]!r} reads as an IP address; ask for it in ip_addresses")
+    return text
+
+
+def ip(text: str) -> IPv4Address | IPv6Address:
+    """Return the address of one host; raises `InvalidInputError`."""
+    try:
+        address = ip_address(text)
+    except ValueError:
+        address = None
+    scoped = isinstance(address, IPv6Address) and address.scope_id is not None
+    if address is None or scoped or address.is_unspecified or address.is_multicast:
+        raise InvalidInputError(f"IP address {text[:80]!r} is not the address of one host")
+    return address
+
+
+def trust_domain(text: str) -> str:
+    """Return `text` when it may name a SPIFFE trust domain (SPIFFE ID section 2.1); raises `InvalidInputError`."""
+    if not _TRUST_DOMAIN.fullmatch(text):
+        raise InvalidInputError(
+            f"Trust domain {text[:80]!r} is not understood; write a-z, 0-9, '.', '_' and '-', at most 255"
+        )
+    return text

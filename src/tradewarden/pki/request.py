@@ -1,0 +1,130 @@
+"""Certificate signing requests (PKCS#10, RFC 2986): read, proven, and held to what the profile gives.
+
+A request's key is taken and nothing else: every name and use comes from the command and the profile. So what a request
+asks for beyond those is refused by name, instead of being left out unseen. Accepted: one PEM block of at most 16 KiB,
+`CERTIFICATE REQUEST`. Its own signature may be of any approved scheme (PKCS#1 v1.5 as well: it proves possession of
+the key and is never relied on again).
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Final
+
+from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.x509.oid import NameOID
+
+from tradewarden.errors import InvalidInputError, LimitExceededError
+from tradewarden.pki.algorithm import approved_hash, strong
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from tradewarden.pki.algorithm import PublicKey
+    from tradewarden.pki.names import Names
+    from tradewarden.pki.profiles import Profile
+
+MAX_CSR_BYTES: Final = 16 * 1024
+_PEM = re.compile(
+    r"\s*-----BEGIN (NEW )?CERTIFICATE REQUEST-----\s[A-Za-z0-9+/=\s]+-----END (NEW )?CERTIFICATE REQUEST-----\s*",
+    re.ASCII,
+)
+_UNREADABLE = (
+    ValueError,
+    TypeError,
+    OverflowError,
+    UnsupportedAlgorithm,
+    x509.InvalidVersion,
+    x509.DuplicateExtension,
+    x509.UnsupportedGeneralNameType,
+)
+"""What the parser raises for bytes that are not a request; it parses lazily, so anywhere below."""
+_KEY_USES: Final = (
+    "digital_signature",
+    "content_commitment",
+    "key_encipherment",
+    "data_encipherment",
+    "key_agreement",
+    "key_cert_sign",
+    "crl_sign",
+)
+
+
+def requested_key(pem: str, service: str, profile: Profile, names: Names) -> PublicKey:
+    """Return the public key of a request that asks for no more than it gets.
+
+    Raises `InvalidInputError` (`LimitExceededError` when it is too long) naming what is refused.
+    """
+    try:
+        request = _read(pem)
+        key = _proven_key(request)
+        _subject(request.subject, service)
+        for extension in request.extensions:
+            _asks(extension.value, profile, names)
+    except LimitExceededError:
+        raise
+    except InvalidInputError as error:
+        raise InvalidInputError(f"The CSR is refused: {error.detail}") from error
+    except _UNREADABLE as error:
+        raise InvalidInputError(
+            "The CSR is refused: it cannot be read; send one PKCS#10 request in PEM",
+            reason=f"CSR: {type(error).__name__}",
+        ) from error
+    return key
+
+
+def _read(pem: str) -> x509.CertificateSigningRequest:
+    if len(pem) > MAX_CSR_BYTES:
+        raise LimitExceededError(f"The CSR is refused: it is larger than {MAX_CSR_BYTES} bytes")
+    if not _PEM.fullmatch(pem):
+        raise InvalidInputError("it is not one PEM block 'CERTIFICATE REQUEST' and nothing else")
+    return x509.load_pem_x509_csr(pem.encode())
+
+
+def _proven_key(request: x509.CertificateSigningRequest) -> PublicKey:
+    """Return the request's key when it is strong enough and signed the request; its strength is looked at first."""
+    key = strong(request.public_key())
+    approved_hash(request)
+    if not request.is_signature_valid:
+        raise InvalidInputError("its signature does not verify under its own key")
+    return key
+
+
+def _subject(subject: x509.Name, service: str) -> None:
+    for attribute in subject:
+        if attribute.oid != NameOID.COMMON_NAME:
+            raise InvalidInputError(f"its subject holds {attribute.rfc4514_attribute_name}; only CN is accepted")
+        if attribute.value != service:
+            raise InvalidInputError("its subject's CN is not the service_name")
+
+
+def _asks(wanted: x509.ExtensionType, profile: Profile, names: Names) -> None:
+    """Refuse one requested extension that goes beyond the profile."""
+    match wanted:
+        case x509.SubjectAlternativeName():
+            _beyond("the name", _values(wanted), _values(names.general()))
+        case x509.BasicConstraints():
+            if wanted.ca or wanted.path_length is not None:
+                raise InvalidInputError("it asks to be a CA")
+        case x509.KeyUsage():
+            given = {use for use in _KEY_USES if getattr(profile.key_usage, use)}
+            _beyond("the key usage", [use for use in _KEY_USES if getattr(wanted, use)], given)
+        case x509.ExtendedKeyUsage():
+            given = {oid.dotted_string for oid in profile.extended or ()}
+            _beyond("the extended key usage", [oid.dotted_string for oid in wanted], given)
+        case x509.SubjectKeyIdentifier():
+            pass  # made by us from the key, whatever it says
+        case _:
+            raise InvalidInputError(f"it asks for the extension {wanted.oid.dotted_string}")
+
+
+def _beyond(what: str, wanted: Iterable[str], given: Iterable[str]) -> None:
+    extra = [each for each in wanted if each not in set(given)]
+    if extra:
+        raise InvalidInputError(f"it asks for {what} {extra[0][:80]!r}, which is not given")
+
+
+def _values(names: Iterable[x509.GeneralName]) -> list[str]:
+    """Return names as comparable text that says their type too."""
+    return [f"{type(name).__name__}:{name.value}" for name in names]

@@ -1,0 +1,143 @@
+"""What the PKI room keeps: its authorities, the inventory of certificates, the CRL that stands.
+
+Revocations are numbered without gaps in the order of their commits, so that a CRL says up to which one it knows.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar, Protocol
+
+import msgspec
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+
+class AuthorityRow(msgspec.Struct, frozen=True):
+    """One CA that is ours (`root`, `issuing`): tells at start that the files of the data directory are."""
+
+    table: ClassVar[str] = "authorities"
+
+    name: str
+    fingerprint: str
+    certificate: bytes
+    created_at: float
+    seal: bytes = b""
+
+
+class CertificateRow(msgspec.Struct, frozen=True):
+    """One issued certificate (DER); serial number and fingerprints in hex; `revocation` 0 while it is not revoked."""
+
+    table: ClassVar[str] = "certificates"
+
+    serial: str
+    service_name: str
+    profile: str
+    spiffe_id: str
+    issuer: str
+    fingerprint: str
+    certificate: bytes
+    not_before: int
+    not_after: int
+    issued_at: float
+    issued_by: str
+    revocation: int = 0
+    revoked_at: float = 0.0
+    reason: str = ""
+    seal: bytes = b""
+
+
+class CrlRow(msgspec.Struct, frozen=True):
+    """The CRL of one issuer that stands now (DER), its number, and the last revocation it knows."""
+
+    table: ClassVar[str] = "crls"
+
+    issuer: str
+    number: int
+    revocation: int
+    this_update: int
+    next_update: int
+    crl: bytes
+    seal: bytes = b""
+
+
+class CertificateQuery(msgspec.Struct, frozen=True):
+    """Which certificates to list: those that end in [`ends_from`, `ends_before`), in the order of (end, serial)."""
+
+    service_name: str = ""
+    ends_from: int = 0
+    ends_before: int = 1 << 62
+    revoked: bool | None = None
+    after: tuple[int, str] = (-1, "")
+    limit: int = 100
+
+
+class Tally(msgspec.Struct, frozen=True):
+    """How many certificates are valid now, and when the first of them ends (0: there is none)."""
+
+    active: int = 0
+    soonest_expiry: int = 0
+
+
+class Revocation(msgspec.Struct, frozen=True):
+    """What a decision to revoke wants written: the row, unless it stands so already, and the audit entry."""
+
+    row: CertificateRow
+    changed: bool
+    entry: bytes
+
+
+class CertificateStore(Protocol):
+    """Where the inventory is kept."""
+
+    async def add(self, row: CertificateRow, entry: bytes) -> None:
+        """Write a new certificate and its audit entry; returns when both are durable."""
+        ...
+
+    async def find(self, serial: str) -> CertificateRow | None:
+        """Return one certificate, in constant time."""
+        ...
+
+    async def page(self, query: CertificateQuery) -> list[CertificateRow]:
+        """Return up to `query.limit` certificates in the order of (end, serial)."""
+        ...
+
+    async def revoke(self, serial: str, decide: Callable[[CertificateRow | None, int], Revocation]) -> CertificateRow:
+        """Load a certificate and the last revocation's number, decide, write, record, bump; return what stands."""
+        ...
+
+    async def tally(self, now: float) -> Tally:
+        """Count what is valid now."""
+        ...
+
+
+class AuthorityStore(Protocol):
+    """Where the authorities and their revocation lists are kept."""
+
+    async def authorities(self) -> list[AuthorityRow]:
+        """Return the CAs that are ours; none before the first start."""
+        ...
+
+    async def found(self, rows: Sequence[AuthorityRow], entry: bytes) -> None:
+        """Write the CAs of a first start (and its audit entry, unless empty); `ConflictError` when there are any."""
+        ...
+
+    async def revocations(self, issuer: str, after: int, limit: int) -> list[CertificateRow]:
+        """Return revoked certificates of one issuer whose revocation follows `after`, in its order."""
+        ...
+
+    async def crl(self, issuer: str) -> CrlRow | None:
+        """Return the CRL that stands."""
+        ...
+
+    async def publish(self, row: CrlRow) -> bool:
+        """Let a CRL stand when its number is higher than the standing one's; tell whether it does."""
+        ...
+
+    async def revision(self) -> int:
+        """Return the counter that moves with every revocation, in any process."""
+        ...
+
+
+class PkiStore(CertificateStore, AuthorityStore, Protocol):
+    """Everything the room keeps."""

@@ -1,0 +1,74 @@
+"""A secret's value: one JSON object (RFC 8259), kept as compact JSON bytes.
+
+Always true here: what two parsers could read differently is refused and not guessed (duplicate
+names, NaN), and nothing recurses over nesting that a caller chose.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import TYPE_CHECKING, Final
+
+import msgspec
+
+from tradewarden.errors import InvalidInputError, LimitExceededError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+MAX_BYTES: Final = 1024 * 1024
+MAX_DEPTH: Final = 32
+_STRING = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"')
+_decode = msgspec.json.Decoder(dict[str, object]).decode
+_encode = msgspec.json.Encoder().encode
+_BRACKETS = bytes(set(range(256)) - set(b"{}[]"))
+
+
+def parse_object(raw: bytes, max_bytes: int = MAX_BYTES) -> bytes:
+    """Return the JSON object in `raw` as compact JSON bytes.
+
+    Raises `InvalidInputError` when it is no JSON object, names a field twice or is nested deeper
+    than 32, `LimitExceededError` above `max_bytes`.
+    """
+    if len(raw) > max_bytes:
+        raise LimitExceededError(f"data is larger than {max_bytes} bytes of JSON")
+    compact = _compact(raw)
+    structure, given = _STRING.sub(b"", compact), _STRING.sub(b"", raw)
+    if structure.count(b":") != given.count(b":"):
+        raise InvalidInputError("data names a field twice")
+    if _is_deeper(structure, MAX_DEPTH):
+        raise InvalidInputError(f"data is nested deeper than {MAX_DEPTH} levels")
+    return compact
+
+
+def _compact(raw: bytes) -> bytes:
+    try:
+        return _encode(_decode(raw))
+    except RecursionError:
+        raise InvalidInputError(f"data is nested deeper than {MAX_DEPTH} levels") from None
+    except (msgspec.MsgspecError, UnicodeDecodeError, OverflowError):
+        # Without a cause: what the parser says may quote the value.
+        raise InvalidInputError('data is not a JSON object such as {"username": "…", "password": "…"}') from None
+
+
+def _is_deeper(structure: bytes, limit: int) -> bool:
+    if structure.count(b"{") + structure.count(b"[") <= limit:
+        return False
+    depth = 0
+    for bracket in structure.translate(None, _BRACKETS):
+        depth += 1 if bracket in b"{[" else -1
+        if depth > limit:
+            return True
+    return False
+
+
+def raw_object(value: Mapping[str, object]) -> msgspec.Raw:
+    """Write a mapping as JSON, for a command; `InvalidInputError` for what JSON cannot say."""
+    try:
+        return msgspec.Raw(json.dumps(value, allow_nan=False, separators=(",", ":")).encode())
+    except (TypeError, ValueError, RecursionError):
+        raise InvalidInputError(
+            "data holds something that JSON cannot say; use text, numbers, booleans, None, lists "
+            "and dicts with text keys"
+        ) from None

@@ -1,0 +1,97 @@
+"""What the rest of the service sees of the environment."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from ipaddress import ip_address
+from pathlib import Path
+
+from tradewarden.settings.kinds import Network, RateLimit
+from tradewarden.settings.secret import Secret
+from tradewarden.settings.table import (
+    AuditSync,
+    CaAlgorithm,
+    Environment,
+    LogFormat,
+    LogLevel,
+    TokenAlgorithm,
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """Checked settings; each field is one row of `table`, units are in the names.
+
+    `root_key` is a URI (`file:`, `env:`, `passphrase:`). No `allowed_ips` means any address.
+    """
+
+    environment: Environment
+    data_dir: Path
+    database_path: Path
+    root_key: Secret
+    passphrase: Secret | None
+    encryption_key: Secret | None
+
+    host: str
+    port: int
+    mtls_port: int
+    tls_cert: Path | None
+    tls_key: Path | None
+    trusted_proxies: tuple[Network, ...]
+    cors_origins: tuple[str, ...]
+    allowed_ips: tuple[Network, ...]
+    workers: int
+
+    rate_limits: Mapping[str, RateLimit]
+    max_body_bytes: int
+    max_concurrency: int
+    request_seconds: int
+    shutdown_seconds: int
+
+    enable_jwt: bool
+    jwt_secret: Secret | None
+    jwt_algorithm: TokenAlgorithm
+    jwt_expiration_hours: int
+    access_token_minutes: int
+    refresh_days: int
+    bcrypt_cost: int
+
+    enable_mtls: bool
+    cert_validity_days: int
+    ca_cert_path: Path
+    ca_key_path: Path
+    ca_algorithm: CaAlgorithm
+    trust_domain: str
+
+    enable_vault: bool
+    vault_url: str | None
+    vault_token: Secret | None
+    max_versions: int
+
+    audit_sync: AuditSync
+    log_level: LogLevel
+    log_format: LogFormat
+
+    @property
+    def development(self) -> bool:
+        """Whether defaults that are fit for one developer's machine only are in force."""
+        return self.environment == "development"
+
+    @property
+    def loopback(self) -> bool:
+        """Whether the service listens where only this machine can call it."""
+        if self.host == "localhost":
+            return True
+        try:
+            return ip_address(self.host).is_loopback
+        except ValueError:
+            return False
+
+    @property
+    def vault_missing(self) -> tuple[str, ...]:
+        """The variables that `ENABLE_VAULT` needs and that are not set."""
+        if not self.enable_vault:
+            return ()
+        given = {"VAULT_URL": self.vault_url, "VAULT_TOKEN": self.vault_token}
+        return tuple(name for name, value in given.items() if value is None)

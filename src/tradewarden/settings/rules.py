@@ -1,0 +1,102 @@
+"""Rules that look at more than one variable. Each yields one sentence a mistake."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Iterator, Mapping
+
+from tradewarden.settings import table
+from tradewarden.settings.model import Settings
+
+LEAST_BCRYPT_COST = 10
+_PREFIX = "TRADEWARDEN_"
+
+# They decide what is trusted, so a file that lies in a working directory must not (decision 23).
+NOT_FROM_DOTENV = (
+    "ALPHAPULSE_ENV",
+    "TRADEWARDEN_ROOT_KEY",
+    "TRADEWARDEN_PASSPHRASE",
+    "VAULT_URL",
+    "AWS_ENDPOINT_URL",
+)
+
+# What Kubernetes sets in every pod for a Service that is called tradewarden.
+_SERVICE_LINK = re.compile(
+    r"TRADEWARDEN_(\w+_)?(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT|PORT_\d+_(TCP|UDP)(_(PROTO|PORT|ADDR))?)"
+)
+
+
+def together(settings: Settings, given: Collection[str]) -> Iterator[str]:
+    """Yields mistakes between variables that hold in every environment."""
+    if (settings.tls_cert is None) != (settings.tls_key is None):
+        missing = table.TLS_CERT.name if settings.tls_cert is None else table.TLS_KEY.name
+        yield f"{missing}: unset, while the other half is set; set both or neither"
+    if table.CA_KEY_PATH.name in given and table.CA_CERT_PATH.name not in given:
+        yield "CA_CERT_PATH: unset, while CA_KEY_PATH is set; name the certificate of that key"
+
+
+def outside_development(settings: Settings, given: Mapping[str, str]) -> Iterator[str]:
+    """Yields each development default that staging and production refuse."""
+    if settings.development:
+        return
+    where = f"in {settings.environment}"
+    root = given.get(table.ROOT_KEY.name)
+    if root is None:
+        yield (
+            f"TRADEWARDEN_ROOT_KEY: unset, and {where} no root key is made up on disk; "
+            "use env:NAME or passphrase:"
+        )
+    elif root.startswith("file:"):
+        yield (
+            f"TRADEWARDEN_ROOT_KEY: a root key on disk (file:) is refused {where}; "
+            "use env:NAME or passphrase:"
+        )
+    for variable in table.VARIABLES:
+        if variable.placeholder and given.get(variable.name) == variable.placeholder:
+            yield (
+                f"{variable.name}: holds the placeholder of .env.example, refused {where}; "
+                "set your own"
+            )
+    if "*" in settings.cors_origins:
+        yield f"TRADEWARDEN_CORS_ORIGINS: the wildcard * is refused {where}; list the origins"
+    if settings.bcrypt_cost < LEAST_BCRYPT_COST:
+        yield (
+            f"TRADEWARDEN_BCRYPT_COST: {settings.bcrypt_cost} is too cheap {where}; "
+            f"use {LEAST_BCRYPT_COST} or more"
+        )
+
+
+def from_dotenv(settings: Settings, dotenv: Mapping[str, str]) -> Iterator[str]:
+    """Yields what `.env` sets and may not set outside development."""
+    if settings.development:
+        return
+    for name in NOT_FROM_DOTENV:
+        for form in (name, f"{name}_FILE"):
+            if form in dotenv:
+                yield (
+                    f"{form}: .env may not set it in {settings.environment}; "
+                    "set it in the process's environment"
+                )
+
+
+def unknown(names: Collection[str], root_key: str) -> Iterator[str]:
+    """Yields TRADEWARDEN_ names that no table row has: a typing error would go unseen else."""
+    known = {variable.name for variable in table.VARIABLES}
+    # env:NAME lets the operator choose the name.
+    named = set(re.findall(r"[A-Z][A-Z0-9_]*", root_key))
+    for name in sorted(names):
+        base = name.removesuffix("_FILE")
+        ours = name.startswith(_PREFIX) and not {name, base} & (known | named)
+        if ours and not _SERVICE_LINK.fullmatch(name):
+            yield f"{name}: no such setting; {_suggestion(name, known)}"
+
+
+def _suggestion(name: str, known: Collection[str]) -> str:
+    # Imported here: only a mistake needs it.
+    from difflib import get_close_matches
+
+    # Compared without the prefix, which would make every name look close.
+    wanted = name.removeprefix(_PREFIX).removesuffix("_FILE")
+    ours = sorted(other.removeprefix(_PREFIX) for other in known if other.startswith(_PREFIX))
+    close = get_close_matches(wanted, ours, n=1)
+    return f"did you mean {_PREFIX}{close[0]}?" if close else "see .env.example for all names"

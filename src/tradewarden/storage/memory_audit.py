@@ -1,0 +1,149 @@
+"""The audit log in memory. Nothing here suspends, so each method is atomic."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from typing import TYPE_CHECKING
+
+from tradewarden.audit.store import (
+    Backlog,
+    InboxRow,
+    Leader,
+    Numbering,
+    Pending,
+    Shipped,
+    StoredCheckpoint,
+    StoredEntry,
+)
+from tradewarden.audit.tiles import Place, Tiles, edge
+from tradewarden.errors import ConflictError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from tradewarden.audit.query import Filter
+    from tradewarden.storage.memory import MemoryDatabase
+
+_NOBODY = Leader("", 0, 0.0)
+
+
+class MemoryAuditStore:
+    """An `AuditStore` over a `MemoryDatabase`, whose inbox it takes changes from."""
+
+    def __init__(self, database: MemoryDatabase) -> None:
+        self._database = database
+        self._next_id = 1
+        self._rows: list[InboxRow] = []
+        self._shipped: dict[str, Shipped] = {}
+        self._leader = _NOBODY
+        self._entries: list[StoredEntry] = []
+        self._tiles: Tiles = {}
+        self._checkpoints: dict[int, StoredCheckpoint] = {}
+
+    def _inbox(self) -> list[InboxRow]:
+        changes, self._database.inbox = self._database.inbox, []
+        for change in changes:
+            self._put("", 0, 1, change)
+        return self._rows
+
+    def _put(self, journal: str, first: int, count: int, batch: bytes) -> None:
+        self._rows.append(InboxRow(self._next_id, journal, first, count, batch))
+        self._next_id += 1
+
+    async def shipped(self, boot: str) -> Shipped | None:
+        return self._shipped.get(boot)
+
+    async def ship(
+        self,
+        before: Shipped | None,
+        after: Shipped,
+        rows: Sequence[InboxRow],
+        notes: Sequence[bytes],
+    ) -> bool:
+        if self._shipped.get(after.boot) != before:
+            return False
+        self._inbox()
+        self._shipped[after.boot] = after
+        for row in rows:
+            self._put(row.journal, row.first, row.count, row.batch)
+        for note in notes:
+            self._database.record(note)
+        return True
+
+    async def backlog(self) -> Backlog:
+        rows = self._inbox()
+        return Backlog(sum(each.count for each in rows), rows[0] if rows else None)
+
+    async def lead(self, holder: str, now: float, lease: float) -> Leader | None:
+        present = self._leader
+        if present.holder != holder and present.expires_at > now:
+            return None
+        epoch = present.epoch + (present.holder != holder)
+        self._leader = Leader(holder, epoch, now + lease)
+        return self._leader
+
+    def _fence(self, leader: Leader) -> None:
+        if (leader.holder, leader.epoch) != (self._leader.holder, self._leader.epoch):
+            raise ConflictError("Another process leads the audit log now", reason=f"epoch {leader.epoch} is over")
+
+    async def pending(self, limit: int) -> Pending:
+        rows: list[InboxRow] = []
+        taken = 0
+        for row in self._inbox():
+            if taken and taken + row.count > limit:
+                break
+            rows.append(row)
+            taken += row.count
+        size = len(self._entries)
+        return Pending(size, await self.tiles(edge(size)) if rows else {}, rows)
+
+    async def number(self, leader: Leader, numbering: Numbering) -> None:
+        self._fence(leader)
+        if numbering.size != len(self._entries):
+            raise ConflictError("The audit log has grown meanwhile", reason="other length")
+        taken = set(numbering.taken)
+        self._rows = [each for each in self._rows if each.id not in taken]
+        self._entries.extend(numbering.entries)
+        self._tiles.update(numbering.tiles)
+
+    async def sign(self, leader: Leader, checkpoint: StoredCheckpoint) -> None:
+        self._fence(leader)
+        self._checkpoints.setdefault(checkpoint.size, checkpoint)
+
+    async def thin(self, leader: Leader, before_hour: int) -> None:
+        self._fence(leader)
+        old = [each for each in self._checkpoints.values() if each.hour < before_hour]
+        newest: dict[int, int] = {}
+        for each in old:
+            newest[each.hour] = max(each.size, newest.get(each.hour, 0))
+        for each in old:
+            if each.size != newest[each.hour]:
+                del self._checkpoints[each.size]
+
+    async def size(self) -> int:
+        return len(self._entries)
+
+    async def entries(self, first: int, limit: int) -> list[StoredEntry]:
+        return self._entries[first : first + limit]
+
+    async def find(self, wanted: Filter, low: int, high: int, limit: int) -> list[StoredEntry]:
+        part = self._entries[low:high]
+        ordered = part if wanted.oldest_first else part[::-1]
+        return [each for each in ordered if wanted.matches(each)][:limit]
+
+    async def bounds(self, since: str, until: str) -> tuple[int, int]:
+        del since, until  # `find` looks at every entry anyway
+        return 0, len(self._entries)
+
+    async def tiles(self, places: Sequence[Place]) -> Tiles:
+        return {place: self._tiles[place] for place in places if place in self._tiles}
+
+    async def checkpoint(self, size: int | None = None) -> StoredCheckpoint | None:
+        if size is None:
+            size = max(self._checkpoints, default=0)
+        return self._checkpoints.get(size)
+
+    async def checkpoints(self, after: int, limit: int) -> list[StoredCheckpoint]:
+        sizes = sorted(self._checkpoints)
+        start = bisect_right(sizes, after)
+        return [self._checkpoints[size] for size in sizes[start : start + limit]]

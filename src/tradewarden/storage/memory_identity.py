@@ -1,0 +1,59 @@
+"""Services and the admin token in memory."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, TypeVar
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tradewarden.identity.store import (
+        AdminTokenChange,
+        AdminTokenRow,
+        ServiceChange,
+        ServiceRow,
+    )
+    from tradewarden.storage.memory import MemoryDatabase
+
+T = TypeVar("T")
+
+
+class MemoryServiceStore:
+    """A `ServiceStore` over a dictionary."""
+
+    def __init__(self, database: MemoryDatabase) -> None:
+        self._database = database
+        self._services: dict[str, ServiceRow] = {}
+        self._admin_token: AdminTokenRow | None = None
+
+    async def read(self, name: str) -> ServiceRow | None:
+        """Return one service."""
+        return self._services.get(name)
+
+    async def page(self, after: str, limit: int) -> list[ServiceRow]:
+        """Return up to `limit` services by name, after `after`."""
+        names = sorted(name for name in self._services if name > after)
+        return [self._services[name] for name in names[:limit]]
+
+    async def change(self, name: str, decide: Callable[[ServiceRow | None], ServiceChange[T]]) -> T:
+        """Load, decide, write, record, bump; return the answer."""
+        change = decide(self._services.get(name))
+        if change.row is None:
+            self._services.pop(name, None)
+        else:
+            self._services[name] = change.row
+        self._database.record(change.entry)
+        self._database.bump("services", "tokens")
+        return change.answer
+
+    async def read_admin_token(self) -> AdminTokenRow | None:
+        """Return the admin token's row."""
+        return self._admin_token
+
+    async def change_admin_token(self, decide: Callable[[AdminTokenRow | None], AdminTokenChange[T]]) -> T:
+        """Load, decide, write, record; return the answer."""
+        change = decide(self._admin_token)
+        if change.row is not None:
+            self._admin_token = change.row
+            self._database.record(change.entry)
+        return change.answer

@@ -1,0 +1,103 @@
+"""Authorities, certificates and CRLs in memory."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from tradewarden.errors import ConflictError
+from tradewarden.pki.store import AuthorityRow, CertificateRow, CrlRow, Tally
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from tradewarden.pki.store import CertificateQuery, Revocation
+    from tradewarden.storage.memory import MemoryDatabase
+
+
+class MemoryPkiStore:
+    """A `PkiStore` of dicts."""
+
+    def __init__(self, database: MemoryDatabase) -> None:
+        self._database = database
+        self._authorities: dict[str, AuthorityRow] = {}
+        self._certificates: dict[str, CertificateRow] = {}
+        self._revoked: list[str] = []
+        self._crls: dict[str, CrlRow] = {}
+
+    async def add(self, row: CertificateRow, entry: bytes) -> None:
+        """Write a new certificate and its audit entry."""
+        if row.serial in self._certificates:
+            raise ConflictError(f"Certificate {row.serial} exists already")
+        self._certificates[row.serial] = row
+        self._database.record(entry)
+
+    async def find(self, serial: str) -> CertificateRow | None:
+        """Return one certificate."""
+        return self._certificates.get(serial)
+
+    async def page(self, query: CertificateQuery) -> list[CertificateRow]:
+        """Return up to `query.limit` certificates in the order of (end, serial)."""
+        found = [row for row in self._certificates.values() if _matches(query, row)]
+        return sorted(found, key=_order)[: query.limit]
+
+    async def revoke(self, serial: str, decide: Callable[[CertificateRow | None, int], Revocation]) -> CertificateRow:
+        """Load, decide, write, record and bump in one transaction."""
+        revocation = decide(self._certificates.get(serial), len(self._revoked))
+        if revocation.changed:
+            self._certificates[serial] = revocation.row
+            self._revoked.append(serial)
+            self._database.bump("certificates")
+        self._database.record(revocation.entry)
+        return revocation.row
+
+    async def tally(self, now: float) -> Tally:
+        """Count what is valid now."""
+        rows = self._certificates.values()
+        ends = [row.not_after for row in rows if row.not_after > now and not row.revocation]
+        return Tally(len(ends), min(ends, default=0))
+
+    async def authorities(self) -> list[AuthorityRow]:
+        """Return the CAs that are ours."""
+        return [self._authorities[name] for name in sorted(self._authorities)]
+
+    async def found(self, rows: Sequence[AuthorityRow], entry: bytes) -> None:
+        """Write the CAs of a first start, once."""
+        if self._authorities:
+            raise ConflictError("There is a certificate authority already")
+        self._authorities = {row.name: row for row in rows}
+        if entry:
+            self._database.record(entry)
+
+    async def revocations(self, issuer: str, after: int, limit: int) -> list[CertificateRow]:
+        """Return revoked certificates of one issuer after a number, in its order."""
+        rows = [self._certificates[serial] for serial in self._revoked[after:]]
+        return [row for row in rows if row.issuer == issuer][:limit]
+
+    async def crl(self, issuer: str) -> CrlRow | None:
+        """Return the CRL that stands."""
+        return self._crls.get(issuer)
+
+    async def publish(self, row: CrlRow) -> bool:
+        """Let a CRL stand when its number is higher; tell whether it does."""
+        standing = self._crls.get(row.issuer)
+        if standing is not None and standing.number >= row.number:
+            return False
+        self._crls[row.issuer] = row
+        return True
+
+    async def revision(self) -> int:
+        """Return the counter that moves with every revocation."""
+        return (await self._database.revisions()).certificates
+
+
+def _order(row: CertificateRow) -> tuple[int, str]:
+    return row.not_after, row.serial
+
+
+def _matches(query: CertificateQuery, row: CertificateRow) -> bool:
+    return (
+        query.service_name in ("", row.service_name)
+        and query.ends_from <= row.not_after < query.ends_before
+        and query.revoked in (None, row.revocation > 0)
+        and _order(row) > query.after
+    )

@@ -1,0 +1,245 @@
+"""The audit log in SQL."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from tradewarden.audit.store import (
+    Backlog,
+    InboxRow,
+    Leader,
+    Numbering,
+    Pending,
+    Shipped,
+    StoredCheckpoint,
+    StoredEntry,
+)
+from tradewarden.audit.tiles import Place, Tiles, edge
+from tradewarden.errors import ConflictError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from tradewarden.audit.query import Filter
+    from tradewarden.storage.database import Database, Transaction, Value
+
+_SHIPPED = "SELECT boot, counter, segment, position FROM audit_journals WHERE boot = ?"
+_PUT_SHIPPED = (
+    "INSERT INTO audit_journals (boot, counter, segment, position) VALUES (?, ?, ?, ?)"
+    " ON CONFLICT (boot) DO UPDATE SET counter = excluded.counter, segment = excluded.segment,"
+    " position = excluded.position"
+)
+_PUT_BATCH = "INSERT INTO audit_inbox (journal, first, count, batch) VALUES (?, ?, ?, ?)"
+_WAITING = "SELECT coalesce(sum(count), 0) FROM audit_inbox"
+_COUNTS = "SELECT id, count FROM audit_inbox ORDER BY id LIMIT ?"
+_ROWS = "SELECT id, journal, first, count, batch FROM audit_inbox WHERE id <= ? ORDER BY id"
+_OLDEST = "SELECT id, journal, first, count, batch FROM audit_inbox ORDER BY id LIMIT 1"
+_TAKE = "DELETE FROM audit_inbox WHERE id = ?"
+_LEADER = "SELECT holder, epoch, expires_at FROM audit_leader WHERE id = 1"
+_LEAD = "UPDATE audit_leader SET holder = ?, epoch = ?, expires_at = ? WHERE id = 1"
+_FENCE = "UPDATE audit_leader SET expires_at = ? WHERE id = 1 AND holder = ? AND epoch = ?"
+_SIZE = "SELECT size FROM audit_tree WHERE id = 1"
+_GROW = "UPDATE audit_tree SET size = ? WHERE id = 1 AND size = ?"
+_ENTRY = "sequence, timestamp, event_type, principal, resource, action, result, request_id, line"
+_PUT_ENTRY = (
+    f"INSERT INTO audit_entries ({_ENTRY}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"  # noqa: S608
+    " ON CONFLICT (sequence) DO UPDATE SET timestamp = excluded.timestamp,"
+    " event_type = excluded.event_type, principal = excluded.principal,"
+    " resource = excluded.resource, action = excluded.action, result = excluded.result,"
+    " request_id = excluded.request_id, line = excluded.line"
+)
+_ENTRIES = f"SELECT {_ENTRY} FROM audit_entries WHERE sequence >= ? ORDER BY sequence LIMIT ?"  # noqa: S608
+_PUT_TILE = (
+    "INSERT INTO audit_tiles (level, number, hashes) VALUES (?, ?, ?)"
+    " ON CONFLICT (level, number) DO UPDATE SET hashes = excluded.hashes"
+)
+_TILE = "SELECT hashes FROM audit_tiles WHERE level = ? AND number = ?"
+_PUT_SPAN = (
+    "INSERT INTO audit_spans (tile, earliest, latest) VALUES (?, ?, ?)"
+    " ON CONFLICT (tile) DO UPDATE SET"
+    " earliest = CASE WHEN excluded.earliest < audit_spans.earliest"
+    " THEN excluded.earliest ELSE audit_spans.earliest END,"
+    " latest = CASE WHEN excluded.latest > audit_spans.latest"
+    " THEN excluded.latest ELSE audit_spans.latest END"
+)
+_FIRST_SPAN = "SELECT tile FROM audit_spans WHERE latest >= ? ORDER BY tile LIMIT 1"
+_LAST_SPAN = "SELECT tile FROM audit_spans WHERE earliest < ? ORDER BY tile DESC LIMIT 1"
+_PUT_CHECKPOINT = "INSERT INTO audit_checkpoints (size, hour, note) VALUES (?, ?, ?) ON CONFLICT (size) DO NOTHING"
+_CHECKPOINT = "SELECT size, hour, note FROM audit_checkpoints WHERE size = ?"
+_NEWEST = "SELECT size, hour, note FROM audit_checkpoints ORDER BY size DESC LIMIT 1"
+_CHECKPOINTS = "SELECT size, hour, note FROM audit_checkpoints WHERE size > ? ORDER BY size LIMIT ?"
+_THIN = (
+    "DELETE FROM audit_checkpoints WHERE hour < ? AND size NOT IN"
+    " (SELECT max(size) FROM audit_checkpoints WHERE hour < ? GROUP BY hour)"
+)
+_TILE_ENTRIES = 256
+_LAST_TEXT = "\U0010ffff"
+
+
+class SqlAuditStore:
+    """An `AuditStore` over any `Database`."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def shipped(self, boot: str) -> Shipped | None:
+        row = await self._database.one(_SHIPPED, boot)
+        return None if row is None else Shipped(*row)  # type: ignore[arg-type]
+
+    async def ship(
+        self,
+        before: Shipped | None,
+        after: Shipped,
+        rows: Sequence[InboxRow],
+        notes: Sequence[bytes],
+    ) -> bool:
+        async def work(transaction: Transaction) -> bool:
+            row = await transaction.one(_SHIPPED, after.boot)
+            if (None if row is None else Shipped(*row)) != before:  # type: ignore[arg-type]
+                return False
+            await transaction.run(_PUT_SHIPPED, after.boot, after.counter, after.segment, after.offset)
+            await transaction.run_many(
+                _PUT_BATCH, [(each.journal, each.first, each.count, each.batch) for each in rows]
+            )
+            for note in notes:
+                await transaction.record(note)
+            return True
+
+        return await self._database.transact(work)
+
+    async def backlog(self) -> Backlog:
+        ((waiting,),) = await self._database.all(_WAITING)
+        row = await self._database.one(_OLDEST)
+        oldest = None if row is None else InboxRow(*row)  # type: ignore[arg-type]
+        return Backlog(waiting, oldest)  # type: ignore[arg-type]
+
+    async def lead(self, holder: str, now: float, lease: float) -> Leader | None:
+        async def work(transaction: Transaction) -> Leader | None:
+            row = await transaction.one(_LEADER)
+            present = Leader(*row) if row else Leader("", 0, 0)  # type: ignore[arg-type]
+            if present.holder != holder and present.expires_at > now:
+                return None
+            epoch = present.epoch + (present.holder != holder)
+            await transaction.run(_LEAD, holder, epoch, now + lease)
+            return Leader(holder, epoch, now + lease)
+
+        return await self._database.transact(work)
+
+    async def pending(self, limit: int) -> Pending:
+        size = await self.size()
+        counts = await self._database.all(_COUNTS, limit)
+        last, taken = -1, 0
+        for row_id, count in counts:
+            if taken and taken + count > limit:  # type: ignore[operator]
+                break
+            last, taken = row_id, taken + count  # type: ignore[assignment,operator]
+        rows = await self._database.all(_ROWS, last) if counts else []
+        tiles = await self.tiles(edge(size)) if rows else {}
+        return Pending(size, tiles, [InboxRow(*row) for row in rows])  # type: ignore[arg-type]
+
+    async def number(self, leader: Leader, numbering: Numbering) -> None:
+        entries = [
+            (e.sequence, e.timestamp, e.event_type, e.user, e.resource, e.action, e.result, e.request_id, e.line)
+            for e in numbering.entries
+        ]
+        tiles = [(*place, hashes) for place, hashes in numbering.tiles.items()]
+        spans = [(each.tile, each.earliest, each.latest) for each in numbering.spans]
+        size = numbering.size
+
+        async def work(transaction: Transaction) -> None:
+            await _fence(transaction, leader)
+            if await transaction.run(_GROW, size + len(entries), size) != 1:
+                raise ConflictError("The audit log has grown meanwhile", reason="other length")
+            await transaction.run_many(_PUT_ENTRY, entries)
+            await transaction.run_many(_PUT_TILE, tiles)
+            await transaction.run_many(_PUT_SPAN, spans)
+            await transaction.run_many(_TAKE, [(each,) for each in numbering.taken])
+
+        await self._database.transact(work)
+
+    async def sign(self, leader: Leader, checkpoint: StoredCheckpoint) -> None:
+        async def work(transaction: Transaction) -> None:
+            await _fence(transaction, leader)
+            await transaction.run(_PUT_CHECKPOINT, checkpoint.size, checkpoint.hour, checkpoint.note)
+
+        await self._database.transact(work)
+
+    async def thin(self, leader: Leader, before_hour: int) -> None:
+        async def work(transaction: Transaction) -> None:
+            await _fence(transaction, leader)
+            await transaction.run(_THIN, before_hour, before_hour)
+
+        await self._database.transact(work)
+
+    async def size(self) -> int:
+        row = await self._database.one(_SIZE)
+        return 0 if row is None else row[0]  # type: ignore[return-value]
+
+    async def entries(self, first: int, limit: int) -> list[StoredEntry]:
+        rows = await self._database.all(_ENTRIES, first, limit)
+        return [StoredEntry(*row) for row in rows]  # type: ignore[arg-type]
+
+    async def find(self, wanted: Filter, low: int, high: int, limit: int) -> list[StoredEntry]:
+        conditions, args = _conditions(wanted)
+        sql = (
+            f"SELECT {_ENTRY} FROM audit_entries WHERE sequence >= ? AND sequence < ?"  # noqa: S608
+            f"{conditions} ORDER BY sequence {'ASC' if wanted.oldest_first else 'DESC'} LIMIT ?"
+        )
+        rows = await self._database.all(sql, low, high, *args, limit)
+        return [StoredEntry(*row) for row in rows]  # type: ignore[arg-type]
+
+    async def bounds(self, since: str, until: str) -> tuple[int, int]:
+        size = await self.size()
+        low, high = 0, size
+        if since:
+            row = await self._database.all(_FIRST_SPAN, since)
+            low = row[0][0] * _TILE_ENTRIES if row else size  # type: ignore[operator,assignment]
+        if until:
+            row = await self._database.all(_LAST_SPAN, until)
+            high = (row[0][0] + 1) * _TILE_ENTRIES if row else 0  # type: ignore[operator,assignment]
+        return low, min(high, size)
+
+    async def tiles(self, places: Sequence[Place]) -> Tiles:
+        found: Tiles = {}
+        for place in places:
+            row = await self._database.one(_TILE, *place)
+            if row is not None:
+                found[place] = row[0]  # type: ignore[assignment]
+        return found
+
+    async def checkpoint(self, size: int | None = None) -> StoredCheckpoint | None:
+        sql, args = (_NEWEST, ()) if size is None else (_CHECKPOINT, (size,))
+        row = await self._database.one(sql, *args)
+        return None if row is None else StoredCheckpoint(*row)  # type: ignore[arg-type]
+
+    async def checkpoints(self, after: int, limit: int) -> list[StoredCheckpoint]:
+        rows = await self._database.all(_CHECKPOINTS, after, limit)
+        return [StoredCheckpoint(*row) for row in rows]  # type: ignore[arg-type]
+
+
+async def _fence(transaction: Transaction, leader: Leader) -> None:
+    kept = await transaction.run(_FENCE, leader.expires_at, leader.holder, leader.epoch)
+    if kept != 1:
+        raise ConflictError("Another process leads the audit log now", reason=f"epoch {leader.epoch} is over")
+
+
+def _conditions(wanted: Filter) -> tuple[str, list[Value]]:
+    equal = {
+        "principal": wanted.user,
+        "event_type": wanted.event_type,
+        "action": wanted.action,
+        "result": wanted.result,
+        "request_id": wanted.request_id,
+    }
+    parts: list[tuple[str, Value]] = [(f"{column} = ?", value) for column, value in equal.items() if value]
+    if wanted.since:
+        parts.append(("timestamp >= ?", wanted.since))
+    if wanted.until:
+        parts.append(("timestamp < ?", wanted.until))
+    if wanted.resource.endswith("*"):
+        prefix = wanted.resource[:-1]
+        parts += [("resource >= ?", prefix), ("resource < ?", prefix + _LAST_TEXT)]
+    elif wanted.resource:
+        parts.append(("resource = ?", wanted.resource))
+    sql = "".join(f" AND {condition}" for condition, _ in parts)
+    return sql, [value for _, value in parts]

@@ -1,0 +1,137 @@
+"""Authorities, certificates and CRLs in SQL."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from tradewarden.errors import ConflictError
+from tradewarden.pki.store import AuthorityRow, CertificateRow, CrlRow, Tally
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from tradewarden.pki.store import CertificateQuery, Revocation
+    from tradewarden.storage.database import Database, Transaction
+
+_AUTHORITY = "name, fingerprint, certificate, created_at, seal"
+_ROW = (
+    "serial, service_name, profile, spiffe_id, issuer, fingerprint, certificate, not_before, not_after, issued_at,"
+    " issued_by, revocation, revoked_at, reason, seal"
+)
+_CRL = "issuer, number, revocation, this_update, next_update, crl, seal"
+_AUTHORITIES = f"SELECT {_AUTHORITY} FROM authorities ORDER BY name"  # noqa: S608
+_FOUND = f"INSERT INTO authorities ({_AUTHORITY}) VALUES (?, ?, ?, ?, ?)"  # noqa: S608
+_ADD = f"INSERT INTO certificates ({_ROW}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"  # noqa: S608
+_OF = f"SELECT {_ROW} FROM certificates WHERE serial = ?"  # noqa: S608
+_PAGE = (
+    f"SELECT {_ROW} FROM certificates WHERE not_after >= ? AND not_after < ? AND (not_after, serial) > (?, ?)"  # noqa: S608
+    " AND revocation >= ? AND revocation <= ? ORDER BY not_after, serial LIMIT ?"
+)
+_PAGE_OF_SERVICE = _PAGE.replace("WHERE", "WHERE service_name = ? AND")
+_LAST_REVOCATION = "SELECT coalesce(max(revocation), 0) FROM certificates WHERE revocation > 0"
+_REVOKE = "UPDATE certificates SET revocation = ?, revoked_at = ?, reason = ?, seal = ? WHERE serial = ?"
+_TALLY = "SELECT count(*), coalesce(min(not_after), 0) FROM certificates WHERE not_after > ? AND revocation = 0"
+_REVOCATIONS = f"SELECT {_ROW} FROM certificates WHERE revocation > ? AND issuer = ? ORDER BY revocation LIMIT ?"  # noqa: S608
+_CRL_OF = f"SELECT {_CRL} FROM crls WHERE issuer = ?"  # noqa: S608
+_PUBLISH = (
+    f"INSERT INTO crls ({_CRL}) VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT (issuer) DO UPDATE SET"  # noqa: S608
+    " number = excluded.number, revocation = excluded.revocation, this_update = excluded.this_update,"
+    " next_update = excluded.next_update, crl = excluded.crl, seal = excluded.seal"
+    " WHERE crls.number < excluded.number"
+)
+_MOST = 1 << 62
+
+
+class SqlPkiStore:
+    """A `PkiStore` over any `Database`."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def add(self, row: CertificateRow, entry: bytes) -> None:
+        """Write a new certificate and its audit entry."""
+
+        async def work(transaction: Transaction) -> None:
+            await transaction.run(_ADD, *msgspec.structs.astuple(row))
+            await transaction.record(entry)
+
+        await self._database.transact(work)
+
+    async def find(self, serial: str) -> CertificateRow | None:
+        """Return one certificate."""
+        return _certificate(await self._database.one(_OF, serial))
+
+    async def page(self, query: CertificateQuery) -> list[CertificateRow]:
+        """Return up to `query.limit` certificates in the order of (end, serial)."""
+        least, most = (1 if query.revoked else 0), (0 if query.revoked is False else _MOST)
+        bounds = (query.ends_from, query.ends_before, *query.after, least, most, query.limit)
+        if query.service_name:
+            rows = await self._database.all(_PAGE_OF_SERVICE, query.service_name, *bounds)
+        else:
+            rows = await self._database.all(_PAGE, *bounds)
+        return [CertificateRow(*row) for row in rows]  # type: ignore[arg-type]
+
+    async def revoke(self, serial: str, decide: Callable[[CertificateRow | None, int], Revocation]) -> CertificateRow:
+        """Load, decide, write, record and bump in one transaction."""
+
+        async def work(transaction: Transaction) -> CertificateRow:
+            found = _certificate(await transaction.one(_OF, serial))
+            last = await transaction.one(_LAST_REVOCATION)
+            revocation = decide(found, int(last[0]) if last else 0)  # type: ignore[arg-type]
+            row = revocation.row
+            if revocation.changed:
+                await transaction.run(_REVOKE, row.revocation, row.revoked_at, row.reason, row.seal, row.serial)
+                await transaction.bump("certificates")
+            await transaction.record(revocation.entry)
+            return row
+
+        return await self._database.transact(work)
+
+    async def tally(self, now: float) -> Tally:
+        """Count what is valid now."""
+        (row,) = await self._database.all(_TALLY, now)
+        return Tally(*row)  # type: ignore[arg-type]
+
+    async def authorities(self) -> list[AuthorityRow]:
+        """Return the CAs that are ours."""
+        return [AuthorityRow(*row) for row in await self._database.all(_AUTHORITIES)]  # type: ignore[arg-type]
+
+    async def found(self, rows: Sequence[AuthorityRow], entry: bytes) -> None:
+        """Write the CAs of a first start, once."""
+
+        async def work(transaction: Transaction) -> None:
+            if await transaction.one(_AUTHORITIES):
+                raise ConflictError("There is a certificate authority already")
+            await transaction.run_many(_FOUND, [msgspec.structs.astuple(row) for row in rows])
+            if entry:
+                await transaction.record(entry)
+
+        await self._database.transact(work)
+
+    async def revocations(self, issuer: str, after: int, limit: int) -> list[CertificateRow]:
+        """Return revoked certificates of one issuer after a number, in its order."""
+        rows = await self._database.all(_REVOCATIONS, after, issuer, limit)
+        return [CertificateRow(*row) for row in rows]  # type: ignore[arg-type]
+
+    async def crl(self, issuer: str) -> CrlRow | None:
+        """Return the CRL that stands."""
+        rows = await self._database.all(_CRL_OF, issuer)
+        return CrlRow(*rows[0]) if rows else None  # type: ignore[arg-type]
+
+    async def publish(self, row: CrlRow) -> bool:
+        """Let a CRL stand when its number is higher; tell whether it does."""
+
+        async def work(transaction: Transaction) -> bool:
+            return await transaction.run(_PUBLISH, *msgspec.structs.astuple(row)) > 0
+
+        return await self._database.transact(work)
+
+    async def revision(self) -> int:
+        """Return the counter that moves with every revocation."""
+        return (await self._database.revisions()).certificates
+
+
+def _certificate(row: tuple[object, ...] | None) -> CertificateRow | None:
+    return None if row is None else CertificateRow(*row)  # type: ignore[arg-type]

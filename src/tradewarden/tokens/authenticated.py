@@ -1,0 +1,28 @@
+"""What an accepted token proves."""
+
+from __future__ import annotations
+
+import msgspec
+
+from tradewarden.access.permission import PermissionSet
+from tradewarden.access.principal import Principal
+from tradewarden.tokens.commands import TokenValid
+
+
+class Authenticated(msgspec.Struct, frozen=True, eq=False):
+    """Who a token's holder is and what it may do; `expires_at` in seconds since the epoch.
+
+    `permissions` are what the token grants, and the rights of a holder over its own tokens; `names`
+    are what it grants as it was asked for. `answer` is ready for `/tokens/validate`.
+    """
+
+    principal: Principal
+    permissions: PermissionSet
+    names: tuple[str, ...]
+    service_name: str
+    jti: str
+    kind: str
+    family: str
+    issued_at: int
+    expires_at: int
+    answer: TokenValid

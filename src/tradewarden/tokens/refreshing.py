@@ -1,0 +1,46 @@
+"""What a refresh token's use means (RFC 9700 section 4.14.2). Pure.
+
+Each is good for one exchange. Only the newest of a family is good. An answer can get lost on its way, so for a short
+grace the holder of the one just used may try again and gets another successor; the one that was not seen is void then,
+because nothing that could be handed out twice is kept. Everything else is a replay: the family ends, and with it every
+access token of it, since nobody can tell which of the two holders is the thief.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from msgspec.structs import replace
+
+from tradewarden.errors import TokenError
+from tradewarden.tokens.policy import DAY_SECONDS
+from tradewarden.tokens.store import FamilyRow, RefreshRow
+
+if TYPE_CHECKING:
+    from tradewarden.tokens.policy import TokenPolicy
+
+
+def is_replay(used: RefreshRow, family: FamilyRow, policy: TokenPolicy, now: int) -> bool:
+    """Tell whether this use ends the family; raises `TokenError` when the token merely lay idle for too long."""
+    if used.digest == family.current and not used.used_at:
+        check_idle(used, policy, now)
+        return False
+    is_retry = used.used_at and used.successor == family.current
+    return not (is_retry and now - used.used_at <= policy.grace_seconds)
+
+
+def check_idle(used: RefreshRow, policy: TokenPolicy, now: float) -> None:
+    """Raise `TokenError` when a refresh token was not used in time."""
+    if now >= used.issued_at + policy.refresh_idle_days * DAY_SECONDS:
+        raise TokenError("refresh token was idle for too long")
+
+
+def rotated(
+    used: RefreshRow, family: FamilyRow, successor: bytes, now: int
+) -> tuple[RefreshRow, RefreshRow, FamilyRow]:
+    """Return the rows after an exchange: the used token, its successor, the family. A retry never moves its grace."""
+    return (
+        replace(used, used_at=used.used_at or now, successor=successor),
+        RefreshRow(successor, family.family, now, 0, b""),
+        replace(family, current=successor),
+    )

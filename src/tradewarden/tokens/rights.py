@@ -1,0 +1,99 @@
+"""What a token may be given, and for how long. Pure."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from tradewarden.access.permission import PermissionSet
+from tradewarden.access.principal import Kind, Principal
+from tradewarden.errors import AuthenticationError, InvalidInputError, PermissionDeniedError
+from tradewarden.tokens.bootstrap import BOOTSTRAP, HANDED_ON, LIFETIME_SECONDS
+from tradewarden.tokens.minting import Term
+from tradewarden.tokens.policy import MAX_PERMISSIONS
+from tradewarden.tokens.standing import ceiling_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from tradewarden.access.grant import Grant
+    from tradewarden.tokens.commands import IssueToken
+    from tradewarden.tokens.policy import TokenPolicy
+    from tradewarden.tokens.register import Registration
+
+_ON_ITSELF = (
+    "tokens:issue",
+    "tokens:validate",
+    "tokens:read",
+    "tokens:revoke",
+    "tokens:introspect",
+)
+_OF_AN_UNREGISTERED_NAME = ("read",)
+
+
+def with_own(service_name: str, names: Iterable[str]) -> PermissionSet:
+    """Return what a proven service may do: its permissions, and use, see and end its own tokens.
+
+    These rights over itself are not handed on: what a token is given is cut to the registered
+    maximum, whatever its asker holds.
+    """
+    return PermissionSet([*names, *(f"{action}:{service_name}" for action in _ON_ITSELF)])
+
+
+def grantable(
+    command: IssueToken, grant: Grant, registration: Registration | None, policy: TokenPolicy
+) -> tuple[str, ...]:
+    """Return the names that the token gets: asked ∩ the caller's own ∩ the registered maximum (decision 1).
+
+    Names stay as they were asked for where they are granted whole. Raises `PermissionDeniedError` when something was
+    asked for and nothing is left, `AuthenticationError` when a registered name came without its proof.
+    """
+    _check_bootstrap(command, grant, registration)
+    ceiling = ceiling_of(registration, policy)
+    if ceiling is None:
+        raise PermissionDeniedError("service is not registered")
+    asked = command.permissions
+    if asked is None:
+        asked = _OF_AN_UNREGISTERED_NAME if registration is None else registration.permissions
+    if len(asked) > MAX_PERMISSIONS:
+        raise InvalidInputError(f"At most {MAX_PERMISSIONS} permissions can be asked for")
+    own = HANDED_ON if grant.principal == BOOTSTRAP else grant.permissions
+    names = PermissionSet(asked).intersect(own).intersect(PermissionSet(ceiling)).names
+    if asked and not names:
+        raise PermissionDeniedError("nothing of what was asked for may be granted")
+    if len(names) > MAX_PERMISSIONS:
+        raise InvalidInputError(f"What is left are more than {MAX_PERMISSIONS} permissions; ask for fewer")
+    return names
+
+
+def _check_bootstrap(command: IssueToken, grant: Grant, registration: Registration | None) -> None:
+    if grant.principal != BOOTSTRAP:
+        return
+    if registration is not None:
+        raise AuthenticationError("Authentication required", reason="bootstrap: the name is registered")
+    if command.refresh:
+        raise PermissionDeniedError("bootstrap: no refresh token is given")
+
+
+def term(command: IssueToken, grant: Grant, policy: TokenPolicy, now: int) -> Term:
+    """Return from when until when the token is good; raises `InvalidInputError`.
+
+    What is asked for is cut: to the policy's lifetime, to a day under the bootstrap rule, and for a
+    holder that renews its own token with that token to the end of it. So no token extends itself;
+    that takes a client secret, a certificate or a refresh token.
+    """
+    asked = command.ttl_seconds
+    if asked is not None and asked < 1:
+        raise InvalidInputError("ttl_seconds must be a whole number of seconds, 1 or more")
+    most = policy.lifetime_seconds
+    if grant.principal == BOOTSTRAP:
+        most = min(most, LIFETIME_SECONDS)
+    ends = now + (most if asked is None else min(asked, most))
+    return Term(now, min(ends, end_of_proof(command, grant) or ends))
+
+
+def end_of_proof(command: IssueToken, grant: Grant) -> int:
+    """Return when the caller's own proof ends, for a service that asks for itself; 0 when it does not."""
+    credential = grant.credential
+    if credential is None or grant.principal != Principal(Kind.SERVICE, command.service_name):
+        return 0
+    return int(credential.expires_at)

@@ -1,0 +1,195 @@
+"""The tokens room: issue, accept, refresh, end, list. What its methods do stands in the modules beside."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from tradewarden.access.grant import ANY
+from tradewarden.clock import rfc3339
+from tradewarden.errors import InvalidInputError, PermissionDeniedError, TokenError
+from tradewarden.tokens.admission import Admission
+from tradewarden.tokens.commands import TokenListed, TokenPage
+from tradewarden.tokens.ending import Ending
+from tradewarden.tokens.introspection import INACTIVE, Introspection
+from tradewarden.tokens.issuing import Issuing
+from tradewarden.tokens.minting import REFRESH_PREFIX, name_of, service_subject, token_digest
+from tradewarden.tokens.parts import Parts
+from tradewarden.tokens.policy import DAY_SECONDS
+from tradewarden.tokens.refreshing import check_idle
+from tradewarden.tokens.standing import check_family, decode_names, standing_names
+from tradewarden.tokens.store import Wanted
+
+if TYPE_CHECKING:
+    from tradewarden.access.grant import Grant
+    from tradewarden.access.principal import Principal
+    from tradewarden.audit.entry import Entry
+    from tradewarden.clock import Clock, Randomness
+    from tradewarden.keys.port import Keys
+    from tradewarden.tokens.authenticated import Authenticated
+    from tradewarden.tokens.commands import (
+        IssueToken,
+        RefreshToken,
+        RevokeToken,
+        TokenIssued,
+        TokensRevoked,
+        TokenValid,
+    )
+    from tradewarden.tokens.policy import TokenPolicy
+    from tradewarden.tokens.register import CurrentRevisions, Register
+    from tradewarden.tokens.ring import JWKS
+    from tradewarden.tokens.store import TokenRow, TokenStore
+
+MAX_PAGE = 1000
+KEPT_SECONDS = DAY_SECONDS
+"""Rows of expired tokens are kept this long, for the listing and for whoever looks into an incident."""
+_INTROSPECT = "tokens:introspect"
+_COUNT_SECONDS = 5.0
+
+
+class Tokens:
+    """Tokens of services. `open` it once before use."""
+
+    def __init__(
+        self,
+        store: TokenStore,
+        keys: Keys,
+        register: Register,
+        policy: TokenPolicy,
+        clock: Clock,
+        randomness: Randomness,
+        revisions: CurrentRevisions,
+    ) -> None:
+        self._parts = Parts(store, keys, register, policy, clock, randomness, revisions)
+        self._issuing = Issuing(self._parts)
+        self._ending = Ending(self._parts)
+        self.authenticate = Admission(self._parts).authenticate
+        self._counted: tuple[float, int] | None = None
+
+    async def open(self, shared_secret: str | None, entry: Entry) -> None:
+        """Make the signing key that the settings ask for, when it does not stand yet.
+
+        `shared_secret` is JWT_SECRET_KEY, or None. Raises `ConfigurationError` when it has under 32 bytes.
+        """
+        await self._parts.signing_keys.open(shared_secret, entry)
+
+    async def issue(self, grant: Grant, command: IssueToken, entry: Entry) -> TokenIssued:
+        """Issue a token: asked ∩ the caller's own ∩ the registered maximum (decision 1)."""
+        return await self._issuing.issue(grant, command, entry)
+
+    @staticmethod
+    def validate(authenticated: Authenticated) -> TokenValid:
+        """Return what `/tokens/validate` answers to a token that was accepted."""
+        return authenticated.answer
+
+    async def refresh(self, command: RefreshToken, entry: Entry, principal: Principal | None = None) -> TokenIssued:
+        """Exchange a refresh token; it is the proof, so there is no grant.
+
+        `principal` is who the caller was otherwise proven to be, if anybody: another than the holder is denied. A
+        replay ends the family (see `tradewarden.tokens.refreshing`). Raises `TokenError`.
+        """
+        return await self._issuing.refresh(command, entry, principal)
+
+    async def revoke(self, grant: Grant, command: RevokeToken, entry: Entry) -> TokensRevoked:
+        """End a token (and the family that could renew it), or all tokens of a service at once."""
+        return await self._ending.revoke(grant, command, entry)
+
+    async def introspect(self, grant: Grant, token: str) -> Introspection:
+        """Say whether a token, access or refresh, is good now (RFC 7662); others' tokens look inactive."""
+        grant.require(_INTROSPECT, ANY)
+        try:
+            if token.startswith(REFRESH_PREFIX):
+                return await self._introspect_refresh(grant, token)
+            return await self._introspect_access(grant, token)
+        except (TokenError, PermissionDeniedError):
+            return INACTIVE
+
+    async def list(self, grant: Grant, service: str | None = None, after: str = "", limit: int = 100) -> TokenPage:
+        """Return a page of issued tokens, oldest first, of one service or of all that the grant sees.
+
+        A page may hold fewer than `limit` and still have a `next`: what the grant does not see is left out.
+        """
+        if not 1 <= limit <= MAX_PAGE:
+            raise InvalidInputError(f"limit must be from 1 to {MAX_PAGE}")
+        grant.require("tokens:read", service or ANY)
+        subject = service_subject(service) if service else ""
+        rows = await self._parts.store.page(subject, after, limit)
+        for row in rows:
+            self._parts.check(row)
+        seen = tuple(_listed(row) for row in rows if service or grant.sees(name_of(row.subject)))
+        return TokenPage(seen, rows[-1].jti if len(rows) == limit else None)
+
+    async def rotate_signing_key(self, grant: Grant, entry: Entry) -> int:
+        """Sign with a new key from now on and return its version; what the old one signed stays good.
+
+        Raises `ConflictError` while JWT_SECRET_KEY is the key.
+        """
+        grant.require("keys:rotate", "tokens")
+        return await self._parts.signing_keys.rotate(entry)
+
+    async def jwks(self) -> JWKS:
+        """Return the public keys (RFC 7517); empty with HS256."""
+        return (await self._parts.ring()).jwks()
+
+    async def counts(self) -> int:
+        """Return how many tokens are active, at most five seconds old: for `/health` and the metrics."""
+        now = self._parts.clock.monotonic()
+        if self._counted is None or now - self._counted[0] >= _COUNT_SECONDS:
+            self._counted = now, await self._parts.store.count_active(self._parts.now())
+        return self._counted[1]
+
+    async def sweep(self, limit: int = 1000) -> int:
+        """Forget up to `limit` rows of each kind that ended more than a day ago; return how many went."""
+        return await self._parts.store.sweep(self._parts.now() - KEPT_SECONDS, limit)
+
+    async def _introspect_access(self, grant: Grant, token: str) -> Introspection:
+        parts = self._parts
+        found = await self.authenticate(token, await parts.revisions())
+        grant.require(_INTROSPECT, found.service_name)
+        return Introspection(
+            active=True,
+            scope=" ".join(found.names),
+            client_id=found.service_name,
+            token_type="Bearer",  # noqa: S106
+            exp=found.expires_at,
+            iat=found.issued_at,
+            nbf=found.issued_at,
+            sub=str(found.principal),
+            aud=parts.policy.audience,
+            iss=parts.policy.issuer,
+            jti=found.jti,
+        )
+
+    async def _introspect_refresh(self, grant: Grant, token: str) -> Introspection:
+        parts = self._parts
+        now = parts.now()
+        state = parts.checked(await parts.store.read(Wanted(refresh=token_digest(token))))
+        name = name_of(state.family.subject) if state.family else ""
+        family = check_family(state, await parts.register.registered(name) if name else None, now)
+        used = state.refresh
+        grant.require(_INTROSPECT, name)
+        if used is None or used.digest != family.current:
+            return INACTIVE
+        check_idle(used, parts.policy, now)
+        names = standing_names(family.permissions, await parts.register.registered(name), parts.policy)
+        return Introspection(
+            active=True,
+            scope=" ".join(names),
+            client_id=name,
+            token_type="refresh_token",  # noqa: S106
+            exp=family.expires_at,
+            iat=used.issued_at,
+            sub=family.subject,
+            iss=parts.policy.issuer,
+        )
+
+
+def _listed(row: TokenRow) -> TokenListed:
+    return TokenListed(
+        jti=row.jti,
+        service_name=name_of(row.subject),
+        permissions=decode_names(row.permissions),
+        issued_at=rfc3339(row.issued_at),
+        expires_at=rfc3339(row.expires_at),
+        issued_by=row.issued_by,
+        revoked=bool(row.revoked_at),
+    )

@@ -1,0 +1,55 @@
+"""The import directions are kept here, and broken in an example to see the contracts work."""
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+CONTRACTS = 5
+
+# One breach of each contract.
+BREACHES = {
+    "secrets/__init__.py": "import tradewarden.pki\n",
+    "pki/__init__.py": "",
+    "crypto/__init__.py": "import starlette\n",
+    "access/__init__.py": "import sqlite3\n",
+    "keys/__init__.py": "import rich\n",
+    "tokens/__init__.py": "import cryptography\n",
+    "settings.py": "",
+    "errors.py": "",
+    "clock.py": "",
+    "__init__.py": "",
+}
+
+
+def lint_imports(folder: Path) -> tuple[int, str]:
+    """Runs import-linter over the package that is importable from `folder`."""
+    program = Path(sys.executable).with_name("lint-imports")
+    done = subprocess.run(
+        [program, "--no-cache", "--config", "pyproject.toml"],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    return done.returncode, done.stdout + done.stderr
+
+
+def test_every_import_points_down() -> None:
+    """No module imports from a room beside or above its own."""
+    status, report = lint_imports(ROOT)
+    assert status == 0, report
+    assert f"Contracts: {CONTRACTS} kept, 0 broken." in report
+
+
+def test_each_contract_finds_a_breach(tmp_path: Path) -> None:
+    """Every contract names the example that breaks it."""
+    shutil.copy(ROOT / "pyproject.toml", tmp_path)
+    for name, text in BREACHES.items():
+        file = tmp_path / "tradewarden" / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(text)
+    status, report = lint_imports(tmp_path)
+    assert status == 1, report
+    assert f"Contracts: 0 kept, {CONTRACTS} broken." in report

@@ -1,0 +1,177 @@
+"""What every `PkiStore` holds to, whatever it is made of."""
+
+from __future__ import annotations
+
+import pytest
+from msgspec.structs import replace
+
+from tests.support.storage import inbox, sqlite_database
+from tradewarden.errors import ConflictError, NotFoundError, TradewardenError
+from tradewarden.pki.store import (
+    AuthorityRow,
+    CertificateQuery,
+    CertificateRow,
+    CrlRow,
+    Revocation,
+    Tally,
+)
+from tradewarden.storage.memory import MemoryDatabase
+from tradewarden.storage.memory_pki import MemoryPkiStore
+from tradewarden.storage.sql_pki import SqlPkiStore
+
+
+@pytest.fixture(params=["memory", "sqlite"])
+async def store(request: pytest.FixtureRequest, tmp_path: Path):
+    if request.param == "memory":
+        yield MemoryPkiStore(MemoryDatabase())
+    else:
+        async with sqlite_database(tmp_path) as database:
+            yield SqlPkiStore(database)
+
+
+async def entries(store: PkiStore):
+    database = store._database
+    return database.inbox if isinstance(database, MemoryDatabase) else await inbox(database)
+
+
+def row(number: int = 1, *, service: str = "bot", end: int = 1000, issuer: str = "ca"):
+    serial = f"{number:040x}"
+    return CertificateRow(
+        serial, service, "service", f"spiffe://td/{service}", issuer, "f" * 64, b"\x00der", 10, end,
+        10.5, "user:admin", seal=b"seal",
+    )  # fmt: skip
+
+
+def revoking(at: float = 50.0):
+    def decide(found: CertificateRow | None, last: int):
+        if found is None:
+            raise NotFoundError("Certificate not found")
+        if found.revocation:
+            return Revocation(found, changed=False, entry=b"again")
+        revoked = replace(found, revocation=last + 1, revoked_at=at, reason="superseded", seal=b"new")
+        return Revocation(revoked, changed=True, entry=b"revoked")
+
+    return decide
+
+
+async def test_a_certificate_comes_back_as_it_was_written(store: PkiStore) -> None:
+    """Every column of a row survives, and its entry stands with it."""
+    await store.add(row(), b"entry")
+    assert await store.find(row().serial) == row()
+    assert await store.find("0" * 40) is None
+    assert await entries(store) == [b"entry"]
+
+
+async def test_a_serial_number_is_taken_once(store: PkiStore) -> None:
+    """A second certificate under a serial number is refused with its entry."""
+    await store.add(row(), b"first")
+    with pytest.raises(TradewardenError):
+        await store.add(replace(row(), service_name="other"), b"second")
+    assert (await store.find(row().serial)).service_name == "bot"
+    assert await entries(store) == [b"first"]
+
+
+async def test_a_revocation_is_written_with_entry_and_revision(store: PkiStore) -> None:
+    """Row, entry and revision move together, and numbers follow each other without gaps."""
+    for number in (1, 2, 3):
+        await store.add(row(number), b"entry")
+    before = await store.revision()
+    assert (await store.revoke(row(2).serial, revoking())).revocation == 1
+    assert (await store.revoke(row(1).serial, revoking())).revocation == 2
+    found = await store.find(row(2).serial)
+    assert (found.revocation, found.revoked_at, found.reason, found.seal) == (1, 50.0, "superseded", b"new")
+    assert await store.revision() == before + 2
+    assert (await entries(store))[-2:] == [b"revoked", b"revoked"]
+
+
+async def test_a_revocation_that_changes_nothing_is_recorded_only(store: PkiStore) -> None:
+    """An entry is kept, and neither row nor revision moves."""
+    await store.add(row(), b"entry")
+    first = await store.revoke(row().serial, revoking())
+    before = await store.revision()
+    assert await store.revoke(row().serial, revoking(at=99.0)) == first
+    assert await store.revision() == before
+    assert (await entries(store))[-1] == b"again"
+
+
+async def test_a_decision_that_raises_writes_nothing(store: PkiStore) -> None:
+    """What `decide` raises comes out, without row, entry or revision."""
+    before = await store.revision()
+    with pytest.raises(NotFoundError):
+        await store.revoke(row().serial, revoking())
+    assert await store.revision() == before
+    assert await entries(store) == []
+
+
+async def test_pages_are_ordered_filtered_and_continued(store: PkiStore) -> None:
+    """A page holds what its query says, in the order of (end, serial), after its cursor."""
+    ends = {1: 300, 2: 100, 3: 200, 4: 200}
+    for number, end in ends.items():
+        await store.add(row(number, end=end, service="other" if number == 4 else "bot"), b"")
+    await store.revoke(row(2).serial, revoking())
+
+    async def numbers(**query: Any):
+        return [int(each.serial, 16) for each in await store.page(CertificateQuery(**query))]
+
+    assert await numbers() == [2, 3, 4, 1]
+    assert await numbers(limit=2) == [2, 3]
+    assert await numbers(after=(200, row(3).serial)) == [4, 1]
+    assert await numbers(service_name="bot") == [2, 3, 1]
+    assert await numbers(service_name="bot", after=(100, row(2).serial), limit=1) == [3]
+    assert await numbers(revoked=True) == [2]
+    assert await numbers(revoked=False) == [3, 4, 1]
+    assert await numbers(ends_from=200, ends_before=300) == [3, 4]
+    assert await numbers(service_name="nobody") == []
+
+
+async def test_the_tally_counts_what_is_valid(store: PkiStore) -> None:
+    """Revoked and expired certificates do not count; the first end is that of a valid one."""
+    assert await store.tally(150.0) == Tally(0, 0)
+    for number, end in {1: 300, 2: 100, 3: 200}.items():
+        await store.add(row(number, end=end), b"")
+    assert await store.tally(50.0) == Tally(3, 100)
+    assert await store.tally(100.0) == Tally(2, 200)
+    await store.revoke(row(3).serial, revoking())
+    assert await store.tally(100.0) == Tally(1, 300)
+
+
+async def test_authorities_are_founded_once(store: PkiStore) -> None:
+    """The first rows stand; a second founding is refused with its entry."""
+    rows = [AuthorityRow("issuing", "aa", b"i", 1.5, b"s"), AuthorityRow("root", "bb", b"r", 1.5, b"s")]
+    assert await store.authorities() == []
+    await store.found(rows[::-1], b"founded")
+    assert await store.authorities() == rows
+    with pytest.raises(ConflictError):
+        await store.found([AuthorityRow("root", "cc", b"x", 2.0, b"s")], b"again")
+    assert await store.authorities() == rows
+    assert await entries(store) == [b"founded"]
+
+
+async def test_revocations_are_read_in_their_order_by_issuer(store: PkiStore) -> None:
+    """A reader gets what followed the last it knows, of one issuer, in pages."""
+    for number in range(1, 6):
+        await store.add(row(number, issuer="other" if number == 3 else "ca"), b"")
+    for number in (5, 3, 1, 2):
+        await store.revoke(row(number).serial, revoking())
+
+    async def read(issuer: str, after: Any, limit: Any = 10):
+        found = await store.revocations(issuer, after, limit)
+        return [(each.revocation, int(each.serial, 16)) for each in found]
+
+    assert await read("ca", 0) == [(1, 5), (3, 1), (4, 2)]
+    assert await read("ca", 1) == [(3, 1), (4, 2)]
+    assert await read("ca", 0, 2) == [(1, 5), (3, 1)]
+    assert await read("other", 0) == [(2, 3)]
+
+
+async def test_only_a_higher_number_replaces_a_crl(store: PkiStore) -> None:
+    """Of two lists under one number the first stands."""
+    first = CrlRow("ca", 1, 0, 10, 20, b"one", b"s")
+    assert await store.crl("ca") is None
+    assert await store.publish(first)
+    assert not await store.publish(replace(first, crl=b"other"))
+    assert await store.crl("ca") == first
+    second = replace(first, number=2, revocation=7, crl=b"two")
+    assert await store.publish(second)
+    assert await store.publish(replace(first, issuer="other"))
+    assert await store.crl("ca") == second

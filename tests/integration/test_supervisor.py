@@ -1,0 +1,153 @@
+"""The supervisor with real processes: death of any of them, readiness, and every way to end."""
+
+from __future__ import annotations
+
+import concurrent.futures
+import os
+import re
+import signal
+import socket
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.support.http import Supervised, alive, get, supervised, wait_for
+from tradewarden.errors import ConfigurationError
+from tradewarden.http.binding import bind_all, close_all
+
+
+def _ready(service: Supervised) -> dict[str, int]:
+    wait_for(lambda: "\nready\n" in service.output.read_text())
+    return service.pids()
+
+
+def _ended(service: Supervised, seconds: float = 10.0) -> int:
+    return service.process.wait(seconds)
+
+
+def test_workers_and_a_clerk_start_and_ready_is_told_once(tmp_path: Path) -> None:
+    """Two workers and one clerk at nice +10 run, and readiness is announced when all are there."""
+    with supervised(tmp_path) as service:
+        pids = _ready(service)
+        assert set(pids) == {"worker-0", "worker-1", "clerk"}
+        assert get(service.port, "/").json()["nice"] == os.nice(0)
+        output = service.output.read_text()
+        assert f"clerk nice {os.nice(0) + 10}" in output
+        assert output.count("\nready\n") == 1
+
+
+@pytest.mark.parametrize("mode", ["", "kernel", "portable"])
+def test_no_child_outlives_a_killed_supervisor(tmp_path: Path, mode: str) -> None:
+    """After SIGKILL of the supervisor its children are gone within a second, by the kernel's word or by the pipe's."""
+    with supervised(tmp_path, mode=mode) as service:
+        pids = _ready(service)
+        service.process.kill()
+        wait_for(lambda: not any(map(alive, pids.values())), 1.0)
+        close_all(bind_all([("127.0.0.1", service.port)]))
+
+
+def test_a_killed_worker_is_replaced_while_the_other_serves(tmp_path: Path) -> None:
+    """After SIGKILL of one worker every new request is answered, and a successor takes its place."""
+    with supervised(tmp_path) as service:
+        before = _ready(service)
+        os.kill(before["worker-0"], signal.SIGKILL)
+        for _ in range(20):
+            assert get(service.port, "/").status == 200
+        wait_for(lambda: service.pids()["worker-0"] != before["worker-0"])
+        wait_for(lambda: get(service.port, "/").json()["pid"] == service.pids()["worker-0"])
+        assert service.pids()["worker-1"] == before["worker-1"]
+
+
+def test_a_killed_clerk_is_replaced(tmp_path: Path) -> None:
+    """The clerk is as replaceable as a worker."""
+    with supervised(tmp_path, workers=1) as service:
+        before = _ready(service)
+        os.kill(before["clerk"], signal.SIGKILL)
+        wait_for(lambda: service.pids()["clerk"] != before["clerk"])
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_stop_answers_what_runs_and_exits_with_0(tmp_path: Path, number: signal.Signals) -> None:
+    """A request under way is answered after the stop signal; the clerk ends last; the port is free."""
+    with supervised(tmp_path) as service, concurrent.futures.ThreadPoolExecutor() as pool:
+        _ready(service)
+        slow = pool.submit(get, service.port, "/slow?seconds=0.6")
+        wait_for(lambda: "slow begins" in service.output.read_text())
+        service.process.send_signal(number)
+        assert slow.result().status == 200
+        assert _ended(service) == 0
+        assert "clerk ends" in service.output.read_text()
+        close_all(bind_all([("127.0.0.1", service.port)]))
+
+
+def test_a_second_signal_ends_at_once(tmp_path: Path) -> None:
+    """Who asks twice is not kept waiting; the exit code says that something was killed."""
+    with supervised(tmp_path) as service, concurrent.futures.ThreadPoolExecutor() as pool:
+        pids = _ready(service)
+        slow = pool.submit(get, service.port, "/slow?seconds=4")
+        wait_for(lambda: "slow begins" in service.output.read_text())
+        started = time.monotonic()
+        service.process.terminate()
+        time.sleep(0.1)  # two signals in one instant are one signal to the kernel
+        service.process.terminate()
+        assert _ended(service) == 1
+        assert time.monotonic() - started < 2
+        assert not any(map(alive, pids.values()))
+        with pytest.raises((OSError, IndexError)):
+            slow.result()
+
+
+def test_a_hangup_ends_nothing(tmp_path: Path) -> None:
+    """SIGHUP, as a closed terminal sends it, is ignored by the supervisor and its children."""
+    with supervised(tmp_path) as service:
+        pids = _ready(service)
+        for pid in (service.process.pid, *pids.values()):
+            os.kill(pid, signal.SIGHUP)
+        assert get(service.port, "/").status == 200
+        assert service.pids() == pids
+
+
+def test_it_gives_up_on_a_child_that_keeps_dying(tmp_path: Path) -> None:
+    """Five deaths within ten seconds end the service with exit code 70 and a line that says so."""
+    with supervised(tmp_path, workers=1, mode="crash") as service:
+        assert _ended(service) == 70
+        assert "worker-0 died 5 times within 10 s; giving up" in service.output.read_text()
+        assert not alive(service.pids()["clerk"])
+
+
+def test_a_configuration_mistake_is_not_tried_again(tmp_path: Path) -> None:
+    """A child that finds the configuration unusable ends the service with exit code 78, and once."""
+    with supervised(tmp_path, workers=1, mode="misconfigured") as service:
+        assert _ended(service) == 78
+        assert service.output.read_text().count("child worker-0") == 1
+        assert "TRADEWARDEN_ROOT_KEY: made up" in service.output.read_text()
+
+
+def test_children_do_not_dump_core(tmp_path: Path) -> None:
+    """A worker has no core dumps and is not readable by debuggers of its own user (decision 14)."""
+    with supervised(tmp_path, workers=1) as service:
+        worker = _ready(service)["worker-0"]
+        limits = Path(f"/proc/{worker}/limits").read_text()
+        assert re.search(r"Max core file size\s+0\s+0", limits)
+
+
+def test_a_taken_port_is_named_with_its_holder() -> None:
+    """Who holds the port is said in the error, which lists every address that cannot be had."""
+    with socket.create_server(("127.0.0.1", 0)) as holder:
+        port = holder.getsockname()[1]
+        with pytest.raises(ConfigurationError) as caught:
+            bind_all([("127.0.0.1", port), ("192.0.2.1", port)])
+    first, second = caught.value.mistakes
+    assert f"port {port} on 127.0.0.1 is already in use" in first
+    assert f"(process {os.getpid()})" in first
+    assert "192.0.2.1" in second
+
+
+def test_localhost_is_bound_at_all_its_addresses_on_one_port() -> None:
+    """A name with several addresses listens at each, on the same port."""
+    sockets = bind_all([("localhost", 0)])
+    try:
+        assert len({each.getsockname()[1] for each in sockets}) == 1
+    finally:
+        close_all(sockets)

@@ -1,0 +1,278 @@
+"""A listener in the test's own loop, a supervised service as a real process, and plain sockets to talk to both.
+
+As a program (`python -m tests.support.http PORT WORKERS [MODE]`) it is that service.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+from urllib.parse import parse_qs
+
+import msgspec
+
+from tradewarden.errors import ConfigurationError
+from tradewarden.http import child
+from tradewarden.http.head import ServerLimits
+from tradewarden.http.listener import run, serve, stop_on_signals
+from tradewarden.http.supervisor import supervise
+
+ROOT = Path(__file__).parents[2]
+SECURITY = ((b"x-content-type-options", b"nosniff"), (b"cache-control", b"no-store"))
+
+
+class Answer(msgspec.Struct):
+    """An answer as it came over the wire."""
+
+    status: int
+    headers: dict[str, str]
+    body: bytes
+
+    def json(self) -> Any:
+        return msgspec.json.decode(self.body)
+
+
+def parse(raw: bytes) -> Answer:
+    """Read one answer that ends with the data."""
+    head, _, body = raw.partition(b"\r\n\r\n")
+    first, *lines = head.decode().split("\r\n")
+    headers = {name.lower(): value for name, _, value in (line.partition(": ") for line in lines)}
+    return Answer(int(first.split()[1]), headers, body)
+
+
+async def answer_json(send: Any, body: object, status: int = 200) -> None:
+    """Answer an ASGI request with JSON."""
+    data = msgspec.json.encode(body)
+    headers = [(b"content-type", b"application/json"), (b"content-length", str(len(data)).encode())]
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": data})
+
+
+async def read_body(receive: Any) -> bytes | None:
+    """Return the whole body, or None when the client went away."""
+    body = b""
+    while True:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            return None
+        body += message["body"]
+        if not message["more_body"]:
+            return body
+
+
+class Listening:
+    """A running listener: where it is, and what it refused."""
+
+    def __init__(self, port: int, stop: asyncio.Event, done: asyncio.Task[None]) -> None:
+        self.port = port
+        self.stop = stop
+        self.done = done
+        self.refused: list[str] = []
+
+    async def raw(self, data: bytes, *, end: bool = False) -> bytes:
+        """Send bytes as they are; return everything that comes until the server closes."""
+        reader, writer = await asyncio.open_connection("127.0.0.1", self.port)
+        writer.write(data)
+        if end:
+            writer.write_eof()
+        try:
+            async with asyncio.timeout(10):
+                return await reader.read()
+        finally:
+            writer.close()
+
+    async def ask(self, data: bytes) -> Answer:
+        """As `raw`, for a request that is answered once and then closed."""
+        return parse(await self.raw(data))
+
+
+@contextlib.asynccontextmanager
+async def listening(app: Any, *, context: Any = None, **limits: float) -> AsyncIterator[Listening]:
+    """Run a listener on a free port until the block ends."""
+    listener = socket.create_server(("127.0.0.1", 0))
+    stop = asyncio.Event()
+    ready = asyncio.Event()
+    refused: list[str] = []
+    task = asyncio.create_task(
+        serve(
+            app,
+            [listener],
+            ServerLimits(**limits),  # type: ignore[arg-type]
+            context,
+            ready.set,
+            stop,
+            on_refused=lambda reason, address: refused.append(f"{reason} {address}"),
+            headers=SECURITY,
+        )
+    )
+    await ready.wait()
+    here = Listening(listener.getsockname()[1], stop, task)
+    here.refused = refused
+    try:
+        yield here
+    finally:
+        stop.set()
+        await task
+        listener.close()
+
+
+def wait_for(condition: Callable[[], Any], seconds: float = 10.0) -> Any:
+    """Return the condition's value once it is true; fail when it does not become so in time."""
+    until = time.monotonic() + seconds
+    while not (value := condition()):
+        if time.monotonic() > until:
+            raise AssertionError("it did not happen in time")
+        time.sleep(0.01)
+    return value
+
+
+def free_port() -> int:
+    """Return a port that nobody listens on now."""
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        return int(probe.getsockname()[1])
+
+
+def get(port: int, path: str, seconds: float = 10.0) -> Answer:
+    """Ask a service once, on a connection of its own."""
+    with socket.create_connection(("127.0.0.1", port), timeout=seconds) as connection:
+        connection.sendall(f"GET {path} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n".encode())
+        data = b""
+        while piece := connection.recv(65536):
+            data += piece
+    return parse(data)
+
+
+class Supervised:
+    """A supervised service as a process of its own."""
+
+    def __init__(self, process: subprocess.Popen[str], port: int) -> None:
+        self.process = process
+        self.port = port
+
+    def pids(self) -> dict[str, int]:
+        """Return the processes by the name of their place, as far as they have told it by now."""
+        found = {}
+        for line in self.output.read_text().splitlines():
+            if line.startswith("child "):
+                _, name, pid = line.split()
+                found[name] = int(pid)
+        return found
+
+    output: Path
+
+
+@contextlib.contextmanager
+def supervised(folder: Path, workers: int = 2, mode: str = "") -> Iterator[Supervised]:
+    """Run this module as a service until the block ends; whatever is left of it is killed."""
+    port = free_port()
+    output = folder / "output"
+    with output.open("w") as file:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "tests.support.http", str(port), str(workers), mode],
+            cwd=ROOT,
+            stdout=file,
+            stderr=file,
+            text=True,
+        )
+    service = Supervised(process, port)
+    service.output = output
+    try:
+        yield service
+    finally:
+        for pid in {process.pid, *service.pids().values()}:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        process.wait()
+
+
+def alive(pid: int) -> bool:
+    """Tell whether a process runs (a zombie does not)."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+
+
+class _Log:
+    """The log of the program below: plain lines."""
+
+    def info(self, event: str, /, **fields: object) -> None:
+        say(f"info {event} {fields}")
+
+    def error(self, event: str, /, **fields: object) -> None:
+        say(f"error {event} {fields}")
+
+
+def say(line: str) -> None:
+    """Write one line at once, whole among several processes."""
+    os.write(1, f"{line}\n".encode())
+
+
+async def service_app(scope: Any, receive: Any, send: Any) -> None:
+    """`/` tells its process, `/slow?seconds=` takes its time."""
+    if scope["path"] == "/slow":
+        say("slow begins")
+        await asyncio.sleep(float(parse_qs(scope["query_string"].decode())["seconds"][0]))
+    await answer_json(send, {"pid": os.getpid(), "nice": os.nice(0)})
+
+
+def main() -> int:
+    """Be the service."""
+    port, workers, mode = int(sys.argv[1]), int(sys.argv[2]), sys.argv[3]
+    logging.basicConfig(level=logging.WARNING)
+    if mode == "portable":
+        child.die_with_parent = lambda parent: None
+    if mode == "kernel":
+        child._end_with = lambda lifeline: None
+
+    def worker(index: int, sockets: Any, ready: Callable[[], None]) -> None:
+        say(f"child worker-{index} {os.getpid()}")
+        if mode == "crash":
+            raise RuntimeError("made up")
+        if mode == "misconfigured":
+            raise ConfigurationError("TRADEWARDEN_ROOT_KEY: made up")
+        if mode == "deaf":
+            signal.signal(signal.SIGTERM, signal.SIG_IGN)
+
+        async def live() -> None:
+            stop = asyncio.Event()
+            if mode != "deaf":
+                stop_on_signals(stop)
+            await serve(service_app, sockets, ServerLimits(shutdown_seconds=5), None, ready, stop)
+
+        run(live())
+
+    def clerk(ready: Callable[[], None]) -> None:
+        say(f"child clerk {os.getpid()}")
+        say(f"clerk nice {os.nice(0)}")
+
+        async def live() -> None:
+            stop = asyncio.Event()
+            stop_on_signals(stop)
+            ready()
+            await stop.wait()
+            say("clerk ends")
+
+        run(live())
+
+    settings = SimpleNamespace(workers=workers, shutdown_seconds=5)
+    try:
+        return supervise(settings, [("127.0.0.1", port)], worker, clerk, _Log(), lambda: say("ready"))
+    except ConfigurationError as error:
+        say(f"refused: {error}")
+        return 2
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,243 @@
+"""What a token is given: asked ∩ the caller's own ∩ the registered maximum (decision 1)."""
+
+from __future__ import annotations
+
+import msgspec
+import pytest
+
+from tests.support.tokens import ADMIN, START, admin, room, service
+from tradewarden.access.grant import Credential, authorize
+from tradewarden.access.permission import ALL, PermissionSet
+from tradewarden.access.principal import Kind, Principal
+from tradewarden.errors import (
+    AuthenticationError,
+    InvalidInputError,
+    PermissionDeniedError,
+    TokenError,
+    TradewardenError,
+)
+from tradewarden.tokens.bootstrap import BOOTSTRAP, RIGHTS
+from tradewarden.tokens.commands import IssueToken, RefreshToken
+from tradewarden.tokens.minting import token_digest
+from tradewarden.tokens.policy import TokenPolicy
+from tradewarden.tokens.rights import with_own
+from tradewarden.tokens.store import Wanted
+
+ISSUE = "tokens:issue"
+
+
+async def test_a_token_repeats_the_names_as_asked_for() -> None:
+    """The answer shows the permissions by the names in which they were asked for, and its term."""
+    made = await room()
+    made.register.add("bot", "read", "write")
+    async with made.entry() as entry:
+        command = IssueToken("bot", ("read",), ttl_seconds=60)
+        issued = await made.tokens.issue(admin(ISSUE, "bot"), command, entry)
+    assert issued.permissions == ("read",)
+    assert issued.token_type == "Bearer"
+    assert issued.issued_at == "2027-01-15T08:00:00.000000Z"
+    assert issued.expires_at == "2027-01-15T08:01:00.000000Z"
+    assert issued.expires_in == 60
+    assert issued.refresh_token is None
+    answer = msgspec.json.decode(msgspec.json.encode(issued))
+    assert answer["token_type"] == "Bearer"
+    assert "refresh_token" not in answer
+    assert issued.token not in repr(issued)
+
+
+@pytest.mark.parametrize(
+    ("asked", "own", "registered", "granted"),
+    [
+        (("read", "write"), ("admin",), ("read",), ("read",)),
+        (("read",), ("secrets:read:api_keys/*", "tokens:issue"), ("read",), ("secrets:read:api_keys/*",)),
+        (("admin",), ("admin",), ("read", "trades:view"), ("read", "trades:view")),
+        (("secrets:read:a/b",), ("admin",), ("secrets:read:a/*",), ("secrets:read:a/b",)),
+        (None, ("admin",), ("write", "read"), ("write", "read")),
+        (None, ("read", "tokens:issue"), ("read", "write"), ("read",)),
+        ((), ("admin",), ("read",), ()),
+    ],
+)
+async def test_rights_are_cut_on_all_three_sides(
+    asked: tuple[str, ...] | None,
+    own: tuple[str, ...],
+    registered: tuple[str, ...],
+    granted: tuple[str, ...],
+) -> None:
+    """Nobody gets more than they asked for, than the caller holds, or than is registered."""
+    made = await room()
+    made.register.add("bot", *registered)
+    grant = authorize(ADMIN, PermissionSet(own), ISSUE, "bot")
+    issued = await made.tokens.issue(grant, IssueToken("bot", asked), made.entry())
+    assert issued.permissions == granted
+    found = await made.authenticate(issued.token)
+    assert found.names == granted
+    assert not found.permissions.allows("pki:issue", "x")
+
+
+@pytest.mark.parametrize(
+    ("asked", "registered"), [(("write",), ("read",)), (("admin",), ()), (("trades:view",), ("read",))]
+)
+async def test_nothing_left_is_a_denial(
+    asked: tuple[str, ...], registered: tuple[str, ...]
+) -> None:
+    """When something was asked for and nothing of it may be granted, no token is made."""
+    made = await room()
+    made.register.add("bot", *registered)
+    with pytest.raises(PermissionDeniedError):
+        await made.tokens.issue(admin(ISSUE, "bot"), IssueToken("bot", asked), made.entry())
+    assert await made.tokens.counts() == 0
+
+
+async def test_an_unregistered_name_gets_read_and_write_in_development_only() -> None:
+    """Outside development a name that is not registered gets nothing, and what it had is void."""
+    made = await room()
+    issued = await made.tokens.issue(admin(ISSUE, "bot"), IssueToken("bot", ("admin",)), made.entry())
+    assert issued.permissions == ("read", "write")
+    plain = await made.tokens.issue(admin(ISSUE, "bot"), IssueToken("bot"), made.entry())
+    assert plain.permissions == ("read",)
+    strict = await room(TokenPolicy())
+    with pytest.raises(PermissionDeniedError):
+        await strict.tokens.issue(admin(ISSUE, "bot"), IssueToken("bot"), strict.entry())
+    made.policy = TokenPolicy()
+    made.tokens._parts.policy = made.policy
+    with pytest.raises(TokenError) as refused:
+        await made.authenticate(issued.token)
+    assert refused.value.reason == "service is not registered"
+
+
+async def test_a_service_asks_for_itself_and_for_nobody_else() -> None:
+    """A proven service may have tokens of its own name, with what it is registered for."""
+    made = await room()
+    made.register.add("bot", "read")
+    made.register.add("other", "read")
+    own = with_own("bot", ("read",))
+    grant = service("bot", own, ISSUE, "bot")
+    assert (await made.tokens.issue(grant, IssueToken("bot"), made.entry())).permissions == ("read",)
+    with pytest.raises(PermissionDeniedError):
+        service("bot", own, ISSUE, "other")
+    with pytest.raises(PermissionDeniedError):
+        await made.tokens.issue(grant, IssueToken("other"), made.entry())
+
+
+async def test_rights_over_its_own_tokens_are_not_handed_on() -> None:
+    """What a service may do with its own tokens cannot be asked into a token."""
+    made = await room()
+    made.register.add("bot", "read")
+    grant = service("bot", with_own("bot", ("read",)), ISSUE, "bot")
+    command = IssueToken("bot", ("read", "tokens:issue:bot"))
+    assert (await made.tokens.issue(grant, command, made.entry())).permissions == ("read",)
+
+
+async def test_a_grant_for_something_else_issues_nothing() -> None:
+    """A room checks the grant itself."""
+    made = await room()
+    with pytest.raises(PermissionDeniedError):
+        await made.tokens.issue(admin("tokens:revoke", "bot"), IssueToken("bot"), made.entry())
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        IssueToken("Bot"),
+        IssueToken(""),
+        IssueToken("../x"),
+        IssueToken("bot\n"),
+        IssueToken("bot", ttl_seconds=0),
+        IssueToken("bot", ttl_seconds=-5),
+        IssueToken("bot", ("no such thing",)),
+        IssueToken("bot", tuple(f"a:b{n}" for n in range(65))),
+    ],
+)
+async def test_what_is_not_understood_is_refused(command: IssueToken) -> None:
+    """Names, lifetimes and permissions outside the documented shape are the caller's mistake."""
+    made = await room()
+    grant = authorize(ADMIN, ALL, ISSUE)
+    with pytest.raises(InvalidInputError):
+        await made.tokens.issue(grant, command, made.entry())
+
+
+async def test_a_lifetime_is_cut_to_the_policy() -> None:
+    """Nobody gets a longer life than the settings allow, however large the number."""
+    made = await room(TokenPolicy(lifetime_seconds=3600, unregistered_ceiling=("read",)))
+    command = IssueToken("bot", ttl_seconds=10**18)
+    issued = await made.tokens.issue(admin(ISSUE, "bot"), command, made.entry())
+    assert issued.expires_in == 3600
+
+
+async def test_no_token_extends_itself() -> None:
+    """With a live token its holder gets no token, and no refresh family, that outlives it."""
+    made = await room()
+    made.register.add("bot", "read")
+    credential = Credential("token", "bot", ("read",), START + 100)
+    principal = Principal(Kind.SERVICE, "bot")
+    grant = authorize(principal, with_own("bot", ("read",)), ISSUE, "bot", credential)
+    issued = await made.tokens.issue(grant, IssueToken("bot", refresh=True), made.entry())
+    assert issued.expires_in == 100
+    made.clock.move(100)
+    with pytest.raises(TokenError):
+        await made.tokens.refresh(RefreshToken(issued.refresh_token or ""), made.entry())
+
+
+async def test_issuing_is_recorded_with_its_rows_and_without_the_token() -> None:
+    """The entry is committed with the token, carries its row's digest, and no text of it."""
+    made = await room()
+    before = len(made.database.inbox)
+    async with made.entry("tokens:issue") as entry:
+        issued = await made.tokens.issue(
+            admin(ISSUE, "bot"), IssueToken("bot", refresh=True), entry
+        )
+    (line,) = made.database.inbox[before:]
+    event = msgspec.json.decode(line)
+    assert event["resource"] == "bot"
+    assert len(event["rows"]) == 3
+    assert issued.token.encode() not in line
+    assert (issued.refresh_token or "-").encode() not in line
+    assert not made.journal.events
+
+
+async def test_a_token_is_stored_as_a_digest_only() -> None:
+    """No row holds the token or the refresh token itself."""
+    made = await room()
+    issued = await made.tokens.issue(
+        admin(ISSUE, "bot"), IssueToken("bot", refresh=True), made.entry()
+    )
+    refresh = issued.refresh_token or "-"
+    state = await made.store.read(Wanted(token=token_digest(issued.token), refresh=token_digest(refresh)))
+    text = repr(state)
+    assert issued.token not in text
+    assert refresh not in text
+
+
+# The bootstrap rule's limits.
+
+
+async def test_bootstrap_gives_read_and_write_for_a_day() -> None:
+    """Without credentials there is `read` and `write`, a day at most, whatever is asked for."""
+    made = await room(
+        TokenPolicy(lifetime_seconds=30 * 86_400, unregistered_ceiling=("admin",))
+    )
+    grant = authorize(BOOTSTRAP, RIGHTS, ISSUE, "bot")
+    command = IssueToken("bot", ("read", "write", "admin", "tokens:issue"), ttl_seconds=10**6)
+    issued = await made.tokens.issue(grant, command, made.entry())
+    assert set(issued.permissions) == {"read", "write"}
+    assert issued.expires_in == 86_400
+
+
+@pytest.mark.parametrize(
+    ("registered", "command", "error", "reason"),
+    [
+        (True, IssueToken("bot"), AuthenticationError, "bootstrap: the name is registered"),
+        (False, IssueToken("bot", refresh=True), PermissionDeniedError, "bootstrap: no refresh"),
+    ],
+)
+async def test_bootstrap_never_gives_a_registered_name_or_a_refresh_token(
+    registered: bool, command: IssueToken, error: type[TradewardenError], reason: str
+) -> None:
+    """A registered service proves itself; and nothing without credentials renews itself."""
+    made = await room()
+    if registered:
+        made.register.add("bot", "read")
+    grant = authorize(BOOTSTRAP, RIGHTS, ISSUE, "bot")
+    with pytest.raises(error) as refused:
+        await made.tokens.issue(grant, command, made.entry())
+    assert refused.value.reason.startswith(reason)
