@@ -2,26 +2,23 @@
 
 from __future__ import annotations
 
-import os
 import shlex
 import signal
 import sys
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from types import FrameType
 
 import msgspec
 
-from bench import machine, memory, target, wrk
-from bench.compare import Entrant, Plan, compare
+from bench import machine, memory, wrk
+from bench.compare import Plan, compare
+from bench.entrants import entrants, notes, peers, start
 from bench.options import CRYPTO, Options, parse
-from bench.ours import Tradewarden
-from bench.peers import openbao, stepca
 from bench.request import BenchError
 from bench.result import Results
-from bench.side import Side, Work
 from bench.table import report
 from bench.timings import timings
 
@@ -64,80 +61,20 @@ def _measure(options: Options, arguments: Sequence[str]) -> Results:
     with ExitStack() as stack:
         made = tempfile.TemporaryDirectory(prefix="bench-", dir=_ROOT / "cache", ignore_cleanup_errors=True)
         directory = Path(stack.enter_context(made))
-        binaries, notes = _binaries(options)
+        binaries, missing = peers(options)
+        busy = machine.busy()
         facts = machine.facts(directory, binaries)
         plan = Plan(options.runs, options.seconds, directory)
-        sides = _start(options, binaries, directory, stack) if options.works else {}
-        entrants = _entrants(sides, audit_off=options.audit_off)
+        sides = start(options.sides, binaries, directory, stack, _tell) if options.works else {}
+        field = entrants(sides, audit_off=options.audit_off)
         return Results(
             command=shlex.join(["python", "-m", "bench", *arguments]),
             machine=facts,
-            notes=[*notes, *_NOTES] if sides else notes,
-            comparisons=[compare(work, entrants, plan, _tell) for work in options.works],
+            notes=[*missing, *busy, *notes(sides)],
+            comparisons=[compare(work, field, plan, _tell) for work in options.works],
             memory={name: memory.at_rest(side.session) for name, side in sides.items()},
             timings=timings() if CRYPTO in options.only else (),
         )
-
-
-_NOTES = (
-    f"wrk -t1 -c{wrk.CONNECTIONS}, keep-alive, on the same machine. Medians of the runs, least and most in brackets.",
-    "A ratio is the median of each run divided by its neighbour's. A run with one failed answer does not count.",
-    "OpenBao: raft storage, file audit device, root token: it skips policies and leases, so it is the fastest.",
-    "OpenBao, many tokens in turn: ordinary service tokens, as they cannot all be the root token.",
-    "step-ca signs a certificate request over TLS for a one-time token; the others make the key, over HTTP.",
-)
-
-
-def _binaries(options: Options) -> tuple[Mapping[str, Path], Sequence[str]]:
-    """Return the peers that the environment names, and a sentence for each that it does not."""
-    binaries: dict[str, Path] = {}
-    notes: list[str] = []
-    for name, variable in ((target.OPENBAO, openbao.VARIABLE), (target.STEP_CA, stepca.VARIABLE)):
-        if not options.works or name not in options.sides:
-            continue
-        if not os.environ.get(variable):
-            notes.append(f"{name} was not measured: {variable} names no binary.")
-            continue
-        binaries[name] = Path(os.environ[variable]).absolute()
-        if not os.access(binaries[name], os.X_OK):
-            raise BenchError(f"{variable}: {binaries[name]} is not a program")
-    return binaries, notes
-
-
-def _start(options: Options, binaries: Mapping[str, Path], directory: Path, stack: ExitStack) -> Mapping[str, Side]:
-    """Start ours and the peers, one after the other; all of them end with `stack`."""
-    sides: dict[str, Side] = {}
-    for name in options.sides:
-        if name != target.OURS and name not in binaries:
-            continue
-        _tell(f"starting {name}")
-        own = directory / name
-        own.mkdir()
-        sides[name] = side = _started(name, binaries, own)
-        stack.callback(side.stop)
-    return sides
-
-
-def _started(name: str, binaries: Mapping[str, Path], directory: Path) -> Side:
-    if name == target.OPENBAO:
-        return openbao.OpenBao(binaries[name], directory)
-    if name == target.STEP_CA:
-        return stepca.StepCa(binaries[name], directory)
-    return Tradewarden(directory)
-
-
-def _entrants(sides: Mapping[str, Side], *, audit_off: bool) -> Sequence[Entrant]:
-    """Return who is measured, in turn; OpenBao a second time with its audit device off."""
-    entrants: list[Entrant] = []
-    for name, side in sides.items():
-        if not isinstance(side, openbao.OpenBao):
-            entrants.append(Entrant(name, side, side.works))
-            continue
-        entrants.append(Entrant(name, side, side.works, side.audit_on))
-        if audit_off:
-            works = side.works - {Work.VALIDATE_MANY}
-            entrants.append(Entrant(target.OPENBAO_UNAUDITED, side, works, side.audit_off))
-    return entrants
 
 
 def _tell(line: str) -> None:

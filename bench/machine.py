@@ -6,11 +6,13 @@ import os
 import platform
 import ssl
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
 
 _PACKAGES = ("tradewarden", "cryptography", "uvicorn", "starlette", "msgspec")
+_QUIET = 0.5
+"""The load average below which a machine counts as idle."""
 
 
 def facts(directory: Path, binaries: Mapping[str, Path]) -> dict[str, str]:
@@ -21,9 +23,16 @@ def facts(directory: Path, binaries: Mapping[str, Path]) -> dict[str, str]:
         "system": f"{platform.system()} {platform.release()}, data on {_filesystem(directory)}",
         "python": f"{platform.python_version()}, {ssl.OPENSSL_VERSION} in ssl, {_own_openssl()} in cryptography",
         "packages": ", ".join(f"{name} {version(name)}" for name in _PACKAGES),
-        "load before": f"{os.getloadavg()[0]:.2f}",
         "wrk": _first_line("wrk", "-v"),
     } | {name: _first_line(str(binary), "version") for name, binary in binaries.items()}
+
+
+def busy() -> Sequence[str]:
+    """Return a warning when others were using the machine in the last minute; best asked before the load begins."""
+    load = os.getloadavg()[0]
+    if load < _QUIET:
+        return ()
+    return (f"The machine was busy before the measurement (load {load:.2f}): figures are low, ratios less sure.",)
 
 
 def _processor() -> str:

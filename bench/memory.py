@@ -30,7 +30,7 @@ class Memory(msgspec.Struct, frozen=True):
     @property
     def largest(self) -> float:
         """The largest process's resident set in MB: a worker's."""
-        return self.processes[0].rss
+        return max((process.rss for process in self.processes), default=0.0)
 
     @property
     def total_pss(self) -> float | None:
@@ -54,7 +54,9 @@ def at_rest(session: int) -> Memory:
 def now(session: int) -> Memory:
     """Measure the processes of a session."""
     held = [_held(pid) for pid in _members(session)]
-    return Memory(sorted(held, key=lambda process: process.rss, reverse=True))
+    # One that has ended and was not yet waited for holds nothing.
+    living = [process for process in held if process.rss]
+    return Memory(sorted(living, key=lambda process: process.rss, reverse=True))
 
 
 def _members(session: int) -> Iterable[int]:
@@ -67,7 +69,10 @@ def _members(session: int) -> Iterable[int]:
 
 
 def _held(pid: int) -> Held:
-    pages = int((_PROC / str(pid) / "statm").read_text().split()[1])
+    try:
+        pages = int((_PROC / str(pid) / "statm").read_text().split()[1])
+    except OSError:
+        return Held(0.0, None)
     rss = pages * os.sysconf("SC_PAGE_SIZE") / 1e6
     try:
         rollup = (_PROC / str(pid) / "smaps_rollup").read_text()

@@ -30,6 +30,7 @@ class Process:
     ) -> None:
         self._name = name
         self._log = directory / f"{name}.log"
+        self._stopped = False
         inherited = {key: os.environ[key] for key in _PASSED_ON if key in os.environ}
         with self._log.open("wb") as log:
             self._process = subprocess.Popen(
@@ -63,8 +64,10 @@ class Process:
             self._signal(signal.SIGTERM)
             with contextlib.suppress(subprocess.TimeoutExpired):
                 self._process.wait(STOP_SECONDS)
-        self._signal(signal.SIGKILL)
-        self._process.wait(STOP_SECONDS)
+        if not self._stopped:
+            self._stopped = True
+            self._signal(signal.SIGKILL)
+            self._process.wait(STOP_SECONDS)
 
     def _signal(self, number: signal.Signals) -> None:
         with contextlib.suppress(ProcessLookupError):

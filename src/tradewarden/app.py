@@ -9,15 +9,13 @@ from __future__ import annotations
 import asyncio
 import os
 from contextlib import asynccontextmanager, suppress
-from copy import copy
 from ipaddress import ip_address
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, Protocol, Self
 
 from tradewarden import __version__
-from tradewarden.access.grant import authorize
+from tradewarden.access.grant import ANY, authorize
 from tradewarden.access.permission import ALL
-from tradewarden.access.principal import Kind, Principal
 from tradewarden.audit.checkpointing import Checkpointer
 from tradewarden.audit.clerk import Clerk
 from tradewarden.audit.entry import Auditor, Entry, EventType, Origin
@@ -37,6 +35,7 @@ from tradewarden.identity.services import Services
 from tradewarden.keys.keyring import Keyring
 from tradewarden.keys.purpose import Purpose
 from tradewarden.keys.source import PASSPHRASE_VARIABLE, root_source
+from tradewarden.local import Local, local_principal
 from tradewarden.pki.algorithm import Algorithm
 from tradewarden.pki.authority import OWN_NAME, Authority
 from tradewarden.pki.policy import Policy
@@ -62,6 +61,7 @@ if TYPE_CHECKING:
     from tradewarden.storage.database import Revisions, Transaction
 
 _LOOK_SECONDS = 1.0
+_HERE = Origin()
 
 
 class Warden:
@@ -125,10 +125,10 @@ class Warden:
         return warden
 
     async def _begin(self, *, first: bool) -> None:
-        origin, settings = Origin(), self.settings
-        async with self._entry(EventType.CONFIGURATION_CHANGE, "start", origin) as entry:
+        settings = self.settings
+        async with self.entry(EventType.CONFIGURATION_CHANGE, "start"):
             secret = settings.jwt_secret.reveal() if settings.jwt_secret else None
-            await self.tokens.open(secret, copy(entry))
+            await self.tokens.open(secret, self.entry(EventType.KEY, "create", "signing"))
             self.authority = await Authority.open(
                 SqlPkiStore(self.database),
                 self.keyring,
@@ -137,15 +137,20 @@ class Warden:
                 self.clock,
                 self.randomness,
                 first_start=first,
-                entry=copy(entry),
+                entry=self.entry(EventType.CERTIFICATE, "create", "ca"),
             )
-            await self.admin_token.ensure(copy(entry))
+            await self.admin_token.ensure(self.entry(EventType.AUTHENTICATION, "create", "admin_token"))
 
-    def _entry(self, event: EventType, action: str, origin: Origin) -> Entry:
-        """Return the entry of something that this process does by itself, holding the root key."""
-        entry = self.auditor.entry(event, action, origin)
-        entry.user, entry.method = str(local_principal()), "local"
+    def entry(self, event: EventType, action: str, resource: str = ANY) -> Entry:
+        """Return the audit entry of something that this process does by itself, holding the root key."""
+        entry = self.auditor.entry(event, action, _HERE)
+        entry.user, entry.method, entry.resource = str(local_principal()), "local", resource
         return entry
+
+    @property
+    def local(self) -> Local:
+        """The rooms for this very process: `await warden.local.secrets.get("api_keys/binance")`."""
+        return Local(self)
 
     @classmethod
     @asynccontextmanager
@@ -200,7 +205,7 @@ class Warden:
         host = self.settings.host
         names, addresses = ["localhost"], ["127.0.0.1", "::1"]
         (addresses if _is_address(host) else names).append(host)
-        async with self._entry(EventType.CERTIFICATE, "issue", Origin()) as entry:
+        async with self.entry(EventType.CERTIFICATE, "issue", OWN_NAME) as entry:
             grant = authorize(local_principal(), ALL, "credentials:issue", OWN_NAME)
             wanted = [name for name in addresses if name not in ("0.0.0.0", "::")]  # noqa: S104
             made = await self.authority.server_certificate(grant, sorted({*names}), sorted({*wanted}), entry)
@@ -319,15 +324,10 @@ async def new_admin_token(settings: Settings) -> Path:
     """Make another admin token, which voids the one before, and return the file it lies in."""
     warden = await Warden.start(settings)
     try:
-        async with warden._entry(EventType.AUTHENTICATION, "admin_token", Origin()) as entry:  # noqa: SLF001
+        async with warden.entry(EventType.AUTHENTICATION, "admin_token") as entry:
             return await warden.admin_token.issue(entry)
     finally:
         await warden.close()
-
-
-def local_principal() -> Principal:
-    """Return who this process is: it holds the root key, so it may do everything here."""
-    return Principal(Kind.LOCAL, str(os.getuid()))
 
 
 def token_policy(settings: Settings) -> TokenPolicy:

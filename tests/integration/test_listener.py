@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import datetime
+import datetime as dt
 import ssl
 from pathlib import Path
 from typing import Any
@@ -13,15 +13,16 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
+from starlette.types import Receive, Scope, Send
 
-from tests.support.http import Listening, answer_json, listening, parse, read_body
+from tests.support.http import Listening, answer_json, listening, on_uvloop, parse, read_body, until
 from tradewarden.errors import ConfigurationError
 from tradewarden.http.tls import server_context
 
 CLOSE = b"Connection: close\r\n\r\n"
 
 
-async def echo(scope: Any, receive: Any, send: Any) -> None:
+async def echo(scope: Scope, receive: Receive, send: Send) -> None:
     """Answer with what arrived."""
     body = await read_body(receive)
     if body is None:
@@ -60,6 +61,7 @@ async def refused(here: Listening, data: bytes, status: int, reason: str) -> Non
     assert here.refused == [f"{reason} 127.0.0.1"]
 
 
+@on_uvloop
 async def test_a_request_arrives_as_it_was_sent() -> None:
     """Method, decoded path, query, headers, body and the peer's address reach the application."""
     async with listening(echo) as here:
@@ -78,6 +80,7 @@ async def test_a_request_arrives_as_it_was_sent() -> None:
     assert "server" not in answer.headers
 
 
+@on_uvloop
 async def test_proxy_headers_change_nothing() -> None:
     """The client is the socket's peer, whatever a header says."""
     async with listening(echo) as here:
@@ -86,6 +89,7 @@ async def test_proxy_headers_change_nothing() -> None:
     assert answer.json()["scheme"] == "http"
 
 
+@on_uvloop
 async def test_requests_sent_ahead_are_answered_in_order() -> None:
     """Three pipelined requests are answered in their order on one connection."""
     data = request("GET /1 HTTP/1.1", end="") * 1 + request("GET /2 HTTP/1.1", end="") + request("GET /3 HTTP/1.1")
@@ -95,10 +99,11 @@ async def test_requests_sent_ahead_are_answered_in_order() -> None:
     assert raw.find(b'"/1"') < raw.find(b'"/2"') < raw.find(b'"/3"')
 
 
+@on_uvloop
 async def test_a_refused_request_does_not_answer_for_an_earlier_one() -> None:
-    """While an earlier request is being answered, a refusal adds no bytes to its answer; the connection closes after."""
+    """While an earlier request is being answered, a refusal adds nothing to its answer; then the connection closes."""
 
-    async def slow(scope: Any, receive: Any, send: Any) -> None:
+    async def slow(scope: Scope, receive: Receive, send: Send) -> None:
         await asyncio.sleep(0.1)
         await answer_json(send, {"path": scope["path"]})
 
@@ -109,23 +114,24 @@ async def test_a_refused_request_does_not_answer_for_an_earlier_one() -> None:
     assert here.refused == ["malformed_request 127.0.0.1"]
 
 
+@on_uvloop
 async def test_too_many_requests_sent_ahead_end_the_connection() -> None:
     """The number of requests that wait on one connection is bounded."""
     gate = asyncio.Event()
 
-    async def slow(scope: Any, receive: Any, send: Any) -> None:
+    async def slow(scope: Scope, receive: Receive, send: Send) -> None:
         await gate.wait()
         await answer_json(send, {})
 
     async with listening(slow, pipelined=3) as here:
         asking = asyncio.create_task(here.raw(request("GET / HTTP/1.1", end="") * 10))
-        while not here.refused:
-            await asyncio.sleep(0.01)
+        await until(lambda: here.refused)
         gate.set()
         assert (await asking).count(b"HTTP/1.1 200") == 4
     assert here.refused == ["pipeline 127.0.0.1"]
 
 
+@on_uvloop
 async def test_chunks_arrive_and_trailers_do_not() -> None:
     """A chunked body is put together; a trailer never becomes a header (RFC 9110 6.5.1)."""
     body = "3\r\nabc\r\n2\r\nde\r\n0\r\nAuthorization: Bearer x\r\n\r\n"
@@ -175,11 +181,12 @@ async def test_chunks_arrive_and_trailers_do_not() -> None:
         (b"GET / HTTP/1.1\r\nHost: a\r\nX: " + b"y" * 700_000, 431, "headers_too_large"),
     ],
 )
+@on_uvloop
 async def test_what_is_not_one_clear_request_is_refused(data: bytes, status: int, reason: str | None) -> None:
     """Ambiguous, unknown or oversize heads get a problem, are reported, close the connection, reach no application."""
     reached = []
 
-    async def app(scope: Any, receive: Any, send: Any) -> None:
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
         reached.append(scope)
         await echo(scope, receive, send)
 
@@ -192,6 +199,7 @@ async def test_what_is_not_one_clear_request_is_refused(data: bytes, status: int
     assert not reached
 
 
+@on_uvloop
 async def test_heads_at_the_limits_pass() -> None:
     """A hundred headers, and a target of exactly the limit, are served."""
     async with listening(echo) as here:
@@ -200,6 +208,7 @@ async def test_heads_at_the_limits_pass() -> None:
     assert (many.status, long.status) == (200, 200)
 
 
+@on_uvloop
 async def test_an_absolute_target_for_this_host_is_served() -> None:
     """RFC 9112 3.2.2: a server accepts the absolute form; here when it names the Host."""
     async with listening(echo) as here:
@@ -207,6 +216,7 @@ async def test_an_absolute_target_for_this_host_is_served() -> None:
     assert answer.json()["path"] == "/b"
 
 
+@on_uvloop
 async def test_an_upgrade_is_answered_as_http_and_closed() -> None:
     """A client that offers another protocol is answered in this one; what it sends after that is nobody's."""
     data = request("GET / HTTP/1.1", "Upgrade: h2c", end="Connection: Upgrade") + request("GET /smuggled HTTP/1.1")
@@ -216,11 +226,12 @@ async def test_an_upgrade_is_answered_as_http_and_closed() -> None:
     assert b"connection: close" in raw
 
 
+@on_uvloop
 async def test_a_broken_body_is_refused_and_the_application_sees_the_client_gone() -> None:
     """A chunk that is none ends the request with 400; the application gets http.disconnect."""
     seen: list[object] = []
 
-    async def app(scope: Any, receive: Any, send: Any) -> None:
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
         seen.append(await read_body(receive))
 
     async with listening(app) as here:
@@ -233,10 +244,11 @@ async def test_a_broken_body_is_refused_and_the_application_sees_the_client_gone
     assert seen == [None]
 
 
+@on_uvloop
 async def test_an_answer_before_the_whole_body_closes_the_connection() -> None:
     """Who is refused before its body was read gets the answer whole, and the rest of the body is not waited for."""
 
-    async def app(scope: Any, receive: Any, send: Any) -> None:
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
         await answer_json(send, {"too": "large"}, 413)
 
     async with listening(app) as here:
@@ -245,6 +257,7 @@ async def test_an_answer_before_the_whole_body_closes_the_connection() -> None:
     assert answer.headers["connection"] == "close"
 
 
+@on_uvloop
 async def test_expect_100_is_answered_when_the_body_is_wanted() -> None:
     """The client is told to go on only when the application reads."""
     async with listening(echo) as here:
@@ -252,6 +265,7 @@ async def test_expect_100_is_answered_when_the_body_is_wanted() -> None:
     assert raw.startswith(b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200")
 
 
+@on_uvloop
 async def test_a_slow_head_is_closed_with_408() -> None:
     """A head that is not whole in time is refused, however steadily it drips."""
     async with listening(echo, header_seconds=0.3) as here:
@@ -267,6 +281,7 @@ async def test_a_slow_head_is_closed_with_408() -> None:
     assert here.refused == ["slow_headers 127.0.0.1"]
 
 
+@on_uvloop
 async def test_a_slow_body_is_closed_with_408() -> None:
     """A body that is not whole in time is refused."""
     async with listening(echo, body_seconds=0.2) as here:
@@ -275,6 +290,7 @@ async def test_a_slow_body_is_closed_with_408() -> None:
     assert here.refused == ["slow_body 127.0.0.1"]
 
 
+@on_uvloop
 async def test_silent_and_idle_connections_are_closed_without_a_word() -> None:
     """Nothing sent: closed after the head's time; an idle kept-alive one after its own."""
     async with listening(echo, header_seconds=0.2, keep_alive_seconds=0.2) as here:
@@ -283,6 +299,7 @@ async def test_silent_and_idle_connections_are_closed_without_a_word() -> None:
     assert here.refused == []
 
 
+@on_uvloop
 async def test_connections_over_the_limit_get_503() -> None:
     """One connection more than the limit is told so; the others live."""
     async with listening(echo, connections=2) as here:
@@ -298,10 +315,11 @@ async def test_connections_over_the_limit_get_503() -> None:
 
 
 @pytest.mark.parametrize("fault", ["raise", "nothing", "header", "short", "long"])
+@on_uvloop
 async def test_a_faulty_application_is_answered_for(fault: str) -> None:
     """Whatever escapes the application ends in a 500 problem or a closed connection, never in a broken answer."""
 
-    async def app(scope: Any, receive: Any, send: Any) -> None:
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
         if fault == "raise":
             raise ValueError("made up")
         if fault == "nothing":
@@ -319,10 +337,11 @@ async def test_a_faulty_application_is_answered_for(fault: str) -> None:
 
 
 @pytest.mark.parametrize(("method", "status"), [("HEAD", 200), ("GET", 204), ("GET", 304)])
+@on_uvloop
 async def test_answers_without_a_body_have_none(method: str, status: int) -> None:
     """HEAD, 204 and 304 send no body, and the next answer on the connection is whole."""
 
-    async def app(scope: Any, receive: Any, send: Any) -> None:
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
         if scope["path"] == "/next":
             await answer_json(send, {"next": True})
             return
@@ -337,10 +356,11 @@ async def test_answers_without_a_body_have_none(method: str, status: int) -> Non
     assert parse(rest).json() == {"next": True}
 
 
+@on_uvloop
 async def test_a_streamed_answer_is_chunked() -> None:
     """Without a length an answer goes out in chunks."""
 
-    async def app(scope: Any, receive: Any, send: Any) -> None:
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
         await send({"type": "http.response.start", "status": 200, "headers": []})
         await send({"type": "http.response.body", "body": b"abc", "more_body": True})
         await send({"type": "http.response.body", "body": b"de"})
@@ -350,11 +370,12 @@ async def test_a_streamed_answer_is_chunked() -> None:
     assert answer.body == b"3\r\nabc\r\n2\r\nde\r\n0\r\n\r\n"
 
 
+@on_uvloop
 async def test_a_stop_answers_what_was_accepted() -> None:
     """After the stop a running request is answered with `connection: close`, and an idle connection is closed."""
     started = asyncio.Event()
 
-    async def slow(scope: Any, receive: Any, send: Any) -> None:
+    async def slow(scope: Scope, receive: Receive, send: Send) -> None:
         started.set()
         await asyncio.sleep(0.3)
         await answer_json(send, {})
@@ -371,11 +392,12 @@ async def test_a_stop_answers_what_was_accepted() -> None:
         await here.done
 
 
+@on_uvloop
 async def test_a_stop_does_not_wait_for_ever() -> None:
     """What is not answered within the time for the shutdown is cancelled, and the listener ends."""
     ended = []
 
-    async def stuck(scope: Any, receive: Any, send: Any) -> None:
+    async def stuck(scope: Scope, receive: Receive, send: Send) -> None:
         try:
             await asyncio.sleep(60)
         finally:
@@ -398,15 +420,15 @@ def pem() -> tuple[bytes, bytes]:
     """A self-signed certificate for localhost and its key."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "localhost")])
-    now = datetime.datetime.now(datetime.UTC)
+    now = dt.datetime.now(dt.UTC)
     certificate = (
         x509.CertificateBuilder()
         .subject_name(name)
         .issuer_name(name)
         .public_key(key.public_key())
         .serial_number(x509.random_serial_number())
-        .not_valid_before(now - datetime.timedelta(hours=1))
-        .not_valid_after(now + datetime.timedelta(hours=1))
+        .not_valid_before(now - dt.timedelta(hours=1))
+        .not_valid_after(now + dt.timedelta(hours=1))
         .add_extension(x509.SubjectAlternativeName([x509.DNSName("localhost")]), critical=False)
         .sign(key, hashes.SHA256())
     )
@@ -421,11 +443,12 @@ def _client(pem: tuple[bytes, bytes]) -> ssl.SSLContext:
     return context
 
 
+@on_uvloop
 async def test_tls_serves_and_tells_the_application(pem: tuple[bytes, bytes]) -> None:
     """TLS 1.3 with ALPN http/1.1; the scope carries the ASGI TLS extension; no session ticket is given."""
     seen: dict[str, Any] = {}
 
-    async def app(scope: Any, receive: Any, send: Any) -> None:
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
         seen.update(scope)
         await answer_json(send, {})
 
@@ -444,6 +467,7 @@ async def test_tls_serves_and_tells_the_application(pem: tuple[bytes, bytes]) ->
     assert extension["cipher_suite"] in (0x1301, 0x1302, 0x1303)
 
 
+@on_uvloop
 async def test_an_older_tls_is_refused(pem: tuple[bytes, bytes]) -> None:
     """A client that speaks TLS 1.2 at most gets no connection, and that is reported."""
     client = _client(pem)
@@ -451,11 +475,11 @@ async def test_an_older_tls_is_refused(pem: tuple[bytes, bytes]) -> None:
     async with listening(echo, context=server_context(*pem)) as here:
         with pytest.raises((ssl.SSLError, ConnectionError)):
             await asyncio.open_connection("localhost", here.port, ssl=client)
-        while not here.refused:
-            await asyncio.sleep(0.01)
+        await until(lambda: here.refused)
     assert here.refused == ["tls_handshake 127.0.0.1"]
 
 
+@on_uvloop
 async def test_a_handshake_that_stalls_is_ended(pem: tuple[bytes, bytes]) -> None:
     """A client that connects and never greets is closed after the head's time."""
     async with listening(echo, context=server_context(*pem), header_seconds=0.2) as here:
@@ -463,6 +487,7 @@ async def test_a_handshake_that_stalls_is_ended(pem: tuple[bytes, bytes]) -> Non
     assert here.refused == ["tls_handshake 127.0.0.1"]
 
 
+@on_uvloop
 async def test_a_refusal_reaches_the_client_over_tls(pem: tuple[bytes, bytes]) -> None:
     """A refused request is answered over TLS too."""
     async with listening(echo, context=server_context(*pem)) as here:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import subprocess
 import time
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from msgspec.structs import replace
@@ -17,10 +18,17 @@ from tradewarden.pki.algorithm import Algorithm
 from tradewarden.pki.credentials import IssueCredentials, Reason, RevokeCertificate
 from tradewarden.storage.sql_pki import SqlPkiStore
 
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tradewarden.pki.authority import Authority
+    from tradewarden.pki.credentials import Credentials
+
+
 pytestmark = pytest.mark.skipif(shutil.which("openssl") is None, reason="needs the openssl command")
 
 
-def openssl(*arguments: object, cwd: Path, given: str | None = None):
+def openssl(*arguments: object, cwd: Path, given: str | None = None) -> tuple[int, str]:
     """Run openssl and return (exit code, everything it said)."""
     ran = subprocess.run(
         ["openssl", *map(str, arguments)],
@@ -29,7 +37,8 @@ def openssl(*arguments: object, cwd: Path, given: str | None = None):
     return ran.returncode, ran.stdout + ran.stderr
 
 
-async def issue(authority: Authority, service: str = "bot", **asked: Any):
+async def issue(authority: Authority, service: str = "bot", **asked: Any) -> Credentials:  # noqa: ANN401  (the fields of the command)
+    """Issue to a service, as an admin."""
     return await authority.issue(grant("credentials:issue", service), IssueCredentials(service, **asked), entry())
 
 

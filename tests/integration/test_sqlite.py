@@ -20,7 +20,7 @@ import pytest
 from tests.support.storage import inbox, sqlite_database
 from tradewarden.errors import ConfigurationError, StorageUnavailableError
 from tradewarden.storage.migration import migrate_sqlite, migrations
-from tradewarden.storage.sqlite import MAX_GROUP, SqliteDatabase
+from tradewarden.storage.sqlite import MAX_GROUP, SqliteDatabase, locked, open_lock
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Iterator
@@ -110,6 +110,19 @@ async def test_processes_do_not_starve_each_other(tmp_path: Path) -> None:
         assert min(counts) > max(counts) / 4, counts
         for each in latencies:
             assert each[int(len(each) * 0.99)] < 0.5, (counts, each[-1])
+
+
+async def test_writers_queue_at_the_lock_and_readers_do_not(tmp_path: Path) -> None:
+    """While another process has the write lock a write waits and reads are answered."""
+    async with sqlite_database(tmp_path) as database:
+        descriptor = open_lock(database.path)
+        with locked(descriptor):
+            job = asyncio.create_task(database.transact(writing(b"e")))
+            done, _ = await asyncio.wait({job}, timeout=0.2)
+            assert not done
+            assert await inbox(database) == []
+        await asyncio.wait_for(job, 5)
+        os.close(descriptor)
 
 
 @pytest.mark.crash
@@ -311,6 +324,18 @@ def bad_page(path: Path) -> None:
     path.write_bytes(content)
 
 
+def bad_cell(path: Path) -> None:
+    """Make a database that opens and has a broken entry in one table."""
+    migrate_sqlite(path)
+    content = bytearray(path.read_bytes())
+    connection = sqlite3.connect(path)
+    sql = "SELECT rootpage FROM sqlite_schema WHERE name = 'schema_version'"
+    start = (connection.execute(sql).fetchone()[0] - 1) * 4096
+    connection.close()
+    content[start + 3 : start + 5] = b"\x00\x63"  # the page claims 99 entries
+    path.write_bytes(content)
+
+
 def cut_off(path: Path) -> None:
     """Make a database whose end is missing."""
     migrate_sqlite(path)
@@ -318,7 +343,7 @@ def cut_off(path: Path) -> None:
     path.write_bytes(content[: len(content) - 8192])
 
 
-@pytest.mark.parametrize("make", [foreign, no_database, bad_page, cut_off])
+@pytest.mark.parametrize("make", [foreign, no_database, bad_page, bad_cell, cut_off])
 def test_a_damaged_or_foreign_file_is_named_and_kept(tmp_path: Path, make: Callable[[Path], None]) -> None:
     """A start on such a file names it, stops and changes nothing in it."""
     path = tmp_path / "tradewarden.db"

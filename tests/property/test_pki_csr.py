@@ -32,11 +32,13 @@ SEEDS = [
 
 
 def pem(der: bytes, label: str = "CERTIFICATE REQUEST") -> str:
+    """Return a PEM block."""
     body = base64.encodebytes(der).decode()
     return f"-----BEGIN {label}-----\n{body}-----END {label}-----\n"
 
 
 def read(text: str) -> None:
+    """Read a CSR; anything but a key or an InvalidInputError comes out."""
     try:
         requested_key(text, "bot", SERVICE, NAMES)
     except InvalidInputError as error:

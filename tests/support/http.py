@@ -7,27 +7,32 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import logging
 import os
 import signal
 import socket
+import ssl
 import subprocess
 import sys
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Sequence
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, ParamSpec
 from urllib.parse import parse_qs
 
 import msgspec
+import uvloop
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from tradewarden.errors import ConfigurationError
-from tradewarden.http import child
+from tradewarden.http import child, linux
 from tradewarden.http.head import ServerLimits
 from tradewarden.http.listener import run, serve, stop_on_signals
 from tradewarden.http.supervisor import supervise
 
+P = ParamSpec("P")
 ROOT = Path(__file__).parents[2]
 SECURITY = ((b"x-content-type-options", b"nosniff"), (b"cache-control", b"no-store"))
 
@@ -39,7 +44,8 @@ class Answer(msgspec.Struct):
     headers: dict[str, str]
     body: bytes
 
-    def json(self) -> Any:
+    def json(self) -> Any:  # noqa: ANN401 - whatever it is
+        """Read the body as JSON."""
         return msgspec.json.decode(self.body)
 
 
@@ -51,7 +57,7 @@ def parse(raw: bytes) -> Answer:
     return Answer(int(first.split()[1]), headers, body)
 
 
-async def answer_json(send: Any, body: object, status: int = 200) -> None:
+async def answer_json(send: Send, body: object, status: int = 200) -> None:
     """Answer an ASGI request with JSON."""
     data = msgspec.json.encode(body)
     headers = [(b"content-type", b"application/json"), (b"content-length", str(len(data)).encode())]
@@ -59,14 +65,14 @@ async def answer_json(send: Any, body: object, status: int = 200) -> None:
     await send({"type": "http.response.body", "body": data})
 
 
-async def read_body(receive: Any) -> bytes | None:
+async def read_body(receive: Receive) -> bytes | None:
     """Return the whole body, or None when the client went away."""
     body = b""
     while True:
         message = await receive()
         if message["type"] == "http.disconnect":
             return None
-        body += message["body"]
+        body += bytes(message["body"])
         if not message["more_body"]:
             return body
 
@@ -98,7 +104,9 @@ class Listening:
 
 
 @contextlib.asynccontextmanager
-async def listening(app: Any, *, context: Any = None, **limits: float) -> AsyncIterator[Listening]:
+async def listening(
+    app: ASGIApp, *, context: ssl.SSLContext | None = None, **limits: float
+) -> AsyncIterator[Listening]:
     """Run a listener on a free port until the block ends."""
     listener = socket.create_server(("127.0.0.1", 0))
     stop = asyncio.Event()
@@ -127,14 +135,31 @@ async def listening(app: Any, *, context: Any = None, **limits: float) -> AsyncI
         listener.close()
 
 
-def wait_for(condition: Callable[[], Any], seconds: float = 10.0) -> Any:
-    """Return the condition's value once it is true; fail when it does not become so in time."""
+def wait_for(condition: Callable[[], object], seconds: float = 10.0) -> None:
+    """Return once the condition is true; fail when it does not become so in time."""
     until = time.monotonic() + seconds
-    while not (value := condition()):
+    while not condition():
         if time.monotonic() > until:
             raise AssertionError("it did not happen in time")
         time.sleep(0.01)
-    return value
+
+
+async def until(condition: Callable[[], object], seconds: float = 10.0) -> None:
+    """As `wait_for`, in a loop."""
+    async with asyncio.timeout(seconds):
+        while not condition():  # noqa: ASYNC110 - what is waited for has no event
+            await asyncio.sleep(0.01)
+
+
+def on_uvloop(test: Callable[P, Coroutine[Any, Any, None]]) -> Callable[P, None]:
+    """Run a test on the event loop that the service runs on."""
+
+    @functools.wraps(test)
+    def run_it(*args: P.args, **kwargs: P.kwargs) -> None:
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            runner.run(test(*args, **kwargs))
+
+    return run_it
 
 
 def free_port() -> int:
@@ -219,7 +244,7 @@ def say(line: str) -> None:
     os.write(1, f"{line}\n".encode())
 
 
-async def service_app(scope: Any, receive: Any, send: Any) -> None:
+async def service_app(scope: Scope, receive: Receive, send: Send) -> None:
     """`/` tells its process, `/slow?seconds=` takes its time."""
     if scope["path"] == "/slow":
         say("slow begins")
@@ -227,51 +252,48 @@ async def service_app(scope: Any, receive: Any, send: Any) -> None:
     await answer_json(send, {"pid": os.getpid(), "nice": os.nice(0)})
 
 
+def worker(mode: str, index: int, sockets: Sequence[socket.socket], ready: Callable[[], None]) -> None:
+    """Serve, or misbehave as the mode says."""
+    say(f"child worker-{index} {os.getpid()}")
+    if mode == "crash":
+        raise RuntimeError("made up")
+    if mode == "misconfigured":
+        raise ConfigurationError("TRADEWARDEN_ROOT_KEY: made up")
+
+    async def live() -> None:
+        stop = asyncio.Event()
+        stop_on_signals(stop)
+        await serve(service_app, sockets, ServerLimits(shutdown_seconds=5), None, ready, stop)
+
+    run(live())
+
+
+def clerk(ready: Callable[[], None]) -> None:
+    """Wait for the end."""
+    say(f"child clerk {os.getpid()}")
+    say(f"clerk nice {os.nice(0)}")
+
+    async def live() -> None:
+        stop = asyncio.Event()
+        stop_on_signals(stop)
+        ready()
+        await stop.wait()
+        say("clerk ends")
+
+    run(live())
+
+
 def main() -> int:
-    """Be the service."""
+    """Be the service; in the modes `kernel` and `portable` with one of the two ways only to die with the supervisor."""
     port, workers, mode = int(sys.argv[1]), int(sys.argv[2]), sys.argv[3]
     logging.basicConfig(level=logging.WARNING)
     if mode == "portable":
-        child.die_with_parent = lambda parent: None
+        linux._prctl = lambda _option, _value: None
     if mode == "kernel":
-        child._end_with = lambda lifeline: None
-
-    def worker(index: int, sockets: Any, ready: Callable[[], None]) -> None:
-        say(f"child worker-{index} {os.getpid()}")
-        if mode == "crash":
-            raise RuntimeError("made up")
-        if mode == "misconfigured":
-            raise ConfigurationError("TRADEWARDEN_ROOT_KEY: made up")
-        if mode == "deaf":
-            signal.signal(signal.SIGTERM, signal.SIG_IGN)
-
-        async def live() -> None:
-            stop = asyncio.Event()
-            if mode != "deaf":
-                stop_on_signals(stop)
-            await serve(service_app, sockets, ServerLimits(shutdown_seconds=5), None, ready, stop)
-
-        run(live())
-
-    def clerk(ready: Callable[[], None]) -> None:
-        say(f"child clerk {os.getpid()}")
-        say(f"clerk nice {os.nice(0)}")
-
-        async def live() -> None:
-            stop = asyncio.Event()
-            stop_on_signals(stop)
-            ready()
-            await stop.wait()
-            say("clerk ends")
-
-        run(live())
-
+        child._end_with = lambda _lifeline: None
     settings = SimpleNamespace(workers=workers, shutdown_seconds=5)
-    try:
-        return supervise(settings, [("127.0.0.1", port)], worker, clerk, _Log(), lambda: say("ready"))
-    except ConfigurationError as error:
-        say(f"refused: {error}")
-        return 2
+    bind = [("127.0.0.1", port)]
+    return supervise(settings, bind, functools.partial(worker, mode), clerk, _Log(), lambda: say("ready"))
 
 
 if __name__ == "__main__":

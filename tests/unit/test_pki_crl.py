@@ -1,10 +1,9 @@
 """The CRL: what it lists, its numbers, when it is made anew, and what several processes agree on."""
 
 from __future__ import annotations
-from typing import Any
-from typing import TYPE_CHECKING
 
 import asyncio
+from typing import TYPE_CHECKING, Never
 
 import pytest
 from cryptography import x509
@@ -13,18 +12,18 @@ from msgspec.structs import replace
 from tests.support.keys import keyring
 from tests.support.pki import DAY, POLICY, START, SetClock, entry, grant, opened
 from tradewarden.errors import IntegrityError, StorageUnavailableError
-from tradewarden.pki.algorithm import Algorithm
+from tradewarden.pki.algorithm import Algorithm, strong
 from tradewarden.pki.credentials import IssueCredentials, Reason, RevokeCertificate
+from tradewarden.pki.issuer import utc
 from tradewarden.storage.memory import MemoryDatabase
 from tradewarden.storage.memory_pki import MemoryPkiStore
-from typing import Never
 
 if TYPE_CHECKING:
-    from pathlib import Path
-    from tradewarden.pki.authority import Authority
     from collections.abc import AsyncIterator
+    from pathlib import Path
 
-
+    from tradewarden.pki.authority import Authority
+    from tradewarden.pki.store import CrlRow
 
 
 @pytest.fixture
@@ -71,10 +70,10 @@ async def test_an_empty_crl_is_a_crl(authority: Authority) -> None:
     serials, first, crl = await listed(authority)
     issuing = x509.load_pem_x509_certificates(authority.ca_chain().encode())[0]
     assert (serials, first) == (set(), 1)
-    assert crl.is_signature_valid(issuing.public_key())
+    assert crl.is_signature_valid(strong(issuing.public_key()))
     assert crl.issuer == issuing.subject
     assert crl.last_update_utc.timestamp() == START - 60
-    assert crl.next_update_utc.timestamp() == START + DAY
+    assert crl.next_update_utc == utc(START + DAY)
     key = crl.extensions.get_extension_for_class(x509.AuthorityKeyIdentifier).value
     own = issuing.extensions.get_extension_for_class(x509.SubjectKeyIdentifier).value
     assert key.key_identifier == own.digest
@@ -108,7 +107,7 @@ async def test_a_crl_is_made_anew_at_half_its_life(authority: Authority, clock: 
     clock.time += 1
     _, second, crl = await listed(authority)
     assert second == 2
-    assert crl.next_update_utc.timestamp() == clock.time + DAY
+    assert crl.next_update_utc == utc(clock.time + DAY)
 
 
 async def test_expired_certificates_leave_the_list(authority: Authority, clock: SetClock) -> None:
@@ -177,7 +176,7 @@ async def test_a_list_that_cannot_be_kept_is_not_served(
 ) -> None:
     """When number and bytes cannot be written, the call fails and the next one makes the list."""
 
-    async def full(row: Any) -> Never:
+    async def full(row: CrlRow) -> Never:
         raise StorageUnavailableError("The database cannot be written now")
 
     with monkeypatch.context() as patch:
@@ -202,4 +201,4 @@ async def test_every_algorithm_signs_crls(tmp_path: Path, algorithm: Algorithm) 
     crl = x509.load_der_x509_crl(await authority.crl())
     issuing = x509.load_pem_x509_certificates(authority.ca_chain().encode())[0]
     await authority.close()
-    assert crl.is_signature_valid(issuing.public_key())
+    assert crl.is_signature_valid(strong(issuing.public_key()))

@@ -1,11 +1,10 @@
 """The CA's files: made once, never made anew, refused by name; and a CA that is brought along."""
 
 from __future__ import annotations
-from typing import Any
-from typing import TYPE_CHECKING
 
 import stat
 from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any, Never
 
 import pytest
 from cryptography import x509
@@ -27,15 +26,17 @@ from tradewarden.pki.algorithm import Algorithm
 from tradewarden.pki.credentials import IssueCredentials
 from tradewarden.storage.memory import MemoryDatabase
 from tradewarden.storage.memory_pki import MemoryPkiStore
-from typing import Never
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
+
+    from tradewarden.keys.port import Keys
+    from tradewarden.pki.algorithm import PrivateKey
     from tradewarden.pki.authority import Authority
     from tradewarden.pki.credentials import Credentials
-    from tradewarden.keys.port import Keys
     from tradewarden.pki.policy import Policy
-
+    from tradewarden.pki.store import AuthorityRow
 
 
 FILES = ("ca_cert.pem", "ca_key.pem", "issuing_cert.pem", "issuing_key.pem")
@@ -51,12 +52,12 @@ class Home:
         self.store = MemoryPkiStore(MemoryDatabase())
         self.clock = SetClock()
 
-    async def start(self, *, first: bool = False, **changed: Any) -> Authority:
+    async def start(self, *, first: bool = False, changed: dict[str, Any] | None = None) -> Authority:
         """Start as the service does, with settings changed."""
         authority = await opened(
             self.directory,
             self.store,
-            policy=replace(self.policy, **changed),
+            policy=replace(self.policy, **(changed or {})),
             clock=self.clock,
             keys=self.keys,
             first_start=first,
@@ -105,7 +106,7 @@ async def test_the_next_start_loads_the_same_authority(home: Home) -> None:
     authority = await home.start()
     assert {name: home.file(name).read_bytes() for name in FILES} == before
     assert authority.ca_certificate().encode() == before["ca_cert.pem"]
-    assert await home.start(first=True)  # rows stand, so nothing is a first start
+    await home.start(first=True)  # rows stand, so nothing is a first start
 
 
 @pytest.mark.parametrize("name", ["ca_cert.pem", "issuing_cert.pem", "issuing_key.pem"])
@@ -127,7 +128,7 @@ async def test_the_roots_key_may_be_taken_away(home: Home) -> None:
 @pytest.mark.parametrize(
     "content", [b"", b"garbage", b"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"]
 )
-async def test_a_damaged_file_is_named_and_left_alone(home: Home, name: str, content: bytes | None) -> None:
+async def test_a_damaged_file_is_named_and_left_alone(home: Home, name: str, content: bytes) -> None:
     """A file that cannot be read stops the start by name; its content stays for whoever repairs it."""
     home.file(name).write_bytes(content)
     with pytest.raises(ConfigurationError, match=name):
@@ -201,7 +202,7 @@ async def test_a_row_that_was_forged_is_refused(home: Home, tmp_path: Path) -> N
 async def test_a_first_start_that_was_killed_early_is_done_again(fresh: Home, monkeypatch: pytest.MonkeyPatch) -> None:
     """Files that were staged before their rows stood count for nothing; the next first start makes its own."""
 
-    async def killed(rows: Any, entry: bytes) -> Never:
+    async def killed(rows: Sequence[AuthorityRow], entry: bytes) -> Never:
         raise StorageUnavailableError("killed")
 
     with monkeypatch.context() as patch:
@@ -225,7 +226,7 @@ async def test_a_first_start_that_was_killed_late_is_finished(home: Home) -> Non
 
 def own_ca(
     directory: Path,
-    key: Any = None,
+    key: PrivateKey | None = None,
     *,
     path_length: int | None = None,
     ca: bool = True,
@@ -254,32 +255,32 @@ def own_ca(
 
 
 @pytest.mark.parametrize("key", [None, rsa.generate_private_key(65537, 3072)], ids=["P-256", "RSA-3072"])
-async def test_a_brought_along_ca_becomes_the_root(fresh: Home, tmp_path: Path, key: Any) -> None:
+async def test_a_brought_along_ca_becomes_the_root(fresh: Home, tmp_path: Path, key: PrivateKey | None) -> None:
     """Our issuing CA stands under the user's; its key is not copied and may be away later."""
     own = own_ca(tmp_path / "own", key)
-    made = await issue(await fresh.start(first=True, **own))
+    made = await issue(await fresh.start(first=True, changed=own))
     root = x509.load_pem_x509_certificate(own["ca_cert_path"].read_bytes())
     chain = x509.load_pem_x509_certificates(made.certificate_chain.encode())
     chain[1].verify_directly_issued_by(root)
     assert made.ca_certificate.encode() == own["ca_cert_path"].read_bytes()
     assert not fresh.file("ca_key.pem").exists()
     own["ca_key_path"].unlink()
-    await fresh.start(**own)
+    await fresh.start(changed=own)
     await fresh.start()  # without the settings too: the root is known by now
 
 
 async def test_the_issuing_ca_does_not_outlive_a_brought_along_root(fresh: Home, tmp_path: Path) -> None:
     """An issuing CA ends with its root when that ends first."""
-    authority = await fresh.start(first=True, **own_ca(tmp_path / "own", days=101))
+    authority = await fresh.start(first=True, changed=own_ca(tmp_path / "own", days=101))
     assert authority.ca_expires_at == START + 100 * DAY
 
 
 async def test_a_brought_along_ca_that_allows_none_below_issues_itself(fresh: Home, tmp_path: Path) -> None:
     """With path length 0 the user's CA signs certificates itself, after a restart without its key file too."""
     own = own_ca(tmp_path / "own", path_length=0)
-    await fresh.start(first=True, **own)
+    await fresh.start(first=True, changed=own)
     own["ca_key_path"].unlink()
-    made = await issue(await fresh.start(**own))
+    made = await issue(await fresh.start(changed=own))
     root = x509.load_pem_x509_certificate(own["ca_cert_path"].read_bytes())
     (leaf,) = x509.load_pem_x509_certificates(made.certificate_chain.encode())
     leaf.verify_directly_issued_by(root)
@@ -302,7 +303,7 @@ async def test_a_brought_along_ca_that_is_no_good_is_refused_by_name(
 ) -> None:
     """A CA that is expired, weak, none at all or unreadable stops the first start, and nothing is written."""
     with pytest.raises(ConfigurationError, match=says):
-        await fresh.start(first=True, **own_ca(tmp_path / "own", **made))
+        await fresh.start(first=True, changed=own_ca(tmp_path / "own", **made))
     assert not (fresh.directory / "ca").exists()
 
 
@@ -326,7 +327,7 @@ async def test_a_brought_along_file_that_is_broken_is_refused_by_name(
     else:
         own[which].write_bytes(content)
     with pytest.raises(ConfigurationError, match=says):
-        await fresh.start(first=True, **own)
+        await fresh.start(first=True, changed=own)
 
 
 async def test_a_key_of_another_ca_is_refused_by_name(fresh: Home, tmp_path: Path) -> None:
@@ -334,7 +335,7 @@ async def test_a_key_of_another_ca_is_refused_by_name(fresh: Home, tmp_path: Pat
     own = own_ca(tmp_path / "own")
     own["ca_key_path"] = own_ca(tmp_path / "other")["ca_key_path"]
     with pytest.raises(ConfigurationError, match=r"CA_KEY_PATH .* not the private key"):
-        await fresh.start(first=True, **own)
+        await fresh.start(first=True, changed=own)
 
 
 async def test_a_ca_whose_own_signature_is_wrong_is_refused(fresh: Home, tmp_path: Path) -> None:
@@ -346,18 +347,18 @@ async def test_a_ca_whose_own_signature_is_wrong_is_refused(fresh: Home, tmp_pat
     changed = x509.load_der_x509_certificate(bytes(der))
     own["ca_cert_path"].write_bytes(changed.public_bytes(Encoding.PEM))
     with pytest.raises(ConfigurationError, match=r"CA_CERT_PATH .* signature does not verify"):
-        await fresh.start(first=True, **own)
+        await fresh.start(first=True, changed=own)
 
 
 async def test_another_ca_later_is_refused_by_name(home: Home, tmp_path: Path) -> None:
     """Naming a CA after the first start does not exchange the root."""
     with pytest.raises(ConfigurationError, match=r"CA_CERT_PATH .* another CA"):
-        await home.start(**own_ca(tmp_path / "own"))
+        await home.start(changed=own_ca(tmp_path / "own"))
 
 
 async def test_the_data_directorys_own_paths_bring_nothing_along(fresh: Home) -> None:
     """Settings that name the authority's own files mean that none is brought along."""
     own = {"ca_cert_path": fresh.file("ca_cert.pem"), "ca_key_path": fresh.file("ca_key.pem")}
-    await fresh.start(first=True, algorithm=Algorithm.ED25519, **own)
+    await fresh.start(first=True, changed={"algorithm": Algorithm.ED25519, **own})
     fresh.file("ca_key.pem").unlink()
-    await fresh.start(**own)
+    await fresh.start(changed=own)

@@ -1,10 +1,9 @@
 """The inventory: listing, showing, revoking, counting."""
 
 from __future__ import annotations
-from typing import Any
-from typing import TYPE_CHECKING
 
 import json
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from msgspec.structs import replace
@@ -21,12 +20,11 @@ from tradewarden.storage.memory import MemoryDatabase
 from tradewarden.storage.memory_pki import MemoryPkiStore
 
 if TYPE_CHECKING:
-    from pathlib import Path
-    from tradewarden.pki.authority import Authority
     from collections.abc import AsyncIterator
-    from tradewarden.pki.credentials import Credentials
-    from tradewarden.pki.credentials import InventoryItem
+    from pathlib import Path
 
+    from tradewarden.pki.authority import Authority
+    from tradewarden.pki.credentials import Credentials, InventoryItem
 
 
 READ, REVOKE = "credentials:read", "credentials:revoke"
@@ -70,7 +68,7 @@ async def revoke(authority: Authority, made: Credentials, reason: Reason = Reaso
     return await authority.revoke(grant(REVOKE), command, entry("credentials:revoke"))
 
 
-async def serials(authority: Authority, **filters: Any) -> list[str]:
+async def serials(authority: Authority, **filters: Any) -> list[str]:  # noqa: ANN401  (the filters of `list`)
     """List serial numbers, as an admin."""
     page = await authority.list(grant(READ), **filters)
     return [each.serial_number for each in page.items]

@@ -1,27 +1,26 @@
 """`credentials/<service>.json`: written behind, newest only, never a private key, never in the way."""
 
 from __future__ import annotations
-from typing import TYPE_CHECKING
 
 import asyncio
 import json
 import stat
+from typing import TYPE_CHECKING
 
 import pytest
 
 from tests.support.pki import START, SetClock, entry, grant, opened
+from tradewarden.crypto.keyfile import write_private
 from tradewarden.pki import published
 from tradewarden.pki.credentials import IssueCredentials
 from tradewarden.pki.published import Published
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable
     from pathlib import Path
+
     from tradewarden.pki.authority import Authority
-    from collections.abc import AsyncIterator
-    from collections.abc import Callable
     from tradewarden.pki.credentials import Credentials
-
-
 
 
 @pytest.fixture
@@ -77,16 +76,20 @@ async def test_many_issues_of_one_service_are_one_write(
     tmp_path: Path, authority: Authority, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What waits is coalesced by service; the newest certificate is what stands."""
-    written = []
-    real = published.write_private
-    monkeypatch.setattr(published, "write_private", lambda path, data: (written.append(path), real(path, data)))
+    written: list[Path] = []
+
+    def write(path: Path, data: bytes) -> None:
+        written.append(path)
+        write_private(path, data)
+
+    monkeypatch.setattr(published, "write_private", write)
     files = Published(tmp_path / "one")
-    for _ in range(20):
-        last = await issue(authority)
-        files.offer(last)
+    made = [await issue(authority) for _ in range(20)]
+    for each in made:
+        files.offer(each)
     await files.close()
     assert len(written) == 1
-    assert last.serial_number in (tmp_path / "one" / "bot.json").read_text()
+    assert made[-1].serial_number in (tmp_path / "one" / "bot.json").read_text()
 
 
 async def test_an_older_certificate_does_not_replace_a_newer_one(

@@ -361,3 +361,26 @@ async def test_a_moved_row_is_refused() -> None:
         store.tamper = lambda h, v, _, row=row: (h, v, row[2])
         with pytest.raises(DecryptionError):
             await here.value("a")
+
+
+async def test_a_rollback_looks_again_inside_its_transaction() -> None:
+    """A version that is destroyed after the rollback read it is not brought back."""
+
+    class Late(MemorySecretStore):
+        armed = False
+
+        async def change(self, path, versions, decide):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
+            if self.armed:
+                self.armed = False
+                pick, grant = PickVersions("a", (1,)), may("secrets:destroy", "a")
+                await late_room.secrets.destroy(grant, pick, late_room.entry())
+            return await super().change(path, versions, decide)
+
+    store = Late(MemoryDatabase())
+    late_room = await room(store)
+    await late_room.put("a", {"n": 1})
+    await late_room.put("a", {"n": 2})
+    store.armed = True
+    with pytest.raises(SecretNotFoundError):
+        await late_room.secrets.rollback(may("secrets:write", "a"), RollbackSecret("a", 1), late_room.entry())
+    assert await late_room.value("a") == {"n": 2}

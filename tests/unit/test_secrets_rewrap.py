@@ -118,6 +118,29 @@ async def test_what_went_since_it_was_found_is_no_failure(rotated: Room) -> None
     assert found[2] == b""
 
 
+async def test_a_version_destroyed_at_the_last_moment_stays_so(rotated: Room) -> None:
+    """What was read before the transaction is looked at again inside it."""
+    store = rotated.store
+    destroy = PickVersions("b", (1,))
+    grant = may("secrets:destroy", "b")
+
+    class Late(MemorySecretStore):
+        raced = False
+
+        async def change(self, path, versions, decide):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
+            if (path, versions) == ("b", (1,)) and not self.raced:
+                self.raced = True
+                await rotated.secrets.destroy(grant, destroy, rotated.entry())
+            return await super().change(path, versions, decide)
+
+    store.__class__ = Late
+    await rotated.rewrap.batch(may("keys:rewrap"), START, 100, rotated.entry())
+    found = await store.read("b", 1)
+    assert found is not None
+    assert found[1] is not None
+    assert (found[1].destroyed, found[2]) == (1, b"")
+
+
 async def test_the_job_needs_its_grant_and_a_bound(rotated: Room) -> None:
     """Only who may rewrap does, and only in batches of a stated size."""
     with pytest.raises(PermissionDeniedError):

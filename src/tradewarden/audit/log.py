@@ -131,8 +131,8 @@ class AuditLog:
         """Return the consistency proof between two sizes of the log (RFC 6962 2.1.2)."""
         grant.require(ACTION, _EVERYTHING)
         await self._check_size(second)
-        if not 0 <= first <= second:
-            raise InvalidInputError("first must not be larger than second")
+        if not 1 <= first <= second:
+            raise InvalidInputError("first must be from 1 to second")
         return ConsistencyProof(first, second, await self._hashes(consistency(first, second)))
 
     async def _check_size(self, size: int) -> None:

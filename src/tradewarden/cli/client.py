@@ -163,6 +163,8 @@ class Client:
         if token and not (token.isascii() and token.isprintable()):
             raise InvalidInputError("The token holds characters that no token has")
         self.url = url
+        self.request_ids: set[str] = set()
+        """The ids that the service gave to our requests."""
         self._http = httpx.Client(
             base_url=url,
             headers={"Authorization": f"Bearer {token}"} if token else {},
@@ -203,13 +205,15 @@ class Client:
         wanted = {name: value for name, value in (query or {}).items() if value not in ("", None)}
         headers = {} if body is None else {"Content-Type": "application/json"}
         try:
-            return self._http.request(method, path, params=wanted, content=body, headers=headers)
+            answer = self._http.request(method, path, params=wanted, content=body, headers=headers)
         except httpx.ConnectError as error:
             raise UnavailableError(_unreachable(self.url, error)) from error
         except httpx.TimeoutException as error:
             raise UnavailableError(f"The service at {self.url} did not answer in time; read before you repeat a change") from error
         except httpx.TransportError as error:
             raise UnavailableError(f"The service at {self.url} broke off ({type(error).__name__})") from error
+        self.request_ids.add(answer.headers.get("x-request-id", ""))
+        return answer
 
     def _settled(self, answer: httpx.Response) -> bytes:
         if answer.is_success:

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from tradewarden.settings import Settings
 
 URL, TOKEN, TOKEN_FILE, CA_FILE = "TRADEWARDEN_URL", "TRADEWARDEN_TOKEN", "TRADEWARDEN_TOKEN_FILE", "TRADEWARDEN_CA_FILE"  # noqa: S105
-_CLIENT_ONLY = frozenset({URL, TOKEN, TOKEN_FILE, CA_FILE})
+CLIENT_ONLY = frozenset({URL, TOKEN, TOKEN_FILE, CA_FILE})
 """What only this command line reads; the settings would call them typing errors."""
 
 
@@ -18,5 +18,5 @@ def settings() -> Settings:
     """Return the settings; raises `ConfigurationError` listing every mistake."""
     from tradewarden.settings import load_settings
 
-    environ = {name: value for name, value in os.environ.items() if name not in _CLIENT_ONLY}
+    environ = {name: value for name, value in os.environ.items() if name not in CLIENT_ONLY}
     return load_settings(environ, Path(".env"))

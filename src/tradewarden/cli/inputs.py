@@ -13,6 +13,11 @@ MAX_BYTES = 2 * 1024 * 1024
 _STDIN = "-"
 
 
+def on_terminal() -> bool:
+    """Tell whether somebody could type the input."""
+    return sys.stdin.isatty()
+
+
 def read_bytes(source: str) -> bytes:
     """Return what a file holds, or stdin for `-`; at most 2 MiB."""
     if source == _STDIN:
@@ -27,7 +32,7 @@ def read_bytes(source: str) -> bytes:
 
 def read_secret(source: str, prompt: str) -> str:
     """Return one secret text: of a file, of stdin, or (on a terminal, without a source) asked for without echo."""
-    if not source and sys.stdin.isatty():
+    if not source and on_terminal():
         return ask_secret(prompt)
     try:
         text = read_bytes(source or _STDIN).decode().strip()
@@ -40,7 +45,7 @@ def read_secret(source: str, prompt: str) -> str:
 
 def read_fields(names: list[str]) -> dict[str, str]:
     """Return a value for each name: asked for without echo, or one line each when stdin is no terminal."""
-    if sys.stdin.isatty():
+    if on_terminal():
         return {name: ask_secret(name) for name in names}
     lines = read_secret(_STDIN, "One line for each field").splitlines()
     if len(lines) != len(names):
@@ -67,7 +72,7 @@ def confirm(question: str, *, confirmed: bool) -> None:
     """Ask before something that cannot be undone; without a terminal `--yes` must say so."""
     if confirmed:
         return
-    if not sys.stdin.isatty():
+    if not on_terminal():
         raise InvalidInputError(f"{question} Nobody is there to ask; add --yes")
     typer.confirm(question, abort=True, err=True)
 

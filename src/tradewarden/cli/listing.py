@@ -26,6 +26,11 @@ class Listing:
         self._items = items
         self._next = following
 
+    @property
+    def raw(self) -> list[msgspec.Raw]:
+        """The items as JSON."""
+        return self._items
+
     def rows(self, kind: type[T]) -> Iterator[T]:
         """Yield the items as values."""
         return (msgspec.json.decode(item, type=kind) for item in self._items)

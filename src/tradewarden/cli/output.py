@@ -21,6 +21,12 @@ def show_json(answer: bytes | msgspec.Struct | dict[str, object]) -> None:
     sys.stdout.write(clean_json(msgspec.json.format(raw, indent=2).decode()) + "\n")
 
 
+def show_json_line(raw: bytes) -> None:
+    """Print one JSON object on one line, now (others may be reading along)."""
+    sys.stdout.write(clean_json(raw.decode()) + "\n")
+    sys.stdout.flush()
+
+
 def show_table(columns: Sequence[str], rows: Iterable[Sequence[str]], *, empty: str) -> None:
     """Print a table with a heading, or `empty` when there is no row."""
     found = [[clean(cell) for cell in row] for row in rows]

@@ -24,6 +24,8 @@ from tradewarden.http.protocol import Guard, GuardedProtocol
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Sequence
 
+    from starlette.types import ASGIApp
+
     from tradewarden.http.head import ServerLimits
 
 _LOG: Final = logging.getLogger("tradewarden.http.listener")
@@ -46,7 +48,7 @@ def stop_on_signals(stop: asyncio.Event) -> None:
 
 
 async def serve(  # noqa: PLR0913 - what differs between two listeners
-    app: Any,  # noqa: ANN401 - an ASGI application; its types differ from library to library
+    app: ASGIApp,
     sockets: Sequence[socket.socket],
     limits: ServerLimits,
     ssl_context: ssl.SSLContext | None,
@@ -75,7 +77,7 @@ class Listener:
 
     def __init__(
         self,
-        app: Any,  # noqa: ANN401 - as in `serve`
+        app: ASGIApp,
         limits: ServerLimits,
         ssl_context: ssl.SSLContext | None,
         on_refused: Callable[[str, str], None],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import re
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Final
 
@@ -12,13 +13,14 @@ from tradewarden.http.problem import MEDIA_TYPE, Problem
 from tradewarden.http.route import Proof
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     from tradewarden.http.route import Route
 
 Json = dict[str, Any]
 
 _REF: Final = "#/components/schemas/{name}"
+_REFERENCE: Final = re.compile(r'"#/components/schemas/([^"]+)"')
 _JSON: Final = "application/json"
 _FORM: Final = "application/x-www-form-urlencoded"
 _QUERY_METHODS: Final = frozenset({"GET", "DELETE"})
@@ -63,7 +65,7 @@ def document(routes: Sequence[Route], version: str) -> bytes:
             "tags": [{"name": name} for name in dict.fromkeys(map(_tag, routes))],
             "paths": paths,
             "components": {
-                "schemas": schemas.components,
+                "schemas": schemas.used(paths),
                 "responses": {"Problem": _problem()},
                 "securitySchemes": _SCHEMES,
             },
@@ -75,40 +77,42 @@ class _Schemas:
     """The JSON schemas of every type in the table: `of` gives a reference, `fields` a command's own properties."""
 
     def __init__(self, routes: Sequence[Route]) -> None:
-        types: dict[type[msgspec.Struct], None] = {Problem: None}
-        for route in routes:
-            if _takes_body(route):
-                types[route.command] = None
-            if not isinstance(route.answer, str):
-                types[route.answer] = None
-        found, self.components = _components(types)
-        self._schemas = dict(zip(types, found, strict=True))
-        self._commands = {route.command: None for route in routes}
-        self._properties = self._inline(self._commands)
+        answers = [route.answer for route in routes if not isinstance(route.answer, str)]
+        types = list(dict.fromkeys([Problem, *(route.command for route in routes), *answers]))
+        found, self._components = msgspec.json.schema_components(types, schema_hook=_anything, ref_template=_REF)
+        self._references = dict(zip(types, found, strict=True))
 
     def of(self, kind: type[msgspec.Struct]) -> Json:
-        return self._schemas[kind]
+        return self._references[kind]
 
     def fields(self, command: type[msgspec.Struct]) -> Json:
-        return self._properties[command]
+        schema: Json = self._components[_name(self._references[command]["$ref"])]
+        return schema
 
-    def _inline(self, commands: Iterable[type[msgspec.Struct]]) -> dict[type[msgspec.Struct], Json]:
-        kinds = list(commands)
-        found, components = _components(kinds)
-        return {
-            kind: components[reference["$ref"].rpartition("/")[2]] for kind, reference in zip(kinds, found, strict=True)
-        }
+    def used(self, paths: Json) -> Json:
+        """Return the schemas that the paths refer to, and those that these refer to."""
+        kept = {"Problem": self._components["Problem"]}
+        waiting = _references(paths)
+        while waiting:
+            name = waiting.pop()
+            if name not in kept:
+                kept[name] = self._components[name]
+                waiting |= _references(kept[name])
+        return dict(sorted(kept.items()))
 
 
-def _components(types: Iterable[type[msgspec.Struct]]) -> tuple[tuple[Json, ...], Json]:
-    found, components = msgspec.json.schema_components(types, schema_hook=_anything, ref_template=_REF)
-    return found, components
+def _references(part: Json) -> set[str]:
+    return set(_REFERENCE.findall(msgspec.json.encode(part).decode()))
+
+
+def _name(reference: str) -> str:
+    return reference.rpartition("/")[2]
 
 
 def _anything(kind: type) -> Json:
     """Describe what msgspec has no schema for: `object` is any JSON value."""
     if kind is object:
-        return {}
+        return {"description": "Any JSON value"}
     raise NotImplementedError(f"no JSON schema for {kind!r}")
 
 

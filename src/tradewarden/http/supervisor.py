@@ -31,7 +31,7 @@ EXIT_STOPPED: Final = 0
 EXIT_FORCED: Final = 1
 """Stopped as asked, but something had to be killed: a second signal, or a child that did not end in time."""
 _MARGIN_SECONDS: Final = 5.0
-_CLERK_NICE: Final = 10
+_CLERK_NICE: Final = 0
 
 
 class Settings(Protocol):

@@ -1,0 +1,237 @@
+"""The library's face: the rooms for the process that holds the root key, as `local:<uid>`.
+
+Every call passes the same check and leaves the same audit entry as one over HTTP. Errors are raised as they are
+(`tradewarden.errors`); nothing answers None or False in their place.
+"""
+
+from __future__ import annotations
+
+import os
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from tradewarden.access.grant import ANY, authorize
+from tradewarden.access.permission import ALL
+from tradewarden.access.principal import Kind, Principal
+from tradewarden.audit.entry import EventType
+from tradewarden.audit.query import Filter, Query
+from tradewarden.identity.commands import RegisterService
+from tradewarden.pki.credentials import IssueCredentials, Reason, RevokeCertificate
+from tradewarden.secrets.commands import PickVersions, PutSecret, RollbackSecret
+from tradewarden.tokens.commands import IssueToken, RevokeToken
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Mapping, Sequence
+
+    from tradewarden.access.grant import Grant
+    from tradewarden.app import Warden
+    from tradewarden.audit.entry import Entry
+    from tradewarden.identity.commands import ServiceListed, ServiceRegistered
+    from tradewarden.pki.credentials import Credentials, InventoryItem
+    from tradewarden.secrets.commands import SecretMetadata, SecretRead, SecretWritten
+    from tradewarden.tokens.commands import TokenIssued, TokenListed, TokenValid
+
+_PAGE = 500
+
+
+def local_principal() -> Principal:
+    """Return who this process is: it holds the root key, so it may do everything here."""
+    return Principal(Kind.LOCAL, str(os.getuid()))
+
+
+@asynccontextmanager
+async def _acting(
+    warden: Warden, event: EventType, action: str, resource: str = ANY
+) -> AsyncIterator[tuple[Grant, Entry]]:
+    """Authorise one action of this process and record how it ends."""
+    await warden.revisions()
+    async with warden.entry(event, action.partition(":")[2], resource) as entry:
+        yield authorize(local_principal(), ALL, action, resource), entry
+
+
+class Local:
+    """All rooms, for this process."""
+
+    def __init__(self, warden: Warden) -> None:
+        self.secrets = LocalSecrets(warden)
+        self.services = LocalServices(warden)
+        self.tokens = LocalTokens(warden)
+        self.credentials = LocalCredentials(warden)
+        self.audit = LocalAudit(warden)
+
+
+class LocalSecrets:
+    """Versioned secrets."""
+
+    def __init__(self, warden: Warden) -> None:
+        self._warden = warden
+
+    async def put(self, path: str, data: Mapping[str, object], *, cas: int | None = None) -> SecretWritten:
+        """Write a new version; `cas` is the version that must be current (0: none). Raises `ConflictError`."""
+        command = PutSecret(path, msgspec.Raw(msgspec.json.encode(data)), cas)
+        async with _acting(self._warden, EventType.SECRET_ACCESS, "secrets:write", path) as (grant, entry):
+            return await self._warden.secrets.put(grant, command, entry)
+
+    async def get(self, path: str, version: int | None = None) -> SecretRead:
+        """Return a version (None: the current one); `.value()` is the dict. Raises `SecretNotFoundError`."""
+        async with _acting(self._warden, EventType.SECRET_ACCESS, "secrets:read", path) as (grant, _):
+            return await self._warden.secrets.get(grant, path, version)
+
+    async def metadata(self, path: str) -> SecretMetadata:
+        """Return all that is known of a secret but its values."""
+        async with _acting(self._warden, EventType.SECRET_ACCESS, "secrets:read", path) as (grant, _):
+            return await self._warden.secrets.metadata(grant, path)
+
+    async def list(self, prefix: str = "") -> list[str]:
+        """Return every path that starts with `prefix`."""
+        names: list[str] = []
+        async with _acting(self._warden, EventType.SECRET_ACCESS, "secrets:list") as (grant, entry):
+            entry.resource = prefix
+            after: str | None = ""
+            while after is not None:
+                page = await self._warden.secrets.list(grant, prefix, after, _PAGE)
+                names += page.keys
+                after = page.next
+        return names
+
+    async def delete(self, path: str, versions: Sequence[int] = ()) -> None:
+        """Hide versions (none named: the current one) until they are undeleted."""
+        async with _acting(self._warden, EventType.SECRET_ACCESS, "secrets:delete", path) as (grant, entry):
+            await self._warden.secrets.delete(grant, PickVersions(path, tuple(versions)), entry)
+
+    async def undelete(self, path: str, versions: Sequence[int]) -> None:
+        """Show deleted versions again."""
+        async with _acting(self._warden, EventType.SECRET_ACCESS, "secrets:write", path) as (grant, entry):
+            await self._warden.secrets.undelete(grant, PickVersions(path, tuple(versions)), entry)
+
+    async def destroy(self, path: str, versions: Sequence[int]) -> None:
+        """Erase the values of versions for good."""
+        async with _acting(self._warden, EventType.SECRET_ACCESS, "secrets:write", path) as (grant, entry):
+            await self._warden.secrets.destroy(grant, PickVersions(path, tuple(versions)), entry)
+
+    async def rollback(self, path: str, version: int) -> SecretWritten:
+        """Write an old version's value again, as the newest."""
+        async with _acting(self._warden, EventType.SECRET_ACCESS, "secrets:write", path) as (grant, entry):
+            return await self._warden.secrets.rollback(grant, RollbackSecret(path, version), entry)
+
+
+class LocalServices:
+    """The register of services."""
+
+    def __init__(self, warden: Warden) -> None:
+        self._warden = warden
+
+    async def register(self, service_name: str, permissions: Sequence[str]) -> ServiceRegistered:
+        """Register a service; the only answer that shows its client secret. Raises `ConflictError`."""
+        command = RegisterService(service_name, tuple(permissions))
+        kind, action = EventType.CONFIGURATION_CHANGE, "services:manage"
+        async with _acting(self._warden, kind, action, service_name) as (grant, entry):
+            return await self._warden.services.register(grant, command, entry)
+
+    async def remove(self, service_name: str) -> None:
+        """Take a service off the register and end every token of it."""
+        kind, action = EventType.CONFIGURATION_CHANGE, "services:manage"
+        async with _acting(self._warden, kind, action, service_name) as (grant, entry):
+            await self._warden.services.delete(grant, service_name, entry)
+
+    async def list(self) -> list[ServiceListed]:
+        """Return every registered service."""
+        found: list[ServiceListed] = []
+        async with _acting(self._warden, EventType.API_ACCESS, "services:read") as (grant, _):
+            after: str | None = ""
+            while after is not None:
+                page = await self._warden.services.list(grant, after, _PAGE)
+                found += page.services
+                after = page.next
+        return found
+
+
+class LocalTokens:
+    """Tokens of services."""
+
+    def __init__(self, warden: Warden) -> None:
+        self._warden = warden
+
+    async def issue(
+        self,
+        service_name: str,
+        permissions: Sequence[str] | None = None,
+        *,
+        ttl_seconds: int | None = None,
+        refresh: bool = False,
+    ) -> TokenIssued:
+        """Issue a token; None stands for all that the service is registered for (`read` when it is not)."""
+        asked = None if permissions is None else tuple(permissions)
+        command = IssueToken(service_name, asked, ttl_seconds, refresh)
+        async with _acting(self._warden, EventType.TOKEN, "tokens:issue", service_name) as (grant, entry):
+            return await self._warden.tokens.issue(grant, command, entry)
+
+    async def validate(self, token: str) -> TokenValid:
+        """Return what a token is good for; raises `TokenError`."""
+        revisions = await self._warden.revisions()
+        async with _acting(self._warden, EventType.TOKEN, "tokens:validate") as (_, entry):
+            proven = await self._warden.tokens.authenticate(token, revisions)
+            entry.resource = proven.service_name
+            return proven.answer
+
+    async def revoke(self, *, token: str | None = None, service_name: str | None = None) -> bool:
+        """End one token, or all of a service; False when there was nothing to end."""
+        async with _acting(self._warden, EventType.TOKEN, "tokens:revoke") as (grant, entry):
+            command = RevokeToken(token=token, service_name=service_name)
+            return (await self._warden.tokens.revoke(grant, command, entry)).revoked
+
+    async def list(self, service_name: str | None = None) -> list[TokenListed]:
+        """Return the issued tokens, of one service or of all; never the tokens themselves."""
+        found: list[TokenListed] = []
+        async with _acting(self._warden, EventType.TOKEN, "tokens:read") as (grant, _):
+            after: str | None = ""
+            while after is not None:
+                page = await self._warden.tokens.list(grant, service_name, after, _PAGE)
+                found += page.tokens
+                after = page.next
+        return found
+
+
+class LocalCredentials:
+    """Certificates of services."""
+
+    def __init__(self, warden: Warden) -> None:
+        self._warden = warden
+
+    async def issue(
+        self,
+        service_name: str,
+        *,
+        csr: str | None = None,
+        dns_names: Sequence[str] = (),
+        ip_addresses: Sequence[str] = (),
+        ttl_hours: int | None = None,
+    ) -> Credentials:
+        """Issue a certificate, for a key made here or for that of a CSR (PEM). Raises `InvalidInputError`."""
+        command = IssueCredentials(service_name, csr, tuple(dns_names), tuple(ip_addresses), ttl_hours)
+        async with _acting(self._warden, EventType.CERTIFICATE, "credentials:issue", service_name) as (grant, entry):
+            return await self._warden.authority.issue(grant, command, entry)
+
+    async def revoke(self, serial_number: str, reason: Reason = Reason.UNSPECIFIED) -> InventoryItem:
+        """Revoke a certificate for good."""
+        async with _acting(self._warden, EventType.CERTIFICATE, "credentials:revoke") as (grant, entry):
+            return await self._warden.authority.revoke(grant, RevokeCertificate(serial_number, reason), entry)
+
+    def ca_certificate(self) -> str:
+        """Return the root certificate that clients trust (PEM)."""
+        return self._warden.authority.ca_certificate()
+
+
+class LocalAudit:
+    """The audit log."""
+
+    def __init__(self, warden: Warden) -> None:
+        self._warden = warden
+
+    async def search(self, wanted: Filter | None = None, limit: int = 100) -> list[dict[str, object]]:
+        """Return the newest entries that fit, as they stand in the log."""
+        async with _acting(self._warden, EventType.API_ACCESS, "audit:read") as (grant, _):
+            page = await self._warden.audit_log.search(grant, Query(wanted or Filter(), limit))
+        return [msgspec.json.decode(entry) for entry in page.entries]

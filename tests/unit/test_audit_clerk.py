@@ -1,0 +1,355 @@
+"""The clerk: what was recorded arrives once, in the log, whoever dies in between."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import sqlite3
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tests.support.audit import ORIGIN, SEAL, SIGNER, VERIFIER, Room
+from tradewarden.audit.checkpoint import Checkpoint, read_checkpoint
+from tradewarden.audit.frames import FRAME_HEAD
+from tradewarden.audit.verify import verify_log
+from tradewarden.crypto.signers import Signer, Verifier
+from tradewarden.errors import ConflictError, IntegrityError
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+    from pathlib import Path
+
+    from tradewarden.audit.store import Leader, Numbering
+
+
+@pytest.fixture
+async def room(tmp_path: Path) -> AsyncIterator[Room]:
+    made = Room(tmp_path)
+    yield made
+    await made.close()
+
+
+async def _lines(room: Room) -> list[dict[str, Any]]:
+    return [json.loads(each.line) for each in await room.store.entries(0, 100_000)]
+
+
+def _only(room: Room) -> Path:
+    (path,) = room.journals.glob("*.journal")
+    return path
+
+
+async def test_reads_and_changes_are_numbered(room: Room) -> None:
+    """Journaled reads and committed changes get one sequence from 0, and a signed checkpoint."""
+    for each in range(5):
+        await room.read(f"a/{each}")
+        await room.change(f"b/{each}")
+    await room.settle()
+    lines = await _lines(room)
+    assert [each["sequence"] for each in lines] == list(range(10))
+    assert sorted(each["counter"] for each in lines if "boot" in each) == list(range(5))
+    assert {each["resource"] for each in lines if "rows" in each} == {f"b/{n}" for n in range(5)}
+    note = await room.store.checkpoint()
+    assert note is not None
+    assert read_checkpoint(note.note, VERIFIER).size == 10
+    assert (await verify_log(room.store, VERIFIER)).ok
+
+
+async def test_a_live_journal_is_followed(room: Room) -> None:
+    """A living process's journal is shipped as it grows, never removed, and nothing comes twice."""
+    for each in range(30):
+        await room.read(f"a/{each}")
+        await room.settle()
+    assert [each["resource"] for each in await _lines(room)] == [f"a/{n}" for n in range(30)]
+    assert _only(room).exists()
+    assert room.clerk._shipper.unshipped() == 0
+    lag = await room.clerk.lag()
+    assert (lag.unnumbered, lag.oldest_seconds) == (0, 0)
+
+
+async def test_lag_is_told(room: Room) -> None:
+    """What waits is told in bytes, entries and seconds."""
+    await room.read("a")
+    await room.change("b")
+    room.clock.ahead += 5
+    lag = await room.clerk.lag()
+    assert lag.unshipped_bytes > 200
+    assert lag.unnumbered == 1
+    assert lag.oldest_seconds >= 5
+
+
+async def test_an_orphan_is_shipped_and_removed(room: Room) -> None:
+    """A closed journal of a process that is gone is shipped and then removed, without a finding."""
+    await room.read("a")
+    await room.journal.close()
+    await room.settle()
+    assert list(room.journals.iterdir()) == []
+    assert [each["action"] for each in await _lines(room)] == ["secrets:read"]
+
+
+async def _die(room: Room) -> None:
+    """Let the journal's file go as a kill does: no closing frame."""
+    segment = room.journal._segment
+    assert segment is not None
+    os.close(segment.descriptor)
+    room.journal._segment = None
+
+
+@pytest.mark.parametrize("rest", [0, 10, 100])
+async def test_a_torn_end_is_told(room: Room, rest: int) -> None:
+    """After a kill every whole frame arrives, and the log tells how the journal ended."""
+    await room.read("a")
+    size = _only(room).stat().st_size
+    await room.read("b")
+    await _die(room)
+    os.truncate(_only(room), size + rest)
+    await room.settle()
+    lines = await _lines(room)
+    actions = ["audit.torn" if rest else "audit.unclosed", "secrets:read"]
+    assert sorted(each["action"] for each in lines) == actions
+    assert not rest or f"{rest} bytes" in str(lines)
+    assert list(room.journals.iterdir()) == []
+
+
+async def test_zeros_after_a_power_cut_are_a_torn_end(room: Room) -> None:
+    """What a file system leaves of an unsynced write is a torn end, not damage."""
+    await room.read("a")
+    await _die(room)
+    with _only(room).open("ab") as file:
+        file.write(bytes(5000))
+    await room.settle()
+    assert sorted(each["action"] for each in await _lines(room)) == ["audit.torn", "secrets:read"]
+
+
+@pytest.mark.parametrize("alive", [True, False])
+async def test_a_damaged_journal_is_put_aside(room: Room, alive: bool) -> None:
+    """A changed frame is a finding; the file is kept aside, and its process goes on in a new one."""
+    await room.read("a")
+    size = _only(room).stat().st_size
+    await room.read("b")
+    await room.read("c")
+    if not alive:
+        await _die(room)
+    with _only(room).open("r+b") as file:
+        file.seek(size + FRAME_HEAD.size + 5)
+        file.write(b"X")
+    for _ in range(3):
+        await room.settle()
+    assert [each.suffix for each in room.journals.iterdir()] == [".damaged"]
+    if alive:
+        await room.read("d")
+        await room.settle()
+        assert "a d" == " ".join(e["resource"] for e in await _lines(room) if "boot" in e)
+    findings = [each for each in await _lines(room) if each["action"] == "audit.integrity"]
+    assert len(findings) == 1 + alive
+    assert "does not verify from byte" in findings[0]["reason"]
+    assert not alive or "entries 1 to 2 of this journal never arrived" in findings[1]["reason"]
+    assert (await verify_log(room.store, VERIFIER)).findings
+
+
+async def test_a_changed_length_is_damage(room: Room) -> None:
+    """A frame whose length was changed to swallow the rest is not taken for a torn end."""
+    await room.read("a")
+    size = _only(room).stat().st_size
+    await room.read("b")
+    await room.read("c")
+    await _die(room)
+    with _only(room).open("r+b") as file:
+        file.seek(size + 16)
+        file.write(b"\x00\xff")
+    await room.settle()
+    assert [each.suffix for each in room.journals.iterdir()] == [".damaged"]
+
+
+async def test_a_file_that_is_no_journal_is_put_aside(room: Room) -> None:
+    """A file with a journal's name and foreign content is a finding, never a crash."""
+    (room.journals / "00ff-000000.journal").write_bytes(b"hello")
+    await room.read("a")
+    await room.settle()
+    await room.settle()
+    actions = sorted(each["action"] for each in await _lines(room))
+    assert actions == ["audit.integrity", "secrets:read"]
+
+
+async def test_a_journal_that_vanishes_is_told(room: Room) -> None:
+    """A journal that is removed before all of it arrived leaves a finding."""
+    await room.read("a")
+    await room.settle()
+    _only(room).unlink()
+    await room.settle()
+    await room.settle()
+    assert [each["action"] for each in await _lines(room)][1:] == ["audit.integrity"]
+
+
+async def test_dying_between_shipping_and_removing_ships_once(
+    room: Room, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A shipper that dies before it removes the file is followed by one that ships nothing again."""
+    for each in range(10):
+        await room.read(f"a/{each}")
+    await room.journal.close()
+    shipper = room.clerk._shipper
+
+    def die(*_: object, **__: object) -> bool:
+        raise OSError("killed")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(shipper, "_clear", die)
+        assert (await room.clerk.run_once()).faults
+    shipper.close()
+    assert _only(room).exists()
+    room.clerk = room.another_clerk()
+    room.clock.ahead += 30
+    await room.settle()
+    assert list(room.journals.iterdir()) == []
+    assert len(await _lines(room)) == 10
+
+
+async def test_two_shippers_ship_once(room: Room) -> None:
+    """Two clerks on one directory and one database: each entry arrives once."""
+    clerks = [room.clerk, room.another_clerk()]
+    for each in range(20):
+        await asyncio.gather(*(room.read(f"a/{each}/{n}") for n in range(10)))
+        await asyncio.gather(*(clerk.run_once() for clerk in clerks))
+    for clerk in clerks:
+        await clerk.run_once()
+    names = [each["resource"] for each in await _lines(room)]
+    assert sorted(names) == sorted(f"a/{e}/{n}" for e in range(20) for n in range(10))
+    clerks[1]._shipper.close()
+
+
+async def test_a_fenced_leader_writes_nothing(
+    room: Room, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A leader that slept past its lease finds its epoch over inside its own transaction."""
+    await room.change("a")
+    other = room.another_clerk()
+    number = room.store.number
+    slept: list[int] = []
+
+    async def asleep(leader: Leader, numbering: Numbering) -> None:
+        if not slept:
+            slept.append(leader.epoch)
+            room.clock.ahead += 60
+            assert (await other.run_once()).leads
+        await number(leader, numbering)
+
+    monkeypatch.setattr(room.store, "number", asleep)
+    late = await room.clerk.run_once()
+    assert (late.numbered, late.leads) == (0, False)
+    assert late.faults
+    assert not (await room.clerk.run_once()).leads
+    assert len(await _lines(room)) == 1
+    report = await verify_log(room.store, VERIFIER)
+    assert report.ok
+
+
+async def test_a_checkpoint_needs_the_lead(room: Room) -> None:
+    """Signing with an epoch that is over is refused."""
+    await room.change("a")
+    await room.settle()
+    old = room.clerk._leader
+    assert old is not None
+    room.clock.ahead += 60
+    other = room.another_clerk()
+    await other.run_once()
+    with pytest.raises(ConflictError):
+        await room.clerk._checkpointer._store.thin(old, 10**6)
+    other._shipper.close()
+
+
+async def test_a_forged_inbox_row_is_a_finding(room: Room) -> None:
+    """What somebody writes into the inbox, or changes there, is numbered as a finding in its place."""
+    await room.change("a")
+    await room.read("b")
+    await room.clerk._shipper.run_once()
+    connection = sqlite3.connect(room.path)
+    forged = b'{"user":"nobody"}'
+    connection.execute("INSERT INTO audit_inbox (batch) VALUES (?)", (SEAL.change(forged)[:32] + b"{}",))
+    connection.execute("INSERT INTO audit_inbox (batch) VALUES (?)", (b"",))
+    connection.execute("INSERT INTO audit_inbox (journal, first, count, batch) SELECT journal, first + 1, count, batch"
+                       " FROM audit_inbox WHERE journal <> ''")  # fmt: skip
+    connection.execute("UPDATE audit_inbox SET journal = 'no hex' WHERE id = 1")
+    connection.commit()
+    connection.close()
+    await room.settle()
+    actions = [each["action"] for each in await _lines(room)]
+    assert actions == ["audit.integrity", "secrets:read", *["audit.integrity"] * 3]
+    report = await verify_log(room.store, VERIFIER)
+    assert report.ok
+    assert [each.sequence for each in report.findings] == [0, 2, 3, 4]
+
+
+async def test_a_batch_that_is_shipped_again_is_told(room: Room) -> None:
+    """A sealed batch that somebody copies back into the inbox shows as a second time."""
+    await room.read("a")
+    await room.clerk._shipper.run_once()
+    connection = sqlite3.connect(room.path)
+    connection.execute("INSERT INTO audit_inbox (journal, first, count, batch) SELECT journal, first, count, batch"
+                       " FROM audit_inbox")  # fmt: skip
+    connection.commit()
+    connection.close()
+    await room.settle()
+    (finding,) = (await verify_log(room.store, VERIFIER)).findings
+    assert "second time" in finding.detail
+
+
+async def test_nothing_is_signed_over_a_changed_tree(room: Room) -> None:
+    """A tree that denies an earlier checkpoint is never signed; the clerk says so and numbers on."""
+    for each in range(5):
+        await room.change(f"a/{each}")
+    await room.settle()
+    connection = sqlite3.connect(room.path)
+    connection.execute("UPDATE audit_tiles SET hashes = zeroblob(160) WHERE level = 0")
+    connection.commit()
+    connection.close()
+    await room.change("b")
+    room.clock.ahead += 2
+    progress = await room.clerk.run_once()
+    assert progress.numbered == 1
+    assert progress.checkpoint is None
+    assert "does not contain the checkpoint of size 5" in progress.faults[0]
+
+
+async def test_checkpoints_come_once_a_second_and_are_thinned(room: Room) -> None:
+    """At most one checkpoint a second; after a day one an hour is kept."""
+    for each in range(6):
+        await room.change(f"a/{each}")
+        room.clock.ahead += 0.4
+        await room.clerk.run_once()
+    kept = await room.store.checkpoints(0, 100)
+    assert len(kept) == 2 or len(kept) == 3
+    room.clock.ahead += 26 * 3600
+    await room.change("b")
+    await room.settle()
+    await room.change("c")
+    await room.settle()
+    kept = await room.store.checkpoints(0, 100)
+    hours = [each.hour for each in kept]
+    assert len(hours[:-2]) == len(set(hours[:-2]))
+
+
+async def test_run_ends_with_everything_in_the_log(room: Room) -> None:
+    """The loop works until it is told to stop, and then once more."""
+    stop = asyncio.Event()
+    task = asyncio.create_task(room.clerk.run(stop))
+    for each in range(20):
+        await room.read(f"a/{each}")
+    stop.set()
+    await task
+    assert len(await _lines(room)) == 20
+
+
+def test_a_checkpoint_is_what_was_signed() -> None:
+    """A signed note reads back; another key, another byte or no signature is refused."""
+    checkpoint = Checkpoint(ORIGIN, 7, bytes(32), "2026-01-15T10:30:00.000000Z")
+    note = checkpoint.sign(SIGNER)
+    assert read_checkpoint(note, VERIFIER) == checkpoint
+    witnessed = note + "— witness.example Zm9vYmFy\n".encode()
+    assert read_checkpoint(witnessed, VERIFIER) == checkpoint
+    other = Verifier(Signer(bytes(32)).public_key)
+    bad = (note.replace(b"\n7\n", b"\n8\n"), note.split("—".encode())[0], b"", note[:-5], b"\n\n")
+    for each, verifier in ((note, other), *((each, VERIFIER) for each in bad)):
+        with pytest.raises(IntegrityError):
+            read_checkpoint(each, verifier)

@@ -1,0 +1,338 @@
+"""The journal: nothing is answered before it stands, and nothing that was answered is lost."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import os
+import random
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.support.audit import SEAL, TestClock, cipher
+from tradewarden.audit import journal as journal_module
+from tradewarden.audit.entry import Auditor, EventType, Origin
+from tradewarden.audit.frames import FRAME_HEAD
+from tradewarden.audit.journal import Journal
+from tradewarden.audit.reading import JournalReader, Tail
+from tradewarden.errors import AuditUnavailableError, PermissionDeniedError
+
+ORIGIN = Origin("10.0.0.1", "tests", "r-1")
+
+
+def _journal(directory: Path, **options: Any) -> Journal:
+    return Journal(directory, options.pop("clock", TestClock()), os.urandom, cipher(), **options)
+
+
+def _read(path: Path) -> tuple[list[bytes], Tail]:
+    reader = JournalReader(path, cipher())
+    lines: list[bytes] = []
+    tail = Tail.MORE
+    while tail is Tail.MORE:
+        frames, tail = reader.read(100)
+        lines += [line for frame in frames for line in frame.lines.split(b"\n")]
+    reader.close()
+    return lines, tail
+
+
+def _only(directory: Path) -> Path:
+    (path,) = directory.glob("*.journal")
+    return path
+
+
+@pytest.mark.parametrize("sync", [False, True])
+async def test_records_stand_in_order(tmp_path: Path, sync: bool) -> None:
+    """What is recorded stands in the file, in order, and a closed journal says that it was closed."""
+    journal = _journal(tmp_path, sync=sync)
+    events = [b'{"n":%d}' % each for each in range(100)]
+    await asyncio.gather(*(journal.record(each) for each in events[:50]))
+    for each in events[50:]:
+        await journal.record(each)
+    await journal.close()
+    assert _read(_only(tmp_path)) == (events, Tail.CLOSED)
+
+
+async def test_one_turn_is_one_write(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """All that one turn of the loop gathered is written at once, before any of it is answered."""
+    journal = _journal(tmp_path)
+    writes = []
+    pwrite = os.pwrite
+
+    def counted(descriptor: int, data: bytes, offset: int) -> int:
+        writes.append(data)
+        return pwrite(descriptor, data, offset)
+
+    monkeypatch.setattr(journal_module.os, "pwrite", counted)
+    await asyncio.gather(*(journal.record(b"{}") for _ in range(64)))
+    assert len(writes) == 1
+    assert journal.counter == 64
+    await journal.close()
+
+
+async def test_cancelling_the_caller_does_not_prevent_the_record(tmp_path: Path) -> None:
+    """A caller that is cancelled while it waits has its entry in the journal all the same."""
+    journal = _journal(tmp_path)
+    tasks = [asyncio.create_task(journal.record(b'{"n":%d}' % each)) for each in range(3)]
+    await asyncio.sleep(0)
+    tasks[1].cancel()
+    done = await asyncio.gather(*tasks, return_exceptions=True)
+    assert [type(each) for each in done] == [type(None), asyncio.CancelledError, type(None)]
+    await journal.close()
+    assert len(_read(_only(tmp_path))[0]) == 3
+
+
+class _FullDisk:
+    """Takes a part of a write, then says that the disk is full, until it is told to go on."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.full = True
+        self._pwrite = os.pwrite
+        monkeypatch.setattr(journal_module.os, "pwrite", self)
+
+    def __call__(self, descriptor: int, data: bytes, offset: int) -> int:
+        if not self.full:
+            return self._pwrite(descriptor, data, offset)
+        if len(data) > 10:
+            return self._pwrite(descriptor, data[:10], offset)
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+
+async def test_a_full_disk_fails_the_record_and_recovers(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A short write is taken back, everybody who waited is refused, and the next record works again."""
+    journal = _journal(tmp_path)
+    await journal.record(b'{"n":0}')
+    size = _only(tmp_path).stat().st_size
+    disk = _FullDisk(monkeypatch)
+    monkeypatch.setattr(journal_module.Segment, "_expect", _no_space)
+    failed = await asyncio.gather(
+        *(journal.record(b'{"n":9}') for _ in range(5)), return_exceptions=True
+    )
+    assert [type(each) for each in failed] == [AuditUnavailableError] * 5
+    assert _only(tmp_path).stat().st_size == size
+    monkeypatch.undo()
+    disk.full = False
+    await journal.record(b'{"n":1}')
+    await journal.close()
+    assert _read(_only(tmp_path)) == ([b'{"n":0}', b'{"n":1}'], Tail.CLOSED)
+
+
+def _no_space(self: object, size: int) -> None:
+    raise OSError(errno.ENOSPC, "No space left on device")
+
+
+async def test_a_limit_on_the_files_size_fails_the_record_and_recovers(tmp_path: Path) -> None:
+    """The kernel itself refuses a write (RLIMIT_FSIZE), and lifting that is all it takes."""
+    script = """
+import asyncio, os, resource, sys
+from pathlib import Path
+from tests.support.audit import TestClock, cipher
+from tradewarden.audit.journal import Journal
+from tradewarden.errors import AuditUnavailableError
+
+async def main():
+    journal = Journal(Path(sys.argv[1]), TestClock(), os.urandom, cipher())
+    await journal.record(b"{}" )
+    hard = resource.getrlimit(resource.RLIMIT_FSIZE)[1]
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, hard))
+    try:
+        await journal.record(b'{"x":"%b"}' % (b"y" * 2000))
+    except AuditUnavailableError:
+        print("refused")
+    resource.setrlimit(resource.RLIMIT_FSIZE, (hard, hard))
+    await journal.record(b'{"again":1}')
+    await journal.close()
+
+asyncio.run(main())
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", script, str(tmp_path)],
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=30,
+    )
+    assert done.stdout == "refused\n"
+    assert _read(_only(tmp_path)) == ([b"{}", b'{"again":1}'], Tail.CLOSED)
+
+
+def _mounted(directory: Path) -> str:
+    """Mount a small tmpfs there; return why that does not work, or nothing."""
+    done = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=256k", "tmpfs", str(directory)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    return done.stderr.strip() if done.returncode else ""
+
+
+async def test_a_really_full_disk(tmp_path: Path) -> None:
+    """On a full file system records are refused, room is not spare, and freeing some ends it."""
+    why_not = _mounted(tmp_path)
+    if why_not:
+        if os.environ.get("CI"):
+            pytest.fail(f"no tmpfs: {why_not}")
+        pytest.skip(f"no tmpfs can be mounted here: {why_not}")
+    try:
+        clock = TestClock()
+        journal = _journal(tmp_path, clock=clock)
+        assert journal.spare()
+        (tmp_path / "filler").write_bytes(bytes(230 << 10))
+        recorded = 0
+        with pytest.raises(AuditUnavailableError):
+            while True:
+                await journal.record(b'{"x":"%b"}' % (b"y" * 1000))
+                recorded += 1
+        clock.ahead += 2
+        assert not journal.spare()
+        (tmp_path / "filler").unlink()
+        await journal.record(b"{}")
+        clock.ahead += 2
+        assert journal.spare()
+        await journal.close()
+        lines, tail = _read(_only(tmp_path))
+        assert (len(lines), tail) == (recorded + 1, Tail.CLOSED)
+    finally:
+        subprocess.run(["umount", "-l", str(tmp_path)], check=True)
+
+
+async def test_a_failed_sync_is_no_answer(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """When fdatasync fails the record fails, and the journal goes on in a new file."""
+    journal = _journal(tmp_path, sync=True)
+
+    def broken(descriptor: int) -> None:
+        raise OSError(errno.EIO, "Input/output error")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(journal_module.os, "fdatasync", broken)
+        with pytest.raises(AuditUnavailableError):
+            await journal.record(b"{}")
+    await journal.record(b"{}")
+    await journal.close()
+    assert len(list(tmp_path.glob("*.journal"))) == 2
+
+
+async def test_a_journal_that_was_taken_away_is_begun_anew(tmp_path: Path) -> None:
+    """A removed file is noticed within a second; what comes then stands in a new one."""
+    clock = TestClock()
+    journal = _journal(tmp_path, clock=clock)
+    await journal.record(b'{"n":0}')
+    _only(tmp_path).unlink()
+    clock.ahead += 2
+    await journal.record(b'{"n":1}')
+    await journal.close()
+    assert _read(_only(tmp_path))[0] == [b'{"n":1}']
+
+
+async def test_a_full_segment_is_followed_by_another(tmp_path: Path) -> None:
+    """Segments are closed in order, and each can be read by itself."""
+    journal = _journal(tmp_path, segment_bytes=2000)
+    events = [b'{"n":%d,"x":"%b"}' % (each, b"y" * 300) for each in range(20)]
+    for each in events:
+        await journal.record(each)
+    await journal.close()
+    parts = [_read(each) for each in sorted(tmp_path.glob("*.journal"))]
+    assert len(parts) > 2
+    assert [line for lines, _ in parts for line in lines] == events
+    assert {tail for _, tail in parts} == {Tail.CLOSED}
+
+
+@pytest.mark.parametrize("at", ["header", "head", "line", "mac"])
+async def test_a_changed_byte_is_seen(tmp_path: Path, at: str) -> None:
+    """No byte of a journal can be another one."""
+    journal = _journal(tmp_path)
+    start = _only(tmp_path).stat().st_size
+    await journal.record(b'{"n":0}')
+    await journal.record(b'{"n":1}')
+    await journal.close()
+    offsets = {"header": 20, "head": start + 13, "line": start + FRAME_HEAD.size + 3, "mac": start + 40}
+    data = bytearray(_only(tmp_path).read_bytes())
+    data[offsets[at]] ^= 1
+    _only(tmp_path).write_bytes(data)
+    assert _read(_only(tmp_path)) == ([], Tail.DAMAGED)
+
+
+async def test_an_action_is_recorded_however_it_ends(tmp_path: Path) -> None:
+    """Success, denial and failure each leave their entry; a change that stands leaves none here."""
+    journal = _journal(tmp_path)
+    auditor = Auditor(journal, TestClock(), SEAL)
+
+    async with auditor.entry(EventType.TOKEN, "ok", ORIGIN):
+        pass
+    with pytest.raises(PermissionDeniedError):
+        async with auditor.entry(EventType.TOKEN, "denied", ORIGIN):
+            raise PermissionDeniedError("lacks it")
+    with pytest.raises(ZeroDivisionError):
+        async with auditor.entry(EventType.TOKEN, "failed", ORIGIN) as entry:
+            entry.commit()
+            raise ZeroDivisionError
+    async with auditor.entry(EventType.TOKEN, "changed", ORIGIN) as entry:
+        entry.commit()
+    await journal.close()
+    lines = _read(_only(tmp_path))[0]
+    results = [(b'"result":"success"' in each, b"lacks it" in each) for each in lines]
+    assert results == [(True, False), (False, True), (False, False)]
+
+
+async def test_hostile_text_is_cut_and_escaped(tmp_path: Path) -> None:
+    """A name with newlines, quotes or half a surrogate pair stays one JSON line of bounded length."""
+    journal = _journal(tmp_path)
+    origin = Origin("10.0.0.1", "agent\n" * 100_000, "r-1")
+    async with Auditor(journal, TestClock()).entry(EventType.TOKEN, "ok", origin) as entry:
+        entry.user = 'x","user":"admin\ud800\n' * 1000
+    await journal.close()
+    (line,) = _read(_only(tmp_path))[0]
+    assert len(line) < 5000
+    assert line.count(b'"user":') == 1
+
+
+_CHILD = """
+import asyncio, os, sys
+from pathlib import Path
+from tests.support.audit import TestClock, cipher
+from tradewarden.audit.journal import Journal
+
+async def work(journal, name):
+    for number in range(1_000_000):
+        await journal.record(b'{"name":"%s","n":%d}' % (name, number))
+        os.write(1, b"%s %d\\n" % (name, number))
+
+async def main():
+    journal = Journal(Path(sys.argv[1]), TestClock(), os.urandom, cipher(), segment_bytes=200_000)
+    await asyncio.gather(*(work(journal, b"w%d" % each) for each in range(8)))
+
+asyncio.run(main())
+"""
+
+
+@pytest.mark.crash
+@pytest.mark.parametrize("attempt", range(4))
+async def test_sigkill_loses_nothing_that_was_answered(tmp_path: Path, attempt: int) -> None:
+    """After a kill at any instant, every record whose await returned is in the journal."""
+    child = subprocess.Popen(
+        [sys.executable, "-c", _CHILD, str(tmp_path)], stdout=subprocess.PIPE
+    )
+    assert child.stdout is not None
+    wanted = random.Random(attempt).randrange(500, 6000)
+    answered = [child.stdout.readline() for _ in range(wanted)]
+    child.send_signal(signal.SIGKILL)
+    answered += child.stdout.read().splitlines(keepends=True)
+    child.stdout.close()
+    child.wait(timeout=10)
+    stands = set()
+    for path in tmp_path.glob("*.journal"):
+        lines, tail = _read(path)
+        assert tail in (Tail.NOTHING, Tail.TORN, Tail.CLOSED)
+        stands.update(lines)
+    whole = [each.split() for each in answered if each.endswith(b"\n")]
+    assert len(whole) >= wanted
+    assert {b'{"name":"%s","n":%s}' % tuple(each) for each in whole} <= stands

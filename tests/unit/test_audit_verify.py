@@ -1,0 +1,319 @@
+"""Edits, removals, reorderings and cuts, in the database and in an export: each is named."""
+
+from __future__ import annotations
+
+import shutil
+import sqlite3
+from hashlib import sha256
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tests.support.audit import ORIGIN, SIGNER, VERIFIER, Room
+from tradewarden.access.grant import authorize
+from tradewarden.access.permission import ALL
+from tradewarden.access.principal import Kind, Principal
+from tradewarden.audit.checkpoint import Checkpoint
+from tradewarden.audit.tiles import extend, range_hash
+from tradewarden.audit.tree import leaf_hash
+from tradewarden.audit.verify import verify_export, verify_log
+from tradewarden.crypto.signers import Signer, Verifier
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable
+    from pathlib import Path
+
+    from tradewarden.audit.examine import Report
+
+ENTRIES, EARLY = 600, 300
+GRANT = authorize(Principal(Kind.USER, "auditor"), ALL, "audit:read")
+
+
+@pytest.fixture(scope="module")
+async def original(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Path]:
+    """A log of 600 entries with checkpoints at 300 and 600, closed, and an export of it."""
+    directory = tmp_path_factory.mktemp("log")
+    room = Room(directory)
+    for part in range(2):
+        for each in range(EARLY):
+            await room.read(f"secret/{part}/{each}")
+        await room.settle()
+    export = directory / "export"
+    export.mkdir()
+
+    def write(name: str, data: bytes) -> None:
+        with (export / name).open("ab") as file:
+            file.write(data)
+
+    await room.log.export(GRANT, write)
+    early = await room.store.checkpoint(EARLY)
+    assert early is not None
+    (directory / "early").write_bytes(early.note)
+    newest = await room.store.checkpoint()
+    assert newest is not None
+    (directory / "newest").write_bytes(newest.note)
+    await room.close()
+    yield directory
+
+
+@pytest.fixture
+def copy(original: Path, tmp_path: Path) -> Path:
+    """A copy to tamper with."""
+    return shutil.copytree(original, tmp_path / "log")
+
+
+async def _verify(copy: Path, kept: bytes | None = None) -> Report:
+    room = Room(copy)
+    try:
+        return await verify_log(room.store, VERIFIER, kept)
+    finally:
+        await room.close()
+
+
+def _sql(copy: Path, *statements: tuple[str, Any]) -> None:
+    connection = sqlite3.connect(copy / "secrets" / "tradewarden.db")
+    for sql, args in statements:
+        connection.execute(sql, args)
+    connection.commit()
+    connection.close()
+
+
+def _lines(copy: Path) -> list[bytes]:
+    connection = sqlite3.connect(copy / "secrets" / "tradewarden.db")
+    rows = connection.execute("SELECT line FROM audit_entries ORDER BY sequence").fetchall()
+    connection.close()
+    return [row[0] for row in rows]
+
+
+def _first(report: Report) -> tuple[str, int, int]:
+    problem = report.problems[0]
+    return problem.kind, problem.first, problem.last
+
+
+async def test_an_untouched_log_is_whole(copy: Path) -> None:
+    """Nothing is wrong with a log nobody touched, against every checkpoint of it."""
+    for kept in (None, (copy / "early").read_bytes(), (copy / "newest").read_bytes()):
+        report = await _verify(copy, kept)
+        assert (report.problems, report.findings) == ((), ())
+        assert (report.entries, report.size, report.unproven) == (ENTRIES, ENTRIES, 0)
+        assert verify_export(copy / "export", VERIFIER, kept).ok
+
+
+EDIT = "UPDATE audit_entries SET line = CAST(replace(line, 'secret/', 'public/') AS BLOB) WHERE sequence = ?"
+REMOVE = "DELETE FROM audit_entries WHERE sequence = ?"
+MOVE = "UPDATE audit_entries SET sequence = ? WHERE sequence = ?"
+
+
+async def test_a_changed_entry_is_named(copy: Path) -> None:
+    """The first of several changed entries is named exactly."""
+    _sql(copy, (EDIT, (457,)), (EDIT, (123,)), (EDIT, (590,)))
+    assert _first(await _verify(copy)) == ("changed", 123, 123)
+
+
+async def test_a_removed_entry_is_named(copy: Path) -> None:
+    """A removed entry is named, and so are several."""
+    _sql(copy, (REMOVE, (123,)))
+    assert _first(await _verify(copy)) == ("removed", 123, 123)
+    _sql(copy, (REMOVE, (124,)))
+    assert _first(await _verify(copy)) == ("removed", 123, 124)
+
+
+async def test_reordered_entries_are_named(copy: Path) -> None:
+    """Two entries that changed places are named by the first of the two places."""
+    _sql(copy, (MOVE, (9999, 123)), (MOVE, (123, 200)), (MOVE, (200, 9999)))
+    assert _first(await _verify(copy)) == ("reordered", 123, 123)
+
+
+async def test_renumbered_entries_are_named(copy: Path) -> None:
+    """Removing one and giving all later ones new numbers is a change from there on."""
+    lines = _lines(copy)
+    kept = [*lines[:123], *(_renumbered(each, n) for n, each in enumerate(lines[124:], 123))]
+    _replace(copy, kept)
+    kind, first, _ = _first(await _verify(copy))
+    assert (kind, first) == ("changed", 123)
+
+
+def _renumbered(line: bytes, sequence: int) -> bytes:
+    return line[: line.rindex(b":") + 1] + b"%d}" % sequence
+
+
+def _replace(copy: Path, lines: list[bytes], *, tiles: bool = False) -> bytes:
+    """Put other lines into the log, with tiles that fit them if asked for; return their root."""
+    leaves = [leaf_hash(each) for each in lines]
+    made = extend(0, {}, leaves)
+    _sql(copy, ("DELETE FROM audit_entries WHERE sequence >= ?", (len(lines),)))
+    connection = sqlite3.connect(copy / "secrets" / "tradewarden.db")
+    for sequence, line in enumerate(lines):
+        connection.execute("UPDATE audit_entries SET line = ? WHERE sequence = ?", (line, sequence))
+    if tiles:
+        connection.execute("DELETE FROM audit_tiles")
+        rows = [(*place, hashes) for place, hashes in made.items()]
+        connection.executemany("INSERT INTO audit_tiles VALUES (?, ?, ?)", rows)
+        connection.execute("UPDATE audit_tree SET size = ?", (len(lines),))
+    connection.commit()
+    connection.close()
+    return range_hash(made, (0, len(lines)))
+
+
+async def test_entries_that_are_cut_off_are_named(copy: Path) -> None:
+    """The end that is missing is told from the first missing entry to the last."""
+    _sql(copy, ("DELETE FROM audit_entries WHERE sequence >= 590", ()))
+    assert _first(await _verify(copy)) == ("cut_off", 590, 599)
+
+
+async def test_a_change_with_its_tiles_is_narrowed_down(copy: Path) -> None:
+    """When every hash was recomputed, the signed checkpoints tell between which of them it happened."""
+    lines = _lines(copy)
+    lines[457] = lines[457].replace(b"secret/", b"public/")
+    _replace(copy, lines, tiles=True)
+    report = await _verify(copy)
+    assert _first(report) == ("changed", EARLY, ENTRIES - 1)
+
+
+async def test_a_removal_with_its_tiles_is_named(copy: Path) -> None:
+    """When every hash was recomputed over a removal, the entries' own sequences still name it."""
+    lines = _lines(copy)
+    _replace(copy, [*lines[:123], *lines[124:]], tiles=True)
+    assert _first(await _verify(copy)) == ("removed", 123, 123)
+
+
+async def test_a_cut_with_its_checkpoints_shows_against_a_kept_one(copy: Path) -> None:
+    """Cutting the end together with tiles and checkpoints shows only against one kept elsewhere."""
+    _replace(copy, _lines(copy)[:EARLY], tiles=True)
+    _sql(copy, ("DELETE FROM audit_checkpoints WHERE size > ?", (EARLY,)))
+    assert (await _verify(copy)).ok
+    report = await _verify(copy, (copy / "newest").read_bytes())
+    assert _first(report) == ("cut_off", EARLY, ENTRIES - 1)
+
+
+async def test_a_replaced_whole_shows_against_a_kept_checkpoint(copy: Path) -> None:
+    """A whole log signed anew with a stolen key shows against a checkpoint kept elsewhere."""
+    lines = [each.replace(b"service:bot", b"service:cat") for each in _lines(copy)]
+    forged = Checkpoint(ORIGIN, ENTRIES, _replace(copy, lines, tiles=True), "2026-01-01T00:00:00Z")
+    _sql(
+        copy,
+        ("UPDATE audit_entries SET principal = 'service:cat'", ()),
+        ("DELETE FROM audit_checkpoints", ()),
+        ("INSERT INTO audit_checkpoints VALUES (?, 1, ?)", (ENTRIES, forged.sign(SIGNER))),
+    )
+    assert (await _verify(copy)).ok
+    report = await _verify(copy, (copy / "early").read_bytes())
+    assert _first(report) == ("changed", 0, EARLY - 1)
+
+
+async def test_another_key_is_refused(copy: Path) -> None:
+    """A log signed by another key than the one given from outside is not taken for ours."""
+    room = Room(copy)
+    report = await verify_log(room.store, Verifier(Signer(bytes(32)).public_key))
+    await room.close()
+    assert _first(report)[0] == "checkpoint"
+    assert not verify_export(copy / "export", Verifier(Signer(bytes(32)).public_key)).ok
+
+
+@pytest.mark.parametrize(
+    ("sql", "args", "expected"),
+    [
+        ("UPDATE audit_entries SET principal = 'x' WHERE sequence = ?", (77,), ("columns", 77, 77)),
+        ("UPDATE audit_tiles SET hashes = zeroblob(8192) WHERE number = ?", (1,), ("tree", 256, 256)),
+        ("UPDATE audit_tiles SET hashes = zeroblob(64) WHERE level = ?", (1,), ("tree", 0, 0)),
+        ("DELETE FROM audit_tiles WHERE level = ?", (1,), ("tree", 0, 0)),
+        ("DELETE FROM audit_checkpoints WHERE size > ?", (0,), ("checkpoint", 0, 0)),
+    ],
+)
+async def test_what_surrounds_the_entries_is_checked(
+    copy: Path, sql: str, args: tuple[int, ...], expected: tuple[str, int, int]
+) -> None:
+    """Changed search columns, tiles and checkpoints are told apart from changed entries."""
+    _sql(copy, (sql, args))
+    assert _first(await _verify(copy)) == expected
+
+
+def _edited(lines: list[bytes]) -> list[bytes]:
+    return [*lines[:123], lines[123].replace(b"secret/", b"public/"), *lines[124:]]
+
+
+def _removed(lines: list[bytes]) -> list[bytes]:
+    return [*lines[:123], *lines[124:]]
+
+
+def _swapped(lines: list[bytes]) -> list[bytes]:
+    return [*lines[:123], lines[124], lines[123], *lines[125:]]
+
+
+def _put_in(lines: list[bytes]) -> list[bytes]:
+    return [*lines[:123], lines[5], *lines[123:]]
+
+
+def _garbled(lines: list[bytes]) -> list[bytes]:
+    return [*lines[:123], b"\xff{", *lines[124:]]
+
+
+def _cut(lines: list[bytes]) -> list[bytes]:
+    return lines[:590]
+
+
+def _longer(lines: list[bytes]) -> list[bytes]:
+    return [*lines, _renumbered(lines[-1], ENTRIES)]
+
+
+TAMPERED = [
+    (_edited, "changed", 123, 123),
+    (_removed, "removed", 123, 123),
+    (_swapped, "reordered", 123, 123),
+    (_put_in, "added", 123, 123),
+    (_garbled, "changed", 123, 123),
+    (_cut, "cut_off", 590, 599),
+    (_longer, "added", 600, 600),
+]
+
+
+@pytest.mark.parametrize(("tamper", "kind", "first", "last"), TAMPERED)
+@pytest.mark.parametrize("leaves", ["as exported", "recomputed", "removed"])
+def test_a_tampered_export_is_named(
+    copy: Path,
+    tamper: Callable[[list[bytes]], list[bytes]],
+    kind: str,
+    first: int,
+    last: int,
+    leaves: str,
+) -> None:
+    """Each way of tampering with an export is named, as exactly as what is left of it can prove."""
+    export = copy / "export"
+    lines = tamper((export / "entries.jsonl").read_bytes().splitlines())
+    (export / "entries.jsonl").write_bytes(b"\n".join(lines) + b"\n")
+    if leaves == "recomputed":
+        (export / "leaves").write_bytes(b"".join(map(leaf_hash, lines)))
+    if leaves == "removed":
+        (export / "leaves").unlink()
+    report = verify_export(export, VERIFIER)
+    if leaves != "as exported" and tamper is _edited:
+        assert _first(report) == ("changed", 0, EARLY - 1)
+        return
+    assert _first(report) == (kind, first, last)
+
+
+def test_changed_leaf_hashes_of_an_export_are_told(copy: Path) -> None:
+    """When the entries lead to the signed root, a differing leaf hash is what was changed."""
+    path = copy / "export" / "leaves"
+    data = bytearray(path.read_bytes())
+    data[123 * 32] ^= 1
+    path.write_bytes(data)
+    assert _first(verify_export(copy / "export", VERIFIER)) == ("tree", 123, 123)
+
+
+def test_changed_checkpoints_of_an_export_are_told(copy: Path) -> None:
+    """A checkpoint whose signature does not hold is a problem, whichever it is."""
+    export = copy / "export"
+    good = (export / "checkpoint").read_bytes()
+    (export / "checkpoint").write_bytes(good.replace(b"600", b"599"))
+    assert _first(verify_export(export, VERIFIER))[0] == "checkpoint"
+    (export / "checkpoint").write_bytes(good)
+    history = (export / "checkpoints.jsonl").read_bytes()
+    (export / "checkpoints.jsonl").write_bytes(history.replace(b"300", b"301"))
+    assert _first(verify_export(export, VERIFIER))[0] == "checkpoint"
+
+
+def test_an_exports_digest_does_not_change(original: Path) -> None:
+    """The export holds the log's very lines."""
+    exported = (original / "export" / "entries.jsonl").read_bytes()
+    assert sha256(exported).digest() == sha256(b"\n".join(_lines(original)) + b"\n").digest()
