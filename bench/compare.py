@@ -94,4 +94,6 @@ class _Attempt:
             look(client, sample.requests[0], sample.shows)
         replay = self._plan.directory / f"{self._work}.requests"
         write_replay(replay, side.load(self._work, at_most).requests, side.url.partition("//")[2])
-        return wrk.run(side.url, replay, seconds)
+        run = wrk.run(side.url, replay, seconds)
+        side.rest()
+        return run

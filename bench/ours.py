@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import sys
+import time
 from pathlib import Path
 
 import httpx
 
 from bench.process import Process, free_port
-from bench.request import Load, Request, send
+from bench.request import BenchError, Load, Request, send
 from bench.side import PATHS, Work, answers_ok, field, secret_value, send_all
 
 WORKERS = 2
 _SERVICE = "bench"
+_BACKLOG = ("tradewarden_audit_unshipped_bytes ", "tradewarden_audit_unnumbered_entries ")
+_GAUGE_SECONDS = 1.0
+_REST_SECONDS = 30.0
 
 
 class Tradewarden:
@@ -36,7 +40,7 @@ class Tradewarden:
 
     def client(self) -> httpx.Client:
         """Return a client for single requests."""
-        return httpx.Client(base_url=self.url, timeout=10)
+        return httpx.Client(base_url=self.url, timeout=60)
 
     def load(self, work: Work, at_most: int) -> Load:  # noqa: ARG002 - all of it can be repeated
         """Return the requests of a work."""
@@ -50,6 +54,18 @@ class Tradewarden:
         if work is Work.VALIDATE_MANY:
             return Load([self._validate(token) for token in self._tokens], '"valid":true')
         return Load([self._issue()], "BEGIN CERTIFICATE")
+
+    def rest(self) -> None:
+        """Wait until the audit log has numbered every entry of the last load; raises `BenchError` when it does not."""
+        deadline = time.monotonic() + _REST_SECONDS
+        metrics = Request("GET", "/metrics", _bearer(self._admin))
+        with self.client() as client:
+            # The gauges are set once a round of the audit's own process: they must have been set after the load.
+            time.sleep(_GAUGE_SECONDS)
+            while behind := [line for line in _backlog(send(client, metrics).text) if not line.endswith(" 0.0")]:
+                if time.monotonic() > deadline:
+                    raise BenchError(f"the audit log was behind {_REST_SECONDS:.0f} s after the load: {behind}")
+                time.sleep(_GAUGE_SECONDS / 4)
 
     def stop(self) -> None:
         """End the service."""
@@ -94,6 +110,14 @@ def _environment(data: Path, port: int) -> dict[str, str]:
         "TRADEWARDEN_DATA_DIR": str(data),
         "TRADEWARDEN_WORKERS": str(WORKERS),
     }
+
+
+def _backlog(metrics: str) -> list[str]:
+    """Return the lines of the two gauges that tell what the audit log has still to do."""
+    lines = [line for line in metrics.splitlines() if line.startswith(_BACKLOG)]
+    if len(lines) != len(_BACKLOG):
+        raise BenchError(f"/metrics does not tell the audit backlog: {lines}")
+    return lines
 
 
 def _bearer(token: str) -> dict[str, str]:

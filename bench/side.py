@@ -43,6 +43,10 @@ class Side(Protocol):
         """Return a client for single requests."""
         ...
 
+    def rest(self) -> None:
+        """Wait until it has nothing left to do from its last load, so that it takes no time from the next side's."""
+        ...
+
     def stop(self) -> None:
         """End the service."""
         ...

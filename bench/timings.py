@@ -14,8 +14,8 @@ from bench.result import Timing
 from tradewarden.crypto.keyset import Cipher, Sealer
 from tradewarden.crypto.place import place
 
-_CALLS = 20_000
-_ROUNDS = 7
+_CALLS = 5_000
+_ROUNDS = 30
 _VALUE = b"k-3f9a2c71d4e85b06" * 2
 
 
@@ -39,19 +39,18 @@ def _envelope() -> Sequence[Timing]:
     cipher.install({1: key}, 1, budget=2 * _CALLS * _ROUNDS)
     envelope, nonce = cipher.encrypt(_VALUE, associated), os.urandom(12)
     sealed = bare.encrypt(nonce, _VALUE, associated)
+    encrypt, encrypt_bare = _best(
+        lambda: cipher.encrypt(_VALUE, associated),
+        lambda: bare.encrypt(os.urandom(12), _VALUE, associated),
+    )
+    decrypt, decrypt_bare = _best(
+        lambda: cipher.decrypt(envelope, associated),
+        lambda: bare.decrypt(nonce, sealed, associated),
+    )
+    size = f"{len(_VALUE)} bytes"
     return [
-        Timing(
-            f"encrypt {len(_VALUE)} bytes for a place (Cipher)",
-            _best(lambda: cipher.encrypt(_VALUE, associated)),
-            "AESGCM with os.urandom",
-            _best(lambda: bare.encrypt(os.urandom(12), _VALUE, associated)),
-        ),
-        Timing(
-            f"decrypt {len(_VALUE)} bytes (Cipher)",
-            _best(lambda: cipher.decrypt(envelope, associated)),
-            "AESGCM",
-            _best(lambda: bare.decrypt(nonce, sealed, associated)),
-        ),
+        Timing(f"encrypt {size} for a place (Cipher)", encrypt, "AESGCM, os.urandom", encrypt_bare),
+        Timing(f"decrypt {size} (Cipher)", decrypt, "AESGCM", decrypt_bare),
     ]
 
 
@@ -59,12 +58,11 @@ def _seal() -> Sequence[Timing]:
     sealer = Sealer()
     sealer.install({1: os.urandom(32)}, 1)
     row = sealer.seal(_Row("bench/0001", 1, 1_700_000_000.0, os.urandom(260)))
-    return [
-        Timing("seal a row (Sealer)", _best(lambda: sealer.seal(row))),
-        Timing("check a row's seal (Sealer)", _best(lambda: sealer.check(row))),
-    ]
+    seal, check = _best(lambda: sealer.seal(row), lambda: sealer.check(row))
+    return [Timing("seal a row (Sealer)", seal), Timing("check a row's seal (Sealer)", check)]
 
 
-def _best(call: Callable[[], object]) -> float:
-    """Return microseconds a call: the least of several rounds, as the others are disturbed ones."""
-    return min(timeit.repeat(call, number=_CALLS, repeat=_ROUNDS)) / _CALLS * 1e6
+def _best(*calls: Callable[[], object]) -> Sequence[float]:
+    """Return microseconds of each call, measured in turn: the least of the rounds, as the others were disturbed."""
+    rounds = [[timeit.timeit(call, number=_CALLS) for call in calls] for _ in range(_ROUNDS)]
+    return [min(times) / _CALLS * 1e6 for times in zip(*rounds, strict=True)]

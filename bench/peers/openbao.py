@@ -45,7 +45,7 @@ class OpenBao:
 
     def client(self) -> httpx.Client:
         """Return a client for single requests."""
-        return httpx.Client(base_url=self.url, timeout=10)
+        return httpx.Client(base_url=self.url, timeout=60)
 
     def load(self, work: Work, at_most: int) -> Load:  # noqa: ARG002 - all of it can be repeated
         """Return the requests of a work."""
@@ -73,6 +73,9 @@ class OpenBao:
         if self._audited:
             self._call("DELETE", _AUDIT)
             self._audited = False
+
+    def rest(self) -> None:
+        """Return at once. It says nothing about work that is left."""
 
     def stop(self) -> None:
         """End the server."""

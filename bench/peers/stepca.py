@@ -54,11 +54,14 @@ class StepCa:
 
     def client(self) -> httpx.Client:
         """Return a client for single requests, that trusts this authority only."""
-        return httpx.Client(base_url=self.url, verify=self._trust, timeout=10)
+        return httpx.Client(base_url=self.url, verify=self._trust, timeout=60)
 
     def load(self, work: Work, at_most: int) -> Load:  # noqa: ARG002 - it does one work only
         """Return `at_most` signing requests, each with a one-time token of its own."""
         return Load([self._sign() for _ in range(at_most)], "BEGIN CERTIFICATE")
+
+    def rest(self) -> None:
+        """Return at once. It leaves no work behind an answer."""
 
     def stop(self) -> None:
         """End the service."""

@@ -14,6 +14,7 @@ import pytest
 
 from tests.support.http import Supervised, alive, get, supervised, wait_for
 from tradewarden.errors import ConfigurationError
+from tradewarden.http import supervisor
 from tradewarden.http.binding import bind_all, close_all
 
 
@@ -27,13 +28,13 @@ def _ended(service: Supervised, seconds: float = 10.0) -> int:
 
 
 def test_workers_and_a_clerk_start_and_ready_is_told_once(tmp_path: Path) -> None:
-    """Two workers and one clerk at nice +10 run, and readiness is announced when all are there."""
+    """Two workers and one clerk at its own niceness run, and readiness is announced when all are there."""
     with supervised(tmp_path) as service:
         pids = _ready(service)
         assert set(pids) == {"worker-0", "worker-1", "clerk"}
         assert get(service.port, "/").json()["nice"] == os.nice(0)
         output = service.output.read_text()
-        assert f"clerk nice {os.nice(0) + 10}" in output
+        assert f"clerk nice {os.nice(0) + supervisor._CLERK_NICE}" in output
         assert output.count("\nready\n") == 1
 
 
@@ -125,10 +126,11 @@ def test_a_configuration_mistake_is_not_tried_again(tmp_path: Path) -> None:
 
 
 def test_children_do_not_dump_core(tmp_path: Path) -> None:
-    """A worker has no core dumps and is not readable by debuggers of its own user (decision 14)."""
+    """The children have no core dumps and are closed to debuggers of their own user (decision 14)."""
     with supervised(tmp_path, workers=1) as service:
         worker = _ready(service)["worker-0"]
         limits = Path(f"/proc/{worker}/limits").read_text()
+        assert "clerk dumpable 0\n" in service.output.read_text()
         assert re.search(r"Max core file size\s+0\s+0", limits)
 
 

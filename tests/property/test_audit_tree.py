@@ -53,6 +53,7 @@ class TreeMachine(RuleBasedStateMachine):
 
     @rule(count=st.one_of(st.integers(1, 5), st.sampled_from([250, 256, 257, 700])))
     def append(self, count: int) -> None:
+        """Add leaves; only the last tile of each level is looked at."""
         size = len(self.leaves)
         added = [leaf_hash(str(size + each).encode()) for each in range(count)]
         last = {each: self.tiles[each] for each in edge(size)}
@@ -64,6 +65,7 @@ class TreeMachine(RuleBasedStateMachine):
     @precondition(lambda self: self.leaves)
     @rule(data=st.data())
     def include(self, data: st.DataObject) -> None:
+        """Any leaf is proven in any size that the tree had."""
         size = data.draw(st.integers(1, len(self.leaves)))
         index = data.draw(st.integers(0, size - 1))
         proof = self._hashes(inclusion(index, size))
@@ -73,6 +75,7 @@ class TreeMachine(RuleBasedStateMachine):
     @precondition(lambda self: self.leaves)
     @rule(data=st.data())
     def agree(self, data: st.DataObject) -> None:
+        """Any two sizes that the tree had are proven to agree."""
         second = data.draw(st.integers(1, len(self.leaves)))
         first = data.draw(st.integers(1, second))
         proof = self._hashes(consistency(first, second))
@@ -85,6 +88,7 @@ class TreeMachine(RuleBasedStateMachine):
 
     @invariant()
     def root_is_right(self) -> None:
+        """The root is the naive one, by both ways."""
         if self.leaves:
             assert self.frontier.root() == naive_root(self.leaves)
             assert range_hash(self.tiles, (0, len(self.leaves))) == self.frontier.root()

@@ -79,8 +79,11 @@ def test_another_version_is_refused(plaintext: bytes) -> None:
     envelope = cipher(1).encrypt(plaintext, PLACE)
     for version in (0, 2, 3, 2**32 - 1):
         refused(envelope[:1] + version.to_bytes(4, "big") + envelope[5:])
+    for key in (AeadKey(KEYS[2], 1), AeadKey(KEYS[1], 2)):
+        with pytest.raises(DecryptionError):
+            key.decrypt(envelope, PLACE)
     with pytest.raises(DecryptionError):
-        AeadKey(KEYS[2], 1).decrypt(envelope, PLACE)
+        AeadKey(KEYS[1], 1).decrypt(b"\2" + envelope[1:], PLACE)
 
 
 class Row(msgspec.Struct, frozen=True):

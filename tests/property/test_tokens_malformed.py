@@ -6,7 +6,7 @@ import hmac
 import json
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from hashlib import sha256
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import given, settings
@@ -17,6 +17,9 @@ from tradewarden.errors import TokenError
 from tradewarden.tokens.commands import IssueToken, RefreshToken
 from tradewarden.tokens.policy import TokenKind, TokenPolicy
 from tradewarden.tokens.signing import SigningKey
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 NOW = int(START)
 GOOD = {
@@ -70,9 +73,7 @@ ROOMS: dict[str, tuple[Room, str]] = {}
 async def shared(algorithm: str) -> tuple[Room, str]:
     """Return a room that is made once for all examples, and a good token of it."""
     if algorithm not in ROOMS:
-        made = await room(
-            TokenPolicy(algorithm=algorithm, unregistered_ceiling=("read",)), secret=SHARED_SECRET
-        )
+        made = await room(TokenPolicy(algorithm=algorithm, unregistered_ceiling=("read",)), secret=SHARED_SECRET)
         ROOMS[algorithm] = made, await issued(made)
     return ROOMS[algorithm]
 
@@ -202,7 +203,9 @@ HEADERS = {
 
 
 @pytest.mark.parametrize(("change", "reason"), HEADERS.values(), ids=HEADERS)
-async def test_nothing_in_a_header_chooses_its_verification(change: Any, reason: str) -> None:
+async def test_nothing_in_a_header_chooses_its_verification(
+    change: Callable[[dict[str, str]], dict[str, Any]], reason: str
+) -> None:
     """A good token's claims and the true secret under any header but ours are refused."""
     made, good = await shared("HS256")
     header, payload, _ = good.split(".")

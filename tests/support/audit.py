@@ -47,9 +47,11 @@ class TestClock(SystemClock):
         self.ahead = 0.0
 
     def now(self) -> float:
+        """Return the moved time."""
         return SystemClock.now() + self.ahead
 
     def monotonic(self) -> float:
+        """Return the moved time."""
         return SystemClock.monotonic() + self.ahead
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import ctypes
 import functools
 import logging
 import os
@@ -33,6 +34,7 @@ from tradewarden.http.listener import run, serve, stop_on_signals
 from tradewarden.http.supervisor import supervise
 
 P = ParamSpec("P")
+PR_GET_DUMPABLE = 3  # prctl(2)
 ROOT = Path(__file__).parents[2]
 SECURITY = ((b"x-content-type-options", b"nosniff"), (b"cache-control", b"no-store"))
 
@@ -272,6 +274,7 @@ def clerk(ready: Callable[[], None]) -> None:
     """Wait for the end."""
     say(f"child clerk {os.getpid()}")
     say(f"clerk nice {os.nice(0)}")
+    say(f"clerk dumpable {ctypes.CDLL(None).prctl(PR_GET_DUMPABLE, 0, 0, 0, 0)}")
 
     async def live() -> None:
         stop = asyncio.Event()
@@ -288,9 +291,9 @@ def main() -> int:
     port, workers, mode = int(sys.argv[1]), int(sys.argv[2]), sys.argv[3]
     logging.basicConfig(level=logging.WARNING)
     if mode == "portable":
-        linux._prctl = lambda _option, _value: None
+        setattr(linux, "_prctl", lambda *_: None)  # noqa: B010 - mypy minds the plain form
     if mode == "kernel":
-        child._end_with = lambda _lifeline: None
+        setattr(child, "_end_with", lambda *_: None)  # noqa: B010 - as above
     settings = SimpleNamespace(workers=workers, shutdown_seconds=5)
     bind = [("127.0.0.1", port)]
     return supervise(settings, bind, functools.partial(worker, mode), clerk, _Log(), lambda: say("ready"))

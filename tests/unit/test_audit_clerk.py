@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 async def room(tmp_path: Path) -> AsyncIterator[Room]:
+    """An audit room over a fresh database."""
     made = Room(tmp_path)
     yield made
     await made.close()
@@ -140,7 +141,7 @@ async def test_a_damaged_journal_is_put_aside(room: Room, alive: bool) -> None:
     if alive:
         await room.read("d")
         await room.settle()
-        assert "a d" == " ".join(e["resource"] for e in await _lines(room) if "boot" in e)
+        assert " ".join(e["resource"] for e in await _lines(room) if "boot" in e) == "a d"
     findings = [each for each in await _lines(room) if each["action"] == "audit.integrity"]
     assert len(findings) == 1 + alive
     assert "does not verify from byte" in findings[0]["reason"]
@@ -172,6 +173,41 @@ async def test_a_file_that_is_no_journal_is_put_aside(room: Room) -> None:
     assert actions == ["audit.integrity", "secrets:read"]
 
 
+async def test_a_file_that_cannot_be_opened_keeps_no_other_back(room: Room) -> None:
+    """A link or a directory with a journal's name is a fault that is told; the others are shipped."""
+    (room.journals / "00aa-000000.journal").symlink_to("/dev/zero")
+    (room.journals / "00bb-000000.journal").mkdir()
+    await room.read("a")
+    assert (await room.clerk.run_once()).faults
+    assert [each["resource"] for each in await _lines(room)] == ["a"]
+
+
+async def test_a_living_log_is_verified_while_it_grows(room: Room) -> None:
+    """Verifying beside the clerk sees nothing wrong, whatever arrives meanwhile."""
+    for _ in range(10):
+        await asyncio.gather(*(room.read("a") for _ in range(300)))
+        room.clock.ahead += 2
+        report, progress = await asyncio.gather(verify_log(room.store, VERIFIER), room.clerk.run_once())
+        assert (report.problems, progress.faults) == ((), ())
+
+
+async def test_files_are_private(room: Room) -> None:
+    """Nobody else can read a journal or enter its directory."""
+    assert room.journals.stat().st_mode & 0o777 == 0o700
+    assert _only(room).stat().st_mode & 0o777 == 0o600
+
+
+async def test_what_a_dying_process_left_unnamed_is_removed(room: Room) -> None:
+    """A file that never got its name holds nothing, and goes after a minute."""
+    left = room.journals / "00cc-000000.new"
+    left.write_bytes(b"")
+    await room.settle()
+    assert left.exists()
+    room.clock.ahead += 100
+    await room.settle()
+    assert not left.exists()
+
+
 async def test_a_journal_that_vanishes_is_told(room: Room) -> None:
     """A journal that is removed before all of it arrived leaves a finding."""
     await room.read("a")
@@ -182,9 +218,7 @@ async def test_a_journal_that_vanishes_is_told(room: Room) -> None:
     assert [each["action"] for each in await _lines(room)][1:] == ["audit.integrity"]
 
 
-async def test_dying_between_shipping_and_removing_ships_once(
-    room: Room, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_dying_between_shipping_and_removing_ships_once(room: Room, monkeypatch: pytest.MonkeyPatch) -> None:
     """A shipper that dies before it removes the file is followed by one that ships nothing again."""
     for each in range(10):
         await room.read(f"a/{each}")
@@ -219,9 +253,7 @@ async def test_two_shippers_ship_once(room: Room) -> None:
     clerks[1]._shipper.close()
 
 
-async def test_a_fenced_leader_writes_nothing(
-    room: Room, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_a_fenced_leader_writes_nothing(room: Room, monkeypatch: pytest.MonkeyPatch) -> None:
     """A leader that slept past its lease finds its epoch over inside its own transaction."""
     await room.change("a")
     other = room.another_clerk()

@@ -9,8 +9,9 @@ import random
 import signal
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -18,15 +19,31 @@ from tests.support.audit import SEAL, TestClock, cipher
 from tradewarden.audit import journal as journal_module
 from tradewarden.audit.entry import Auditor, EventType, Origin
 from tradewarden.audit.frames import FRAME_HEAD
-from tradewarden.audit.journal import Journal
+from tradewarden.audit.journal import SEGMENT_BYTES, Journal
 from tradewarden.audit.reading import JournalReader, Tail
+from tradewarden.audit.shipping import Shipper
 from tradewarden.errors import AuditUnavailableError, PermissionDeniedError
+from tradewarden.storage.memory import MemoryDatabase
+from tradewarden.storage.memory_audit import MemoryAuditStore
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 ORIGIN = Origin("10.0.0.1", "tests", "r-1")
 
 
-def _journal(directory: Path, **options: Any) -> Journal:
-    return Journal(directory, options.pop("clock", TestClock()), os.urandom, cipher(), **options)
+def _journal(
+    directory: Path,
+    clock: TestClock | None = None,
+    *,
+    sync: bool = False,
+    segment_bytes: int = SEGMENT_BYTES,
+) -> Journal:
+    return Journal(directory, clock or TestClock(), os.urandom, cipher(), sync, segment_bytes)
+
+
+def _paths(directory: Path) -> list[Path]:
+    return sorted(directory.glob("*.journal"))
 
 
 def _read(path: Path) -> tuple[list[bytes], Tail]:
@@ -41,7 +58,7 @@ def _read(path: Path) -> tuple[list[bytes], Tail]:
 
 
 def _only(directory: Path) -> Path:
-    (path,) = directory.glob("*.journal")
+    (path,) = _paths(directory)
     return path
 
 
@@ -67,7 +84,7 @@ async def test_one_turn_is_one_write(tmp_path: Path, monkeypatch: pytest.MonkeyP
         writes.append(data)
         return pwrite(descriptor, data, offset)
 
-    monkeypatch.setattr(journal_module.os, "pwrite", counted)
+    monkeypatch.setattr(os, "pwrite", counted)
     await asyncio.gather(*(journal.record(b"{}") for _ in range(64)))
     assert len(writes) == 1
     assert journal.counter == 64
@@ -92,7 +109,7 @@ class _FullDisk:
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.full = True
         self._pwrite = os.pwrite
-        monkeypatch.setattr(journal_module.os, "pwrite", self)
+        monkeypatch.setattr(os, "pwrite", self)
 
     def __call__(self, descriptor: int, data: bytes, offset: int) -> int:
         if not self.full:
@@ -102,18 +119,14 @@ class _FullDisk:
         raise OSError(errno.ENOSPC, "No space left on device")
 
 
-async def test_a_full_disk_fails_the_record_and_recovers(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_a_full_disk_fails_the_record_and_recovers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A short write is taken back, everybody who waited is refused, and the next record works again."""
     journal = _journal(tmp_path)
     await journal.record(b'{"n":0}')
     size = _only(tmp_path).stat().st_size
     disk = _FullDisk(monkeypatch)
     monkeypatch.setattr(journal_module.Segment, "_expect", _no_space)
-    failed = await asyncio.gather(
-        *(journal.record(b'{"n":9}') for _ in range(5)), return_exceptions=True
-    )
+    failed = await asyncio.gather(*(journal.record(b'{"n":9}') for _ in range(5)), return_exceptions=True)
     assert [type(each) for each in failed] == [AuditUnavailableError] * 5
     assert _only(tmp_path).stat().st_size == size
     monkeypatch.undo()
@@ -127,13 +140,13 @@ def _no_space(self: object, size: int) -> None:
     raise OSError(errno.ENOSPC, "No space left on device")
 
 
-async def test_a_limit_on_the_files_size_fails_the_record_and_recovers(tmp_path: Path) -> None:
+def test_a_limit_on_the_files_size_fails_the_record_and_recovers(tmp_path: Path) -> None:
     """The kernel itself refuses a write (RLIMIT_FSIZE), and lifting that is all it takes."""
     script = """
 import asyncio, os, resource, sys
 from pathlib import Path
 from tests.support.audit import TestClock, cipher
-from tradewarden.audit.journal import Journal
+from tradewarden.audit.journal import SEGMENT_BYTES, Journal
 from tradewarden.errors import AuditUnavailableError
 
 async def main():
@@ -162,50 +175,42 @@ asyncio.run(main())
     assert _read(_only(tmp_path)) == ([b"{}", b'{"again":1}'], Tail.CLOSED)
 
 
-def _mounted(directory: Path) -> str:
-    """Mount a small tmpfs there; return why that does not work, or nothing."""
-    done = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=256k", "tmpfs", str(directory)],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    return done.stderr.strip() if done.returncode else ""
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of 256 KiB; skipped where none can be mounted, unless `CI` is set."""
+    mount = ["mount", "-t", "tmpfs", "-o", "size=256k", "tmpfs", str(tmp_path)]
+    done = subprocess.run(mount, capture_output=True, text=True, check=False)
+    if done.returncode:
+        stop = pytest.fail if os.environ.get("CI") else pytest.skip
+        stop(f"no tmpfs can be mounted here: {done.stderr.strip()}")
+    yield tmp_path
+    subprocess.run(["umount", "-l", str(tmp_path)], check=True)
 
 
-async def test_a_really_full_disk(tmp_path: Path) -> None:
+async def test_a_really_full_disk(small_disk: Path) -> None:
     """On a full file system records are refused, room is not spare, and freeing some ends it."""
-    why_not = _mounted(tmp_path)
-    if why_not:
-        if os.environ.get("CI"):
-            pytest.fail(f"no tmpfs: {why_not}")
-        pytest.skip(f"no tmpfs can be mounted here: {why_not}")
-    try:
-        clock = TestClock()
-        journal = _journal(tmp_path, clock=clock)
-        assert journal.spare()
-        (tmp_path / "filler").write_bytes(bytes(230 << 10))
-        recorded = 0
-        with pytest.raises(AuditUnavailableError):
-            while True:
-                await journal.record(b'{"x":"%b"}' % (b"y" * 1000))
-                recorded += 1
-        clock.ahead += 2
-        assert not journal.spare()
-        (tmp_path / "filler").unlink()
-        await journal.record(b"{}")
-        clock.ahead += 2
-        assert journal.spare()
-        await journal.close()
-        lines, tail = _read(_only(tmp_path))
-        assert (len(lines), tail) == (recorded + 1, Tail.CLOSED)
-    finally:
-        subprocess.run(["umount", "-l", str(tmp_path)], check=True)
+    clock = TestClock()
+    journal = _journal(small_disk, clock)
+    assert journal.spare()
+    filler = small_disk / "filler"
+    filler.write_bytes(bytes(200 << 10))
+    with suppress(AuditUnavailableError):
+        while journal.counter < 1000:
+            await journal.record(b'{"x":"%b"}' % (b"y" * 1000))
+    recorded = journal.counter
+    assert 0 < recorded < 100
+    clock.ahead += 2
+    assert not journal.spare()
+    filler.unlink()
+    await journal.record(b"{}")
+    clock.ahead += 2
+    assert journal.spare()
+    await journal.close()
+    lines, tail = _read(_only(small_disk))
+    assert (len(lines), tail) == (recorded + 1, Tail.CLOSED)
 
 
-async def test_a_failed_sync_is_no_answer(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_a_failed_sync_is_no_answer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """When fdatasync fails the record fails, and the journal goes on in a new file."""
     journal = _journal(tmp_path, sync=True)
 
@@ -213,12 +218,12 @@ async def test_a_failed_sync_is_no_answer(
         raise OSError(errno.EIO, "Input/output error")
 
     with monkeypatch.context() as patch:
-        patch.setattr(journal_module.os, "fdatasync", broken)
+        patch.setattr(os, "fdatasync", broken)
         with pytest.raises(AuditUnavailableError):
             await journal.record(b"{}")
     await journal.record(b"{}")
     await journal.close()
-    assert len(list(tmp_path.glob("*.journal"))) == 2
+    assert len(_paths(tmp_path)) == 2
 
 
 async def test_a_journal_that_was_taken_away_is_begun_anew(tmp_path: Path) -> None:
@@ -240,7 +245,7 @@ async def test_a_full_segment_is_followed_by_another(tmp_path: Path) -> None:
     for each in events:
         await journal.record(each)
     await journal.close()
-    parts = [_read(each) for each in sorted(tmp_path.glob("*.journal"))]
+    parts = [_read(each) for each in _paths(tmp_path)]
     assert len(parts) > 2
     assert [line for lines, _ in parts for line in lines] == events
     assert {tail for _, tail in parts} == {Tail.CLOSED}
@@ -272,8 +277,7 @@ async def test_an_action_is_recorded_however_it_ends(tmp_path: Path) -> None:
         async with auditor.entry(EventType.TOKEN, "denied", ORIGIN):
             raise PermissionDeniedError("lacks it")
     with pytest.raises(ZeroDivisionError):
-        async with auditor.entry(EventType.TOKEN, "failed", ORIGIN) as entry:
-            entry.commit()
+        async with auditor.entry(EventType.TOKEN, "failed", ORIGIN):
             raise ZeroDivisionError
     async with auditor.entry(EventType.TOKEN, "changed", ORIGIN) as entry:
         entry.commit()
@@ -316,11 +320,9 @@ asyncio.run(main())
 
 @pytest.mark.crash
 @pytest.mark.parametrize("attempt", range(4))
-async def test_sigkill_loses_nothing_that_was_answered(tmp_path: Path, attempt: int) -> None:
-    """After a kill at any instant, every record whose await returned is in the journal."""
-    child = subprocess.Popen(
-        [sys.executable, "-c", _CHILD, str(tmp_path)], stdout=subprocess.PIPE
-    )
+def test_sigkill_loses_nothing_that_was_answered(tmp_path: Path, attempt: int) -> None:
+    """After a kill at any instant, every record whose await returned is shipped, once."""
+    child = subprocess.Popen([sys.executable, "-c", _CHILD, str(tmp_path)], stdout=subprocess.PIPE)
     assert child.stdout is not None
     wanted = random.Random(attempt).randrange(500, 6000)
     answered = [child.stdout.readline() for _ in range(wanted)]
@@ -328,11 +330,23 @@ async def test_sigkill_loses_nothing_that_was_answered(tmp_path: Path, attempt: 
     answered += child.stdout.read().splitlines(keepends=True)
     child.stdout.close()
     child.wait(timeout=10)
-    stands = set()
-    for path in tmp_path.glob("*.journal"):
-        lines, tail = _read(path)
-        assert tail in (Tail.NOTHING, Tail.TORN, Tail.CLOSED)
-        stands.update(lines)
+    shipped = asyncio.run(_ship(tmp_path))
     whole = [each.split() for each in answered if each.endswith(b"\n")]
     assert len(whole) >= wanted
-    assert {b'{"name":"%s","n":%s}' % tuple(each) for each in whole} <= stands
+    assert {b'{"name":"%s","n":%s}' % tuple(each) for each in whole} <= set(shipped)
+    assert len(shipped) == len(set(shipped))
+    assert list(tmp_path.iterdir()) == []
+
+
+async def _ship(directory: Path) -> list[bytes]:
+    store = MemoryAuditStore(MemoryDatabase())
+    shipper = Shipper(directory, store, cipher(), SEAL, TestClock())
+    while await shipper.run_once():
+        pass
+    lines: list[bytes] = []
+    for row in (await store.pending(10**9)).rows:
+        if row.journal:
+            batch = SEAL.open_batch(bytes.fromhex(row.journal), row.first, row.count, row.batch)
+            assert batch is not None
+            lines += batch.split(b"\n")
+    return lines

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import shutil
 import sqlite3
 from hashlib import sha256
@@ -20,7 +21,7 @@ from tradewarden.audit.verify import verify_export, verify_log
 from tradewarden.crypto.signers import Signer, Verifier
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
+    from collections.abc import Callable
     from pathlib import Path
 
     from tradewarden.audit.examine import Report
@@ -30,13 +31,17 @@ GRANT = authorize(Principal(Kind.USER, "auditor"), ALL, "audit:read")
 
 
 @pytest.fixture(scope="module")
-async def original(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Path]:
+def original(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A log of 600 entries with checkpoints at 300 and 600, closed, and an export of it."""
     directory = tmp_path_factory.mktemp("log")
+    asyncio.run(_make(directory))
+    return directory
+
+
+async def _make(directory: Path) -> None:
     room = Room(directory)
     for part in range(2):
-        for each in range(EARLY):
-            await room.read(f"secret/{part}/{each}")
+        await asyncio.gather(*(room.read(f"secret/{part}/{each}") for each in range(EARLY)))
         await room.settle()
     export = directory / "export"
     export.mkdir()
@@ -46,14 +51,11 @@ async def original(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Pa
             file.write(data)
 
     await room.log.export(GRANT, write)
-    early = await room.store.checkpoint(EARLY)
-    assert early is not None
-    (directory / "early").write_bytes(early.note)
-    newest = await room.store.checkpoint()
-    assert newest is not None
-    (directory / "newest").write_bytes(newest.note)
+    for name, size in (("early", EARLY), ("newest", ENTRIES)):
+        stored = await room.store.checkpoint(size)
+        assert stored is not None
+        (directory / name).write_bytes(stored.note)
     await room.close()
-    yield directory
 
 
 @pytest.fixture

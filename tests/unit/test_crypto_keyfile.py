@@ -21,10 +21,11 @@ def mode(path: Path) -> int:
     return stat.S_IMODE(path.stat().st_mode)
 
 
+@pytest.mark.parametrize("umask", [0, 0o277])
 @pytest.mark.parametrize("write", [write_private, create_private])
-def test_written_for_this_user_alone(tmp_path: Path, write: Callable[[Path, bytes], None]) -> None:
+def test_written_for_this_user_alone(tmp_path: Path, write: Callable[[Path, bytes], None], umask: int) -> None:
     """A new file has mode 0600 whatever the umask, holds all of the data, and leaves nothing else behind."""
-    before = os.umask(0)
+    before = os.umask(umask)
     try:
         write(tmp_path / "key", b"x" * 100_000)
     finally:

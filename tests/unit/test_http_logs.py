@@ -166,6 +166,14 @@ def test_long_and_odd_values_are_cut(lines: io.StringIO) -> None:
     assert line["data"] == "[6 bytes]"
 
 
+def test_a_flood_of_one_error_fills_no_log(lines: io.StringIO) -> None:
+    """The limit on repeated lines is in place for both kinds of loggers, whatever their arguments."""
+    for number in range(50):
+        structlog.get_logger("a").error("disk full", attempt=number)
+        logging.getLogger("b").error("disk full: %d", number)
+    assert len(read(lines)) == 10
+
+
 def test_the_same_error_again_and_again_is_counted() -> None:
     """Five identical errors pass in ten seconds, then none; the first after that tells how many were left out."""
     now = [0.0]

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 from base64 import b64encode
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from msgspec.structs import replace
@@ -15,6 +16,7 @@ from tests.support.storage import inbox, sqlite_database
 from tradewarden.access.grant import authorize
 from tradewarden.access.permission import PermissionSet
 from tradewarden.access.principal import Kind, Principal
+from tradewarden.audit.seal import InboxSeal
 from tradewarden.clock import SystemClock, system_randomness
 from tradewarden.crypto.aead import key_version
 from tradewarden.errors import (
@@ -95,6 +97,14 @@ def by_budget(state: KeyState, leased: int, keys: Keyring, purpose: Purpose = Pu
     return replace(state, budgets=(*others, row))
 
 
+def system_event(keys: Keyring, sealed: bytes) -> dict[str, Any]:
+    """Open an entry that the keyring wrote by itself; it must be sealed as the sequencer expects it."""
+    line = InboxSeal(keys.derive(Purpose.AUDIT, "inbox")).open_change(sealed)
+    assert line is not None
+    event: dict[str, Any] = json.loads(line)
+    return event
+
+
 async def test_first_start_makes_every_key_once() -> None:
     """An empty store gets a current and a next version of every purpose, in one change with its entry."""
     store = Store()
@@ -104,7 +114,7 @@ async def test_first_start_makes_every_key_once() -> None:
     }
     assert all(keys.current(purpose) == 1 for purpose in Purpose)
     assert len(store.database.inbox) == store.changes == 1
-    event = json.loads(store.database.inbox[0])
+    event = system_event(keys, store.database.inbox[0])
     assert (event["event_type"], event["user"], event["action"], len(event["rows"])) == ("key", "system", "create", 13)
     await opened(store)
     assert store.changes == 1
@@ -237,7 +247,7 @@ async def test_a_spent_version_is_rotated_by_itself() -> None:
     assert (store.changes, keys.current(Purpose.SECRETS), cipher.budget) == (2, 2, LEASE)
     assert key_version(cipher.encrypt(b"", b"")) == 2
     assert cipher.decrypt(old, b"place") == b"value"
-    event = json.loads(store.database.inbox[-1])
+    event = system_event(keys, store.database.inbox[-1])
     assert (event["user"], event["resource"], event["action"]) == ("system", "secrets", "rotate")
     assert (await store.database.revisions()).keys == revision + 1
 
@@ -346,11 +356,18 @@ def _weaker_root(state: KeyState) -> KeyState:
     return replace(state, root=replace(state.root, purposes="audit"))
 
 
+def _redated_root(state: KeyState) -> KeyState:
+    assert state.root
+    return replace(state, root=replace(state.root, created_at=1.0))
+
+
 def _without_root(state: KeyState) -> KeyState:
     return replace(state, root=None)
 
 
-@pytest.mark.parametrize("tamper", [_without_next, _without_purpose, _moved, _renamed, _weaker_root, _without_root])
+@pytest.mark.parametrize(
+    "tamper", [_without_next, _without_purpose, _moved, _renamed, _weaker_root, _redated_root, _without_root]
+)
 async def test_tampered_tables_are_refused(tamper: Callable[[KeyState], KeyState]) -> None:
     """Rows that were removed, moved or edited in the database stop the start and the refresh; nothing is remade."""
     store = Store()
@@ -425,7 +442,7 @@ async def test_a_new_purpose_gets_its_keys(monkeypatch: pytest.MonkeyPatch) -> N
     keys = await opened(store)
     assert keys.current(Purpose.FIELDS) == 1
     assert keys.derive(Purpose.CA, "x") == derived
-    assert json.loads(store.database.inbox[-1])["resource"] == "fields"
+    assert system_event(keys, store.database.inbox[-1])["resource"] == "fields"
     await opened(store)
     assert len(store.database.inbox) == 2
 
@@ -458,7 +475,7 @@ async def test_rotating_the_root_touches_keys_alone() -> None:
         await keys.rotate_root(key_grant("keys:rotate", "root"), root_source("env:NEW", OTHER), key_entry())
 
 
-async def test_an_outdated_process_goes_on_as_far_as_it_can() -> None:
+async def test_an_outdated_process_goes_on_as_far_as_it_can(tmp_path: Path) -> None:
     """A process with the old root reads, writes, leases and follows to versions it knows; past them it says restart."""
     store = Store()
     mine, theirs = await opened(store), await opened(store)
@@ -471,10 +488,9 @@ async def test_an_outdated_process_goes_on_as_far_as_it_can() -> None:
         await theirs.rotate(key_grant("keys:rotate", "secrets"), Purpose.SECRETS, key_entry())
     with pytest.raises(ConflictError, match="restart"):
         await theirs.rotate_root(
-            key_grant("keys:rotate", "root"),
-            root_source("env:NEW2", {"NEW2": b64encode(bytes(range(32))).decode()}),
-            key_entry(),
+            key_grant("keys:rotate", "root"), root_source(f"file:{tmp_path}/root.key", {}), key_entry()
         )
+    assert os.listdir(tmp_path) == []  # noqa: PTH208
     await mine.rotate(key_grant("keys:rotate", "secrets"), Purpose.SECRETS, key_entry())
     await theirs.refresh()
     value = await encrypted(theirs)

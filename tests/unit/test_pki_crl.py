@@ -133,12 +133,22 @@ async def test_each_list_is_later_than_the_one_before_and_not_in_the_future(
 async def test_a_clock_that_was_set_back_does_not_serve_a_list_from_the_future(
     authority: Authority, clock: SetClock
 ) -> None:
-    """After the clock went back a new list is made, not earlier than the last."""
+    """After the clock went back a list of the new time is made, once."""
     await authority.crl()
     clock.time -= 3600
     _, second, crl = await listed(authority)
     assert second == 2
-    assert crl.last_update_utc.timestamp() == START - 60
+    assert crl.last_update_utc.timestamp() == clock.time - 60
+    assert (await listed(authority))[1] == 2
+
+
+async def test_a_clock_that_ran_ahead_for_a_while_loses_no_revocation(authority: Authority, clock: SetClock) -> None:
+    """A revocation left out while the clock was beyond its certificate's end is back with the right time."""
+    serial = await revoked(authority, hours=2)
+    clock.time += DAY
+    assert (await listed(authority))[0] == set()
+    clock.time -= DAY
+    assert (await listed(authority))[0] == {serial}
 
 
 async def test_numbers_go_on_after_a_restart(tmp_path: Path, store: MemoryPkiStore, clock: SetClock) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import os
 import stat
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Never
@@ -30,6 +32,7 @@ from tradewarden.storage.memory_pki import MemoryPkiStore
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
+    from types import EllipsisType
 
     from tradewarden.keys.port import Keys
     from tradewarden.pki.algorithm import PrivateKey
@@ -221,6 +224,31 @@ async def test_a_first_start_that_was_killed_late_is_finished(home: Home) -> Non
     assert not (home.directory / "ca.pending").exists()
 
 
+async def test_two_processes_that_start_first_make_one_authority(fresh: Home) -> None:
+    """Of two first starts at once one makes the CA and the other loads it."""
+    one, two = await asyncio.gather(fresh.start(first=True), fresh.start(first=True))
+    assert one.ca_certificate() == two.ca_certificate()
+    await fresh.start()
+
+
+async def test_anything_in_the_way_stops_a_first_start(fresh: Home) -> None:
+    """A file of any name in `ca/` is named, and nothing is written around it."""
+    stranger = fresh.file("notes.txt")
+    fresh.directory.mkdir(mode=0o700)
+    stranger.parent.mkdir()
+    stranger.write_text("keep")
+    with pytest.raises(ConfigurationError, match=r"notes\.txt: found without the database"):
+        await fresh.start(first=True)
+    assert [path.name for path in stranger.parent.iterdir()] == ["notes.txt"]
+
+
+async def test_an_open_directory_is_named(home: Home) -> None:
+    """A `ca/` that others can enter stops the start."""
+    (home.directory / "ca").chmod(0o755)
+    with pytest.raises(ConfigurationError, match="ca is open to other users"):
+        await home.start()
+
+
 # -- brought along ------------------------------------------------------------------------------
 
 
@@ -313,17 +341,20 @@ async def test_a_brought_along_ca_that_is_no_good_is_refused_by_name(
         ("ca_cert_path", b"garbage", "CA_CERT_PATH .* damaged"),
         ("ca_key_path", b"garbage", "CA_KEY_PATH .* damaged"),
         ("ca_cert_path", b"\n" * 70_000, "CA_CERT_PATH .* larger"),
+        ("ca_cert_path", ..., "CA_CERT_PATH .* not a file"),
         ("ca_cert_path", None, "CA_CERT_PATH .* cannot be read"),
         ("ca_key_path", None, "CA_KEY_PATH .* cannot be read"),
     ],
 )
 async def test_a_brought_along_file_that_is_broken_is_refused_by_name(
-    fresh: Home, tmp_path: Path, which: str, content: bytes | None, says: str
+    fresh: Home, tmp_path: Path, which: str, content: bytes | EllipsisType | None, says: str
 ) -> None:
     """A broken or missing file is named with the variable that points at it."""
     own = own_ca(tmp_path / "own")
-    if content is None:
+    if content is None or content is ...:
         own[which].unlink()
+        if content is ...:
+            os.mkfifo(own[which])
     else:
         own[which].write_bytes(content)
     with pytest.raises(ConfigurationError, match=says):

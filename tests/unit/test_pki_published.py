@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import stat
+import threading
 from typing import TYPE_CHECKING
 
 import pytest
@@ -133,3 +134,24 @@ async def test_more_than_can_wait_is_forgotten_with_a_warning(
     await files.close()
     assert sorted(path.name for path in (tmp_path / "few").iterdir()) == ["b.json", "c.json"]
     assert "service a is not written" in caplog.text
+
+
+async def test_closing_waits_for_the_write_that_runs(
+    tmp_path: Path, authority: Authority, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """When closing returns, the round that was running is written too."""
+    running, go = threading.Event(), threading.Event()
+
+    def slow(path: Path, data: bytes) -> None:
+        running.set()
+        go.wait(10)
+        write_private(path, data)
+
+    monkeypatch.setattr(published, "write_private", slow)
+    files = Published(tmp_path / "slow", pause=0.0)
+    files.offer(await issue(authority))
+    await asyncio.to_thread(running.wait, 10)
+    closing = asyncio.create_task(files.close())
+    go.set()
+    await closing
+    assert (tmp_path / "slow" / "bot.json").exists()

@@ -125,9 +125,7 @@ async def test_a_signature_is_not_enough() -> None:
     made = await room(secret=SHARED_SECRET)
     await issued(made)
     signer = (await made.tokens._parts.ring()).signer(TokenKind.ACCESS)
-    forged = minting.access_token(
-        signer, made.policy, "a" * 32, "bot", ("admin",), Term(int(START), int(START) + 60)
-    )
+    forged = minting.access_token(signer, made.policy, "a" * 32, "bot", ("admin",), Term(int(START), int(START) + 60))
     assert await refusal(made, forged) == "token is not in the register of issued tokens"
 
 

@@ -77,9 +77,7 @@ async def test_rights_are_cut_on_all_three_sides(
 @pytest.mark.parametrize(
     ("asked", "registered"), [(("write",), ("read",)), (("admin",), ()), (("trades:view",), ("read",))]
 )
-async def test_nothing_left_is_a_denial(
-    asked: tuple[str, ...], registered: tuple[str, ...]
-) -> None:
+async def test_nothing_left_is_a_denial(asked: tuple[str, ...], registered: tuple[str, ...]) -> None:
     """When something was asked for and nothing of it may be granted, no token is made."""
     made = await room()
     made.register.add("bot", *registered)
@@ -183,9 +181,7 @@ async def test_issuing_is_recorded_with_its_rows_and_without_the_token() -> None
     made = await room()
     before = len(made.database.inbox)
     async with made.entry("tokens:issue") as entry:
-        issued = await made.tokens.issue(
-            admin(ISSUE, "bot"), IssueToken("bot", refresh=True), entry
-        )
+        issued = await made.tokens.issue(admin(ISSUE, "bot"), IssueToken("bot", refresh=True), entry)
     (line,) = made.database.inbox[before:]
     event = msgspec.json.decode(line)
     assert event["resource"] == "bot"
@@ -198,9 +194,7 @@ async def test_issuing_is_recorded_with_its_rows_and_without_the_token() -> None
 async def test_a_token_is_stored_as_a_digest_only() -> None:
     """No row holds the token or the refresh token itself."""
     made = await room()
-    issued = await made.tokens.issue(
-        admin(ISSUE, "bot"), IssueToken("bot", refresh=True), made.entry()
-    )
+    issued = await made.tokens.issue(admin(ISSUE, "bot"), IssueToken("bot", refresh=True), made.entry())
     refresh = issued.refresh_token or "-"
     state = await made.store.read(Wanted(token=token_digest(issued.token), refresh=token_digest(refresh)))
     text = repr(state)
@@ -213,9 +207,7 @@ async def test_a_token_is_stored_as_a_digest_only() -> None:
 
 async def test_bootstrap_gives_read_and_write_for_a_day() -> None:
     """Without credentials there is `read` and `write`, a day at most, whatever is asked for."""
-    made = await room(
-        TokenPolicy(lifetime_seconds=30 * 86_400, unregistered_ceiling=("admin",))
-    )
+    made = await room(TokenPolicy(lifetime_seconds=30 * 86_400, unregistered_ceiling=("admin",)))
     grant = authorize(BOOTSTRAP, RIGHTS, ISSUE, "bot")
     command = IssueToken("bot", ("read", "write", "admin", "tokens:issue"), ttl_seconds=10**6)
     issued = await made.tokens.issue(grant, command, made.entry())

@@ -9,7 +9,7 @@ from tests.support.tokens import ADMIN, Room, admin, room, service
 from tradewarden.access.grant import authorize
 from tradewarden.access.permission import PermissionSet
 from tradewarden.errors import InvalidInputError, NotFoundError, PermissionDeniedError, TokenError
-from tradewarden.tokens.commands import IssueToken, RefreshToken, RevokeToken, TokenIssued
+from tradewarden.tokens.commands import IssueToken, RefreshToken, RevokeToken, TokenIssued, TokenListed
 from tradewarden.tokens.introspection import INACTIVE
 from tradewarden.tokens.rights import with_own
 
@@ -75,7 +75,7 @@ async def test_a_holder_ends_its_own_and_no_other() -> None:
 
 
 async def test_ending_what_is_not_there_is_no_error() -> None:
-    """An unknown token is answered like an ended one (RFC 7009), recorded in the journal; an unknown jti is not found."""
+    """An unknown token is answered like an ended one (RFC 7009) and journaled; an unknown jti is not found."""
     made = await room()
     before = len(made.database.inbox)
     for text in ("nonsense", "twr_nonsense", ""):
@@ -93,9 +93,7 @@ async def test_ending_what_is_not_there_is_no_error() -> None:
     assert not (await made.tokens.revoke(admin("tokens:revoke"), command, made.entry())).revoked
 
 
-@pytest.mark.parametrize(
-    "command", [RevokeToken(), RevokeToken(token="a", jti="b"), RevokeToken("a", "b", "c")]
-)
+@pytest.mark.parametrize("command", [RevokeToken(), RevokeToken(token="a", jti="b"), RevokeToken("a", "b", "c")])
 async def test_exactly_one_thing_is_named(command: RevokeToken) -> None:
     """A revocation that names nothing or two things is refused."""
     made = await room()
@@ -110,7 +108,7 @@ async def test_the_listing_pages_and_shows_no_token() -> None:
     for number in range(5):
         made.clock.move(1)
         tokens.append(await issued(made, "bot" if number % 2 else "other"))
-    seen = []
+    seen: list[TokenListed] = []
     after: str | None = ""
     while after is not None:
         page = await made.tokens.list(admin("tokens:read"), after=after, limit=2)

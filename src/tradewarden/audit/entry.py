@@ -9,6 +9,7 @@ unknown user, a mistyped path) is set as `Mac.hidden(field, value)` (decision 20
 
 from __future__ import annotations
 
+from copy import copy
 from enum import StrEnum
 from typing import TYPE_CHECKING, Protocol, Self
 
@@ -184,8 +185,10 @@ class Entry:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if error is not None:
-            self.fail(error)
-        if error is not None or not self.committed:
+            failed = copy(self)  # a change that is still under way drafts its own entry from this one
+            failed.fail(error)
+            await self._auditor.recorder.record(failed.line())
+        elif not self.committed:
             await self._auditor.recorder.record(self.line())
 
     def fail(self, error: BaseException) -> None:

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from tradewarden.audit.checkpoint import Checkpoint
 
 MAX_LISTED = 100
+COLUMNS, TREE, CHECKPOINT = "columns", "tree", "checkpoint"
 _MAX_JOURNALS = 100_000
 
 
@@ -103,16 +104,16 @@ class _Order:
             return None
         if found < 0:
             return Problem("changed", place, place, f"entry {place} cannot be read")
-        if self._elsewhere:
+        if found > place and self._elsewhere:
             detail = f"entry {found} stands in the place of entry {place}, which stands elsewhere"
             return Problem("reordered", place, place, detail)
         if self._again_in_place:
             return Problem("changed", place, place, f"entry {place} calls itself {found}")
-        if found > place:
-            missing = f"entries {place} to {found - 1} are" if found - place > 1 else f"entry {place} is"
-            return Problem("removed", place, found - 1, f"{missing} missing")
-        detail = f"an entry that calls itself {found} was put in at {place}"
-        return Problem("added", place, place, detail)
+        if found < place:
+            detail = f"an entry that calls itself {found} was put in at {place}"
+            return Problem("added", place, place, detail)
+        missing = f"entries {place} to {found - 1} are" if found - place > 1 else f"entry {place} is"
+        return Problem("removed", place, found - 1, f"{missing} missing")
 
 
 class _Journals:
@@ -205,7 +206,7 @@ class Examiner:
         """The entries hold, so a hash that differs is what was changed."""
         if self._stored is not None:
             at = self._difference
-            self.note(Problem("tree", at, at, f"the stored hash of entry {at} was changed"))
+            self.note(Problem(TREE, at, at, f"the stored hash of entry {at} was changed"))
             self._stored, self._difference = None, -1
 
     def _between(self, checkpoint: Checkpoint) -> Problem:
@@ -219,12 +220,14 @@ class Examiner:
 
     def report(self, newest: Checkpoint | None, length: int) -> Report:
         """Return the outcome; a log that holds has `length` entries at least."""
-        found = [*self.problems, *self._entries_changed()]
+        found = self._entries_changed()
         end = max(self.size, self._order.last + 1)
         if end < length:
             detail = f"entries from {end} to {length - 1} were cut off"
             found.append(Problem("cut_off", end, length - 1, detail))
-        found.sort(key=lambda each: (each.first, each.kind == "checkpoint"))
+        end = min((each.first for each in found), default=self.size)
+        found += [each for each in self.problems if each.kind != COLUMNS or each.first < end]
+        found.sort(key=lambda each: (each.first, each.kind in (COLUMNS, TREE, CHECKPOINT)))
         size = newest.size if newest else 0
         return Report(
             self.size,

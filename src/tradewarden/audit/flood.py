@@ -31,7 +31,9 @@ class Flood:
         self._recorder = recorder
         self._action = "visit" if visits else "throttle"
         self._result = Result.SUCCESS if visits else Result.DENIED
-        self._texts = ("visits began", "visits in this window") if visits else ("throttling began", "throttled in this window")
+        self._texts = (
+            ("visits began", "visits in this window") if visits else ("throttling began", "throttled in this window")
+        )
         self._clock = clock
         self._counts: dict[str, int] = {}
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Protocol
 import msgspec
 
 from tradewarden.audit.query import Query, checked, decode_cursor, encode_cursor
+from tradewarden.audit.store import read_columns
 from tradewarden.audit.tiles import places_of, range_hash, split
 from tradewarden.audit.tree import Range, consistency, inclusion
 from tradewarden.errors import InvalidInputError, NotFoundError
@@ -39,11 +40,14 @@ class Grant(Protocol):
 class Page(msgspec.Struct, frozen=True):
     """Entries as the JSON lines that they are; `cursor` goes on behind them, empty at the end.
 
-    A page may be short, even empty, and still have a cursor: a search stops after half a second.
+    Only lines that say themselves what was asked for are in it, whatever their columns say. A page may be short,
+    even empty, and still have a cursor: a search stops after half a second. At the end, oldest first, `resume` is the
+    cursor for later, when the log has grown.
     """
 
     entries: Sequence[bytes]
     cursor: str
+    resume: str = ""
 
 
 class InclusionProof(msgspec.Struct, frozen=True):
@@ -100,12 +104,13 @@ class AuditLog:
             window = min(window * 2, _MAX_WINDOW)
             if self._clock.monotonic() > until:
                 break
-        lines = [each.line for each in found]
+        reached = encode_cursor(high - 1) if wanted.oldest_first and high else query.cursor
+        lines = [each.line for each in found if wanted.matches(read_columns(each.line))]
         if len(found) == query.limit:
             return Page(lines, encode_cursor(found[-1].sequence))
         if low < high:
             return Page(lines, encode_cursor(low - 1 if wanted.oldest_first else high))
-        return Page(lines, "")
+        return Page(lines, "", reached)
 
     async def checkpoint(self, grant: Grant, size: int | None = None) -> bytes:
         """Return the newest signed checkpoint, or that of one size; raises `NotFoundError`."""
@@ -169,7 +174,8 @@ class AuditLog:
         first = 0
         while first < size:
             page = await self._store.entries(first, _PAGE)
-            lines = [each.line for each in page if each.sequence < size]
+            reached = encode_cursor(high - 1) if wanted.oldest_first and high else query.cursor
+        lines = [each.line for each in page if each.sequence < size]
             if not lines:
                 break
             write(ENTRIES, b"\n".join(lines) + b"\n")

@@ -13,7 +13,7 @@ from tradewarden.audit.entry import MAX_NAME, EventType, Result
 from tradewarden.errors import InvalidInputError
 
 if TYPE_CHECKING:
-    from tradewarden.audit.store import StoredEntry
+    from tradewarden.audit.store import Columns
 
 MAX_LIMIT = 1000
 _TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,6})?Z")
@@ -36,7 +36,7 @@ class Filter(msgspec.Struct, frozen=True):
     request_id: str = ""
     oldest_first: bool = False
 
-    def matches(self, entry: StoredEntry) -> bool:
+    def matches(self, entry: Columns) -> bool:
         """Tell whether an entry is wanted."""
         in_time = entry.timestamp >= self.since and (not self.until or entry.timestamp < self.until)
         prefix = self.resource[:-1] if self.resource.endswith("*") else None
@@ -47,7 +47,7 @@ class Filter(msgspec.Struct, frozen=True):
         )
         return in_time and resource_fits and self._named(entry)
 
-    def _named(self, entry: StoredEntry) -> bool:
+    def _named(self, entry: Columns) -> bool:
         pairs = (
             (self.user, entry.user),
             (self.event_type, entry.event_type),

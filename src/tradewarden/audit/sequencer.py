@@ -12,28 +12,21 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from tradewarden.audit.finding import INTEGRITY, finding
-from tradewarden.audit.store import InboxRow, Numbering, Pending, Span, StoredEntry
+from tradewarden.audit.store import (
+    Columns,
+    InboxRow,
+    Numbering,
+    Pending,
+    Span,
+    StoredEntry,
+    read_columns,
+)
 from tradewarden.audit.tiles import HEIGHT, extend
 
 if TYPE_CHECKING:
     from tradewarden.audit.seal import InboxSeal
 
 _QUOTED = 200
-
-
-class Columns(msgspec.Struct, frozen=True):
-    """What an entry is found by."""
-
-    timestamp: str
-    event_type: str
-    user: str
-    resource: str
-    action: str
-    result: str
-    request_id: str
-
-
-_columns = msgspec.json.Decoder(Columns).decode
 
 
 class _Numbers:
@@ -50,30 +43,20 @@ class _Numbers:
         sequence = self.size + len(self.entries)
         c = columns
         self.entries.append(
-            StoredEntry(
-                sequence,
-                c.timestamp,
-                c.event_type,
-                c.user,
-                c.resource,
-                c.action,
-                c.result,
-                c.request_id,
-                line,
-            )
+            StoredEntry(c.timestamp, c.event_type, c.user, c.resource, c.action, c.result, c.request_id, sequence, line)
         )
         self.leaves.append(sha256(b"\x00" + line).digest())
 
     def change(self, line: bytes) -> None:
         """Number one entry that came with its change."""
         sequence = self.size + len(self.entries)
-        self.add(_columns(line), b'%b,"sequence":%d}' % (line[:-1], sequence))
+        self.add(read_columns(line), b'%b,"sequence":%d}' % (line[:-1], sequence))
 
     def batch(self, journal: str, first: int, lines: list[bytes]) -> None:
         """Number the entries of a journal from counter `first` on."""
         boot = journal.encode()
         sequence = self.size + len(self.entries)
-        for index, (columns, line) in enumerate(zip(map(_columns, lines), lines, strict=True)):
+        for index, (columns, line) in enumerate(zip(map(read_columns, lines), lines, strict=True)):
             numbered = b'%b,"boot":"%b","counter":%d,"sequence":%d}' % (
                 line[:-1],
                 boot,

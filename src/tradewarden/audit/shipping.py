@@ -19,7 +19,7 @@ from tradewarden.audit.finding import INTEGRITY, TORN, UNCLOSED, finding
 from tradewarden.audit.journal import SUFFIX, UNFINISHED_SUFFIX
 from tradewarden.audit.reading import Frame, JournalReader, Tail
 from tradewarden.audit.store import Inbox, InboxRow, Shipped
-from tradewarden.errors import IntegrityError
+from tradewarden.errors import IntegrityError, TradewardenError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
 DAMAGED_SUFFIX = ".damaged"
 CHUNK_ENTRIES = 4096
+_CHUNKS_A_ROUND = 64
 _ROW_ENTRIES = 1024
 _ROW_BYTES = 256 << 10
 _PATIENCE = 3
@@ -51,18 +52,28 @@ class Shipper:
         self._doubts: dict[str, int] = {}
 
     async def run_once(self) -> int:
-        """Ship what is there and return how many entries were; raises what the store or the disk raises."""
+        """Ship what is there and return how many entries were.
+
+        Raises what the store or the disk raised first, after every file was tried.
+        """
         paths = sorted(self._directory.glob(f"*{SUFFIX}")) if self._directory.is_dir() else []
         await self._note_vanished({path.name for path in paths})
         shipped, waiting = 0, ""
+        errors: list[Exception] = []
         for path in paths:
             boot = path.name.partition("-")[0]
             if boot == waiting:
                 continue  # its next segment comes when this one has arrived
-            arrived, finished = await self._ship(path)
+            try:
+                arrived, finished = await self._ship(path)
+            except (TradewardenError, OSError) as error:
+                errors.append(error)  # one file that cannot be read keeps no other back
+                arrived, finished = 0, False
             shipped += arrived
             waiting = waiting if finished else boot
         self._remove_unfinished()
+        if errors:
+            raise errors[0]
         return shipped
 
     def unshipped(self) -> int:
@@ -89,7 +100,7 @@ class Shipper:
             return 0, True
         self._readers[path.name] = reader
         arrived = 0
-        while True:
+        for _ in range(_CHUNKS_A_ROUND):
             orphaned = reader.orphaned()  # asked first: what is read after a yes is all there will be
             state = await self._inbox.shipped(reader.boot)
             if state is not None and _is_past(state, reader):
@@ -98,6 +109,7 @@ class Shipper:
             arrived += taken
             if tail is not Tail.MORE:
                 return arrived, await self._end(reader, tail, orphaned=orphaned)
+        return arrived, False
 
     async def _chunk(self, reader: JournalReader, state: Shipped | None) -> tuple[int, Tail]:
         """Ship the next frames of a file as one transaction; return how many entries, what follows."""

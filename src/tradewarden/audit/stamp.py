@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import time
 
-_second = -1
-_prefix = ""
+_second: tuple[int, str] = (-1, "")
 
 
 def stamp(seconds: float) -> str:
@@ -13,9 +12,10 @@ def stamp(seconds: float) -> str:
 
     Texts of this form are in the order of their times.
     """
-    global _second, _prefix  # noqa: PLW0603
+    global _second  # noqa: PLW0603  (one tuple: another thread sees the old one or the new one)
     whole = int(seconds)
-    if whole != _second:
-        _prefix = time.strftime("%Y-%m-%dT%H:%M:%S.", time.gmtime(whole))
-        _second = whole
-    return f"{_prefix}{int((seconds - whole) * 1e6):06d}Z"
+    cached, prefix = _second
+    if cached != whole:
+        prefix = time.strftime("%Y-%m-%dT%H:%M:%S.", time.gmtime(whole))
+        _second = (whole, prefix)
+    return f"{prefix}{int((seconds - whole) * 1e6):06d}Z"

@@ -46,10 +46,9 @@ class Pending(msgspec.Struct, frozen=True):
     rows: Sequence[InboxRow]
 
 
-class StoredEntry(msgspec.Struct, frozen=True):
-    """One numbered entry: its line, and the columns it is found by."""
+class Columns(msgspec.Struct, frozen=True):
+    """What an entry is found by, out of its line."""
 
-    sequence: int
     timestamp: str
     event_type: str
     user: str
@@ -57,6 +56,15 @@ class StoredEntry(msgspec.Struct, frozen=True):
     action: str
     result: str
     request_id: str
+
+
+read_columns = msgspec.json.Decoder(Columns).decode
+
+
+class StoredEntry(Columns, frozen=True):
+    """One numbered entry: the columns it is found by, its place, its line."""
+
+    sequence: int
     line: bytes
 
 
@@ -84,6 +92,14 @@ class Leader(msgspec.Struct, frozen=True):
     holder: str
     epoch: int
     expires_at: float
+
+    def bars(self, holder: str, now: float, lease: float) -> bool:
+        """Tell whether somebody else has the lead now.
+
+        One that lasts longer than any lease is from before a clock was set back: it bars nobody, and
+        the epoch keeps its holder from writing.
+        """
+        return self.holder != holder and now < self.expires_at <= now + 2 * lease
 
 
 class StoredCheckpoint(msgspec.Struct, frozen=True):

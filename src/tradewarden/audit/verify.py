@@ -12,17 +12,18 @@ from typing import TYPE_CHECKING, BinaryIO
 
 import msgspec
 
+from tradewarden.audit import examine
 from tradewarden.audit.checkpoint import (
     MAX_NOTE_BYTES,
     Checkpoint,
     CheckpointVerifier,
     read_checkpoint,
 )
-from tradewarden.audit.examine import Examiner, Problem, Report
+from tradewarden.audit.examine import COLUMNS, TREE, Examiner, Problem, Report
 from tradewarden.audit.log import CHECKPOINT, CHECKPOINTS, ENTRIES, LEAVES, StoredNote
-from tradewarden.audit.sequencer import Columns
-from tradewarden.audit.tiles import HEIGHT, WIDTH, Place, Tiles, extend, split
-from tradewarden.audit.tree import HASH_BYTES
+from tradewarden.audit.store import read_columns
+from tradewarden.audit.tiles import HEIGHT, WIDTH, Place, Tiles, split
+from tradewarden.audit.tree import HASH_BYTES, complete
 from tradewarden.errors import IntegrityError, InvalidInputError
 
 if TYPE_CHECKING:
@@ -49,13 +50,13 @@ class _Signed:
         try:
             checkpoint = read_checkpoint(note, self._verifier)
         except IntegrityError as error:
-            self._examiner.note(Problem("checkpoint", 0, 0, f"{which}: {error.detail}"))
+            self._examiner.note(Problem(examine.CHECKPOINT, 0, 0, f"{which}: {error.detail}"))
             return None
         self._origin = self._origin or checkpoint.origin
         if checkpoint.origin == self._origin:
             return checkpoint
         detail = f"{which} is of another log, {checkpoint.origin!r}"
-        self._examiner.note(Problem("checkpoint", checkpoint.size, checkpoint.size, detail))
+        self._examiner.note(Problem(examine.CHECKPOINT, checkpoint.size, checkpoint.size, detail))
         return None
 
     def expect(self, found: Iterable[Checkpoint], first: int, last: int) -> None:
@@ -146,11 +147,11 @@ async def verify_log(store: LogReader, verifier: CheckpointVerifier, kept: bytes
     """Verify the live log: entries, search columns, every tile, every kept checkpoint."""
     examiner = Examiner()
     signed = _Signed(examiner, verifier, kept)
-    size = await store.size()
     stored = await store.checkpoint()
     newest = signed.read(stored.note, "the newest checkpoint") if stored else None
+    size = await store.size()  # asked last: a living log grows, and never below its newest checkpoint
     if stored is None and size:
-        examiner.note(Problem("checkpoint", 0, 0, "no checkpoint is kept"))
+        examiner.note(Problem(examine.CHECKPOINT, 0, 0, "no checkpoint is kept"))
     tiles = _TileCheck(store, examiner)
     row = 0
     while page := await store.entries(row, _PAGE):
@@ -163,7 +164,7 @@ async def verify_log(store: LogReader, verifier: CheckpointVerifier, kept: bytes
             examined = examiner.take(entry.line, stored_hash)
             if examined is not None and _columns_differ(entry, examined.sequence):
                 detail = f"the search columns of entry {entry.sequence} were changed"
-                examiner.note(Problem("columns", entry.sequence, entry.sequence, detail))
+                examiner.note(Problem(COLUMNS, entry.sequence, entry.sequence, detail))
         row = page[-1].sequence + 1
     await tiles.check_above(size)
     return examiner.report(newest, max(signed.length(newest), size))
@@ -176,20 +177,9 @@ async def _expect_page(store: LogReader, signed: _Signed, first: int, last: int)
     signed.expect([each for each in read if each], first, last)
 
 
-_columns = msgspec.json.Decoder(Columns).decode
-
-
 def _columns_differ(entry: StoredEntry, sequence: int) -> bool:
-    columns = Columns(
-        entry.timestamp,
-        entry.event_type,
-        entry.user,
-        entry.resource,
-        entry.action,
-        entry.result,
-        entry.request_id,
-    )
-    return _columns(entry.line) != columns or entry.sequence != sequence
+    told = msgspec.structs.astuple(read_columns(entry.line))
+    return msgspec.structs.astuple(entry)[: len(told)] != told or entry.sequence != sequence
 
 
 class _TileCheck:
@@ -224,17 +214,24 @@ class _TileCheck:
             tiles = await self._store.tiles([Place(level, index) for index in below])
             above = Place(level + 1, start >> HEIGHT)
             stored = (await self._store.tiles([above])).get(above, b"")
-            if not stored.startswith(_above(tiles)):
-                first = (start << HEIGHT) << (HEIGHT * level)
+            wrong = _first_difference(stored, _above(tiles, below))
+            if wrong is not None:
+                first = (start + wrong) << HEIGHT * (level + 1)
                 detail = f"tile {above.number} of level {above.level} was changed"
-                self._examiner.note(Problem("tree", first, first, detail))
+                self._examiner.note(Problem(TREE, first, first, detail))
         return full
 
 
-def _above(tiles: Tiles) -> bytes:
-    """Return the tile that follows from whole tiles of the level below; nothing that could match else."""
-    hashes = [each for tile in tiles.values() for each in split(tile)]
-    if len(hashes) != len(tiles) * WIDTH:
-        return b"-"
-    made = extend(0, {}, hashes)
-    return b"".join(made[place] for place in sorted(made) if place.level == 1)
+def _above(tiles: Tiles, below: Iterable[int]) -> list[bytes]:
+    """Return the hashes that follow from whole tiles of the level below; none from one that is not whole."""
+    found = {place.number: split(tile) for place, tile in tiles.items()}
+    rows = [found.get(number, []) for number in below]
+    return [complete(row) if len(row) == WIDTH else b"" for row in rows]
+
+
+def _first_difference(stored: bytes, made: list[bytes]) -> int | None:
+    hashes = split(stored)
+    for index, each in enumerate(made):
+        if index >= len(hashes) or hashes[index] != each:
+            return index
+    return None

@@ -26,7 +26,8 @@ def main() -> None:
         place = f"{error.filename}: " if error.filename else ""
         _fail(f"{place}{error.strerror or type(error).__name__}", ExitCode.FAILED)
     except Exception as error:  # noqa: BLE001 - a traceback helps nobody at a prompt, and may quote a secret
-        _fail(f"this should not have happened: {type(error).__name__} in {_place(error)}; please report it", ExitCode.FAILED)
+        what = f"this should not have happened: {type(error).__name__} in {_place(error)}; please report it"
+        _fail(what, ExitCode.FAILED)
 
 
 def _fail(message: str, code: int) -> None:

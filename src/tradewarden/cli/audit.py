@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -13,9 +12,10 @@ import typer
 from tradewarden.audit.query import encode_cursor
 from tradewarden.cli import environment
 from tradewarden.cli.client import connect
+from tradewarden.cli.commands import group
 from tradewarden.cli.exit_codes import ExitCode
 from tradewarden.cli.listing import gather
-from tradewarden.cli.options import AsJson, Limit, group, target
+from tradewarden.cli.options import AsJson, Limit, target
 from tradewarden.cli.output import line, show_json, show_json_line, show_table, time_shown
 from tradewarden.cli.terminal import clean, note
 from tradewarden.cli.verifying import export_log, verify_directory, verify_live
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from tradewarden.audit.examine import Report
     from tradewarden.cli.client import Client
 
-app = group("Search, follow, verify and export the audit log.")
+app = group("audit")
 
 User = Annotated[str, typer.Option("--user", help="Such as service:trader or user:admin.")]
 Resource = Annotated[str, typer.Option("--resource", help="A path or name; a * at the end means: starting so.")]
@@ -53,7 +53,7 @@ class Shown(msgspec.Struct, frozen=True):
 
 
 @app.command()
-def search(  # noqa: PLR0913  (the filters of one search)
+def search(  # noqa: PLR0913, PLR0917  (the filters of one search)
     context: typer.Context,
     since: Annotated[str, typer.Option("--since", help="From then on, such as 2026-01-15T10:30:00Z.")] = "",
     until: Annotated[str, typer.Option("--until", help="Before then.")] = "",
@@ -150,11 +150,11 @@ def _following(service: Client, query: dict[str, str | int], last: int, *, as_js
     return last
 
 
-def _sequence(raw: bytes) -> int:
+def _sequence(raw: msgspec.Raw) -> int:
     return msgspec.json.decode(raw, type=Shown).sequence
 
 
-def _show_one(raw: bytes, *, as_json: bool) -> None:
+def _show_one(raw: msgspec.Raw, *, as_json: bool) -> None:
     if as_json:
         show_json_line(raw)
         return
@@ -165,7 +165,8 @@ def _show_one(raw: bytes, *, as_json: bool) -> None:
 @app.command()
 def verify(
     export: Annotated[
-        Path | None, typer.Option("--export", help="Verify this export instead of the live log.", exists=True, file_okay=False)
+        Path | None,
+        typer.Option("--export", help="Verify this export instead of the live log.", exists=True, file_okay=False),
     ] = None,
     checkpoint: Annotated[
         Path | None,
@@ -186,7 +187,7 @@ def verify(
     if export is not None:
         report = verify_directory(export, key, kept)
     else:
-        report = asyncio.run(verify_live(environment.settings(), key, kept))
+        report = verify_live(environment.settings(), key, kept)
     if as_json:
         show_json({"ok": report.ok, **msgspec.structs.asdict(report)})
     else:
@@ -200,7 +201,7 @@ def _say(report: Report) -> None:
         line(f"{problem.kind}: {problem.detail}")
     for finding in report.findings:
         line(f"the log itself tells, at entry {finding.sequence}: {finding.detail}")
-    proven = f"{report.size} proven by the checkpoint of {time_shown(report.time)}" if report.size else "none proven by a checkpoint"
+    proven = f"{report.size} proven by the checkpoint of {time_shown(report.time)}" if report.size else "none proven"
     line(f"{report.entries} entries, {proven}" + (f", {report.unproven} newer than it" if report.unproven else ""))
     line("The log is as it was recorded." if report.ok else f"NOT as it was recorded: {_first(report)}")
 
@@ -222,7 +223,7 @@ def export(
     """
     if directory.exists() and any(directory.iterdir()):
         raise InvalidInputError(f"{directory} is not empty; name a new directory")
-    written = asyncio.run(export_log(environment.settings(), directory))
+    written = export_log(environment.settings(), directory)
     if as_json:
         show_json({"directory": str(directory), "entries": written})
         return

@@ -10,17 +10,18 @@ import msgspec
 import typer
 
 from tradewarden.cli.client import connect
+from tradewarden.cli.commands import group
 from tradewarden.cli.inputs import confirm, read_bytes
 from tradewarden.cli.listing import gather
 from tradewarden.cli.once import require_new
-from tradewarden.cli.options import After, AsJson, Confirmed, Limit, group, target
+from tradewarden.cli.options import After, AsJson, Confirmed, Limit, target
 from tradewarden.cli.output import bare, line, show_json, show_table, time_shown
 from tradewarden.cli.terminal import note
 from tradewarden.crypto.keyfile import create_private
 from tradewarden.errors import InvalidInputError, TradewardenError
 from tradewarden.pki.credentials import Reason, State
 
-app = group("Issue, list and revoke certificates of services.")
+app = group("ca")
 
 PublicOut = Annotated[
     Path | None, typer.Option("--out", help="Write it to this new file instead of stdout.", dir_okay=False)
@@ -104,7 +105,7 @@ def _write(made: Issued, files: dict[str, Path]) -> None:
 
 
 @app.command("list")
-def listing(  # noqa: PLR0913  (options of one command)
+def listing(
     context: typer.Context,
     service: Annotated[str, typer.Option("--service", help="Only those of this service.")] = "",
     state: Annotated[State | None, typer.Option("--state", help="Only those in this state.")] = None,

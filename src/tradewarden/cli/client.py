@@ -17,6 +17,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 
+from tradewarden import __version__
 from tradewarden.cli import environment
 from tradewarden.cli.exit_codes import ServiceProblemError
 from tradewarden.crypto.keyfile import read_private
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 
 _MAX_TOKEN_BYTES = 16 * 1024
 _SECONDS = 60.0
+_NOT_AUTHENTICATED = 401
 _CONNECT_SECONDS = 5.0
 _LOGIN_HINT = (
     "; give a token with --token-file or TRADEWARDEN_TOKEN, or run this beside the data directory, where "
@@ -167,7 +169,7 @@ class Client:
         """The ids that the service gave to our requests."""
         self._http = httpx.Client(
             base_url=url,
-            headers={"Authorization": f"Bearer {token}"} if token else {},
+            headers={"User-Agent": f"tradewarden/{__version__}", **({"Authorization": f"Bearer {token}"} if token else {})},
             timeout=httpx.Timeout(_SECONDS, connect=_CONNECT_SECONDS),
             verify=trust if trust is not None else False,
             trust_env=False,
@@ -209,7 +211,8 @@ class Client:
         except httpx.ConnectError as error:
             raise UnavailableError(_unreachable(self.url, error)) from error
         except httpx.TimeoutException as error:
-            raise UnavailableError(f"The service at {self.url} did not answer in time; read before you repeat a change") from error
+            text = f"The service at {self.url} did not answer in time; read before you repeat a change"
+            raise UnavailableError(text) from error
         except httpx.TransportError as error:
             raise UnavailableError(f"The service at {self.url} broke off ({type(error).__name__})") from error
         self.request_ids.add(answer.headers.get("x-request-id", ""))
@@ -221,11 +224,14 @@ class Client:
         try:
             problem = msgspec.json.decode(answer.content, type=Problem)
         except msgspec.MsgspecError:
-            raise ServiceProblemError(f"{self.url} answered {answer.status_code}, and not as Tradewarden does", answer.status_code) from None
+            text = f"{self.url} answered {answer.status_code}, and not as Tradewarden does"
+            raise ServiceProblemError(text, answer.status_code) from None
         text = problem.detail or problem.title or f"status {answer.status_code}"
-        hint = _LOGIN_HINT if answer.status_code == 401 and "authorization" not in answer.request.headers else ""  # noqa: PLR2004
-        where = ", ".join(part for part in (problem.code, problem.request_id and f"request_id {problem.request_id}") if part)
-        raise ServiceProblemError(f"{text}{hint}" + (f" ({where})" if where else ""), answer.status_code)
+        if answer.status_code == _NOT_AUTHENTICATED and "authorization" not in answer.request.headers:
+            text += _LOGIN_HINT
+        marks = (problem.code, problem.request_id and f"request_id {problem.request_id}")
+        where = ", ".join(filter(None, marks))
+        raise ServiceProblemError(f"{text} ({where})" if where else text, answer.status_code)
 
 
 def connect(target: Target) -> Client:

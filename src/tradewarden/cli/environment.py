@@ -9,7 +9,10 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from tradewarden.settings import Settings
 
-URL, TOKEN, TOKEN_FILE, CA_FILE = "TRADEWARDEN_URL", "TRADEWARDEN_TOKEN", "TRADEWARDEN_TOKEN_FILE", "TRADEWARDEN_CA_FILE"  # noqa: S105
+URL = "TRADEWARDEN_URL"
+TOKEN = "TRADEWARDEN_TOKEN"  # noqa: S105 - a name
+TOKEN_FILE = "TRADEWARDEN_TOKEN_FILE"  # noqa: S105 - a name
+CA_FILE = "TRADEWARDEN_CA_FILE"
 CLIENT_ONLY = frozenset({URL, TOKEN, TOKEN_FILE, CA_FILE})
 """What only this command line reads; the settings would call them typing errors."""
 

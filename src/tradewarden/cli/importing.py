@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 _PREFIX = "ALPHAPULSE_"
 _GROUPED = (
     (re.compile(r"DB_(HOST|PORT|USER|PASSWORD|NAME)"), "database_credentials"),
-    (re.compile(r"(?P<exchange>BINANCE|BYBIT|COINBASE|KRAKEN)_(API_KEY|API_SECRET|PASSPHRASE)"), "{exchange}_credentials"),
+    (re.compile(r"(?P<it>BINANCE|BYBIT|COINBASE|KRAKEN)_(API_KEY|API_SECRET|PASSPHRASE)"), "{it}_credentials"),
 )
 """Variables of AlphaPulse that belong together are one secret, as its own names have it."""
 
@@ -58,7 +58,9 @@ class Outcome(msgspec.Struct):
 
 def import_secrets(
     context: typer.Context,
-    file: Annotated[str, typer.Argument(metavar="FILE", help='.env, or JSON: {"path": {"field": "value"}}; - is stdin (JSON).')],
+    file: Annotated[
+        str, typer.Argument(metavar="FILE", help='.env, or JSON: {"path": {"field": "value"}}; - is stdin (JSON).')
+    ],
     under: Annotated[str, typer.Option("--under", help="Put every path below this one.")] = "",
     *,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would change.")] = False,
@@ -67,8 +69,8 @@ def import_secrets(
     """Import many secrets from a .env or JSON file; never shows a value.
 
     In a .env file ALPHAPULSE_DB_* becomes database_credentials, ALPHAPULSE_BINANCE_* and the other exchanges
-    binance_credentials; any other NAME becomes name, its text in the field 'value' or, when it is a JSON object, as it is.
-    The service's own settings are left out.
+    binance_credentials; any other NAME becomes name, its text in the field 'value' or, when it is a JSON object, as it
+    is. The service's own settings are left out.
     """
     found, skipped = read_import(file)
     wanted = {secret_path(f"{under.rstrip('/')}/{path}" if under else path): data for path, data in found.items()}

@@ -49,7 +49,7 @@ def read_fields(names: list[str]) -> dict[str, str]:
         return {name: ask_secret(name) for name in names}
     lines = read_secret(_STDIN, "One line for each field").splitlines()
     if len(lines) != len(names):
-        raise InvalidInputError(f"stdin holds {len(lines)} lines for {len(names)} fields; give one line for each, in order")
+        raise InvalidInputError(f"stdin holds {len(lines)} lines for {len(names)} fields; give one for each, in order")
     return dict(zip(names, lines, strict=True))
 
 

@@ -8,9 +8,10 @@ import msgspec
 import typer
 
 from tradewarden.cli.client import connect
+from tradewarden.cli.commands import group
 from tradewarden.cli.exit_codes import ExitCode
 from tradewarden.cli.inputs import confirm
-from tradewarden.cli.options import AsJson, Confirmed, group, target
+from tradewarden.cli.options import AsJson, Confirmed, target
 from tradewarden.cli.output import line, show_json, show_table, time_shown
 from tradewarden.cli.progress import progress
 from tradewarden.cli.terminal import note
@@ -19,7 +20,7 @@ from tradewarden.errors import InvalidInputError
 if TYPE_CHECKING:
     from tradewarden.cli.client import Client
 
-app = group("List and rotate keys; move old data on to new ones.")
+app = group("keys")
 
 
 class Listed(msgspec.Struct, frozen=True):
@@ -75,7 +76,8 @@ def listing(context: typer.Context, *, as_json: AsJson = False) -> None:
         (each.purpose, str(each.version), each.state, time_shown(each.created_at), each.algorithm, f"{each.messages:,}")
         for each in msgspec.json.decode(raw, type=Keys).keys
     ]
-    show_table(("purpose", "version", "state", "since", "algorithm", "messages leased"), rows, empty="There are no keys.")
+    columns = ("purpose", "version", "state", "since", "algorithm", "messages leased")
+    show_table(columns, rows, empty="There are no keys.")
 
 
 @app.command()
@@ -95,7 +97,7 @@ def rotate_root(
     context: typer.Context,
     new_root: Annotated[
         str,
-        typer.Option("--new-root", metavar="URI", help="Where the service finds the new root key: file:, env: or passphrase:."),
+        typer.Option("--new-root", metavar="URI", help="Where the service finds it: file:, env: or passphrase:."),
     ],
     *,
     confirmed: Confirmed = False,

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from tradewarden.cli.output import bare
 from tradewarden.cli.terminal import note
 from tradewarden.crypto.keyfile import create_private
-from tradewarden.errors import ConfigurationError
+from tradewarden.errors import ConflictError, InvalidInputError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -17,9 +17,9 @@ def require_new(*files: Path | None) -> None:
     """Refuse, before anything is made that is shown once, files that exist or cannot be."""
     for file in files:
         if file is not None and (file.exists() or file.is_symlink()):
-            raise ConfigurationError(f"{file} exists already and is not overwritten; move it away first")
+            raise ConflictError(f"{file} exists already and is not overwritten; move it away first")
         if file is not None and not file.parent.is_dir():
-            raise ConfigurationError(f"{file.parent} is not a directory; make it first")
+            raise InvalidInputError(f"{file.parent} is not a directory; make it first")
 
 
 def hand_over(values: list[str], out: Path | None, what: str) -> None:

@@ -4,12 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Final
+from typing import Annotated
 
 import typer
-
-NO_MARKUP: Final = None
-"""Rich's help screens cost more time than all commands together."""
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, and nothing else, to stdout.")]
 Limit = Annotated[int, typer.Option("--limit", min=1, max=1_000_000, help="Show at most this many.")]
@@ -38,8 +35,3 @@ def target(context: typer.Context) -> Target:
     """Return what the options before the command chose."""
     found = context.obj
     return found if isinstance(found, Target) else Target()
-
-
-def group(text: str) -> typer.Typer:
-    """Return an empty group of commands."""
-    return typer.Typer(help=text, no_args_is_help=True, rich_markup_mode=NO_MARKUP, add_completion=False)

@@ -21,9 +21,9 @@ def show_json(answer: bytes | msgspec.Struct | dict[str, object]) -> None:
     sys.stdout.write(clean_json(msgspec.json.format(raw, indent=2).decode()) + "\n")
 
 
-def show_json_line(raw: bytes) -> None:
+def show_json_line(raw: bytes | msgspec.Raw) -> None:
     """Print one JSON object on one line, now (others may be reading along)."""
-    sys.stdout.write(clean_json(raw.decode()) + "\n")
+    sys.stdout.write(clean_json(bytes(raw).decode()) + "\n")
     sys.stdout.flush()
 
 
@@ -33,10 +33,9 @@ def show_table(columns: Sequence[str], rows: Iterable[Sequence[str]], *, empty: 
     if not found:
         line(empty)
         return
-    from rich.box import SIMPLE_HEAD
     from rich.table import Table
 
-    table = Table(box=SIMPLE_HEAD, pad_edge=False)
+    table = Table(box=None, pad_edge=False, padding=(0, 3, 0, 0))
     for column in columns:
         table.add_column(column, overflow="fold")
     _print(table, found)

@@ -1,4 +1,4 @@
-"""The `tradewarden` command: its groups, and the options that come before the command."""
+"""The `tradewarden` command itself: the options that come before a command."""
 
 from __future__ import annotations
 
@@ -8,22 +8,15 @@ from typing import Annotated
 import typer
 
 from tradewarden import __version__
-from tradewarden.cli import admin, audit, ca, environment, keys, secrets, services, tokens
+from tradewarden.cli import environment
+from tradewarden.cli.commands import NO_MARKUP, Commands
 from tradewarden.cli.exit_codes import epilog
-from tradewarden.cli.options import NO_MARKUP, Target
-from tradewarden.cli.serve import serve
-from tradewarden.cli.status import status
+from tradewarden.cli.options import Target
 
-app = typer.Typer(
-    name="tradewarden",
-    no_args_is_help=True,
-    rich_markup_mode=NO_MARKUP,
-    pretty_exceptions_enable=False,
-    epilog=epilog(),
-)
+app = typer.Typer(cls=Commands, no_args_is_help=True, rich_markup_mode=NO_MARKUP, pretty_exceptions_enable=False)
 
 
-def _version(*, wanted: bool) -> None:
+def _version(wanted: bool) -> None:  # noqa: FBT001 - typer calls it so
     if wanted:
         typer.echo(f"tradewarden {__version__}")
         raise typer.Exit
@@ -40,7 +33,7 @@ def about(
         typer.Option(
             "--token-file",
             envvar=environment.TOKEN_FILE,
-            help="A file that holds the bearer token. Default: TRADEWARDEN_TOKEN, then the data directory's admin token.",
+            help="A file with the bearer token. Default: TRADEWARDEN_TOKEN, then the data directory's admin token.",
         ),
     ] = None,
     ca_file: Annotated[
@@ -58,15 +51,3 @@ def about(
     directory. A secret is never an argument: it comes from a file, stdin or a prompt.
     """
     context.obj = Target(url, token_file, ca_file)
-
-
-app.command()(admin.init)
-app.command()(serve)
-app.command()(status)
-app.add_typer(admin.app, name="admin")
-app.add_typer(secrets.app, name="secrets")
-app.add_typer(services.app, name="services")
-app.add_typer(ca.app, name="ca")
-app.add_typer(tokens.app, name="tokens")
-app.add_typer(keys.app, name="keys")
-app.add_typer(audit.app, name="audit")

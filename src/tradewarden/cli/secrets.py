@@ -10,9 +10,10 @@ import typer
 
 from tradewarden.cli import inputs
 from tradewarden.cli.client import connect
+from tradewarden.cli.commands import group
 from tradewarden.cli.importing import import_secrets
 from tradewarden.cli.listing import gather
-from tradewarden.cli.options import After, AsJson, Confirmed, Limit, group, target
+from tradewarden.cli.options import After, AsJson, Confirmed, Limit, target
 from tradewarden.cli.output import bare, line, show_fields, show_json, show_table, time_shown
 from tradewarden.cli.terminal import note
 from tradewarden.errors import InvalidInputError, NotFoundError
@@ -20,13 +21,15 @@ from tradewarden.secrets.path import secret_path
 from tradewarden.secrets.value import parse_object
 
 MASK = "********"
-app = group("Read and write secrets, and their versions.")
+app = group("secrets")
 app.command("import")(import_secrets)
 
 Path = Annotated[str, typer.Argument(metavar="PATH", help="Such as api_keys/binance.")]
 Version = Annotated[int | None, typer.Option("--version", min=1, help="This version instead of the current one.")]
 Versions = Annotated[list[int], typer.Option("--version", min=1, help="A version; give it once for each.")]
-Cas = Annotated[int | None, typer.Option("--cas", min=0, help="Only if this version is current (0: only if there is none).")]
+Cas = Annotated[
+    int | None, typer.Option("--cas", min=0, help="Only if this version is current (0: only if there is none).")
+]
 
 
 class Value(msgspec.Struct, frozen=True):
@@ -75,7 +78,7 @@ def place(path: str) -> str:
 
 
 @app.command()
-def get(  # noqa: PLR0913  (options of one command)
+def get(
     context: typer.Context,
     path: Path,
     version: Version = None,
@@ -103,7 +106,8 @@ def get(  # noqa: PLR0913  (options of one command)
 
 def _field(found: Value, name: str) -> msgspec.Raw:
     if name not in found.data:
-        raise NotFoundError(f"Secret '{found.path}' has no field '{name}'; it has {', '.join(sorted(found.data)) or 'none'}")
+        known = ", ".join(sorted(found.data)) or "none"
+        raise NotFoundError(f"Secret '{found.path}' has no field '{name}'; it has {known}")
     return found.data[name]
 
 
@@ -114,7 +118,7 @@ def _text(value: msgspec.Raw) -> str:
 
 
 @app.command()
-def put(  # noqa: PLR0913  (options of one command)
+def put(
     context: typer.Context,
     path: Path,
     more: Annotated[list[str] | None, typer.Argument(hidden=True)] = None,
@@ -149,7 +153,9 @@ def _given(file: str, fields: list[str]) -> bytes:
     if fields:
         return msgspec.json.encode(inputs.read_fields(fields))
     if not file and inputs.on_terminal():
-        note('Type or paste a JSON object such as {"api_key": "…"}, then Ctrl-D. It is shown as you type; --field asks without echo.')
+        note(
+            'Type a JSON object such as {"api_key": "…"}, then Ctrl-D. What you type shows; --field asks without echo.'
+        )
     return parse_object(inputs.read_bytes(file or "-"))
 
 

@@ -8,8 +8,12 @@ from typing import Annotated
 import typer
 
 from tradewarden.cli import environment
+from tradewarden.cli.commands import single
+
+app = single()
 
 
+@app.command()
 def serve(
     host: Annotated[str, typer.Option("--host", help="Address to listen on (SERVICE_HOST).")] = "",
     port: Annotated[str, typer.Option("--port", help="Port of the HTTP interface (SERVICE_PORT).")] = "",

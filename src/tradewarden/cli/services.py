@@ -9,18 +9,19 @@ import msgspec
 import typer
 
 from tradewarden.cli.client import connect
+from tradewarden.cli.commands import group
 from tradewarden.cli.inputs import confirm
 from tradewarden.cli.listing import gather
 from tradewarden.cli.once import hand_over, require_new
-from tradewarden.cli.options import After, AsJson, Confirmed, Limit, Out, group, target
+from tradewarden.cli.options import After, AsJson, Confirmed, Limit, Out, target
 from tradewarden.cli.output import line, show_fields, show_json, show_table, time_shown
 
-app = group("Register services and the most that each may ever be granted.")
+app = group("services")
 
 Name = Annotated[str, typer.Argument(metavar="NAME", help="Lower-case letters, digits, _ and -.")]
 Permissions = Annotated[
     list[str] | None,
-    typer.Option("--permission", "-p", help="Such as secrets:read:api_keys/*, read or write; once for each. None grants nothing."),
+    typer.Option("--permission", "-p", help="Such as secrets:read:api_keys/* or read; once for each. None: nothing."),
 ]
 
 
@@ -95,7 +96,9 @@ def show(context: typer.Context, name: Name, *, as_json: AsJson = False) -> None
 
 
 @app.command()
-def permissions(context: typer.Context, name: Name, permissions: Permissions = None, *, as_json: AsJson = False) -> None:
+def permissions(
+    context: typer.Context, name: Name, permissions: Permissions = None, *, as_json: AsJson = False
+) -> None:
     """Replace what a service may be granted; tokens already issued are cut to it at once."""
     with connect(target(context)) as service:
         raw = service.post("/services/permissions", {"service_name": name, "permissions": permissions or []})

@@ -10,6 +10,7 @@ import msgspec
 import typer
 
 from tradewarden.cli.client import Client, Whereabouts
+from tradewarden.cli.commands import single
 from tradewarden.cli.exit_codes import ExitCode
 from tradewarden.cli.options import AsJson, target
 from tradewarden.cli.output import show_fields, show_json
@@ -18,8 +19,11 @@ from tradewarden.errors import ConfigurationError, UnavailableError
 if TYPE_CHECKING:
     from pathlib import Path
 
+app = single()
 _OK = 200
-_GAUGE = re.compile(rb"^tradewarden_(audit_lag_seconds|audit_unnumbered_entries|certificate_expiry_seconds) (\S+)$", re.M)
+_GAUGE = re.compile(
+    rb"^tradewarden_(audit_lag_seconds|audit_unnumbered_entries|certificate_expiry_seconds) (\S+)$", re.MULTILINE
+)
 _TOKEN_HOURS = 24
 
 
@@ -61,6 +65,7 @@ class Status(msgspec.Struct):
     admin_token_file: str | None = None
 
 
+@app.command()
 def status(context: typer.Context, *, as_json: AsJson = False) -> None:
     """Show whether the service answers and is ready, what is active, where its data lies."""
     where = Whereabouts(target(context))
@@ -138,8 +143,10 @@ def _state(found: Status) -> str:
 
 
 def _expiry(found: Status) -> str:
+    if not found.active_credentials:
+        return "no certificate is active"
     if found.certificate_expiry_seconds is None:
-        return "no certificate known here (or metrics:view is missing)"
+        return "not known here (metrics:view is missing)"
     ends = time.strftime("%Y-%m-%d %H:%M:%SZ", time.gmtime(time.time() + found.certificate_expiry_seconds))
     return f"certificate in {found.certificate_expiry_seconds / 86400:.1f} days, {ends}"
 

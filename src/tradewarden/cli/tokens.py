@@ -9,14 +9,15 @@ import msgspec
 import typer
 
 from tradewarden.cli.client import Client, Whereabouts, connect
+from tradewarden.cli.commands import group
 from tradewarden.cli.inputs import read_secret
 from tradewarden.cli.listing import gather
 from tradewarden.cli.once import hand_over, require_new
-from tradewarden.cli.options import After, AsJson, Limit, Out, SecretFile, Target, group, target
+from tradewarden.cli.options import After, AsJson, Limit, Out, SecretFile, Target, target
 from tradewarden.cli.output import line, show_fields, show_json, show_table, time_shown
 from tradewarden.errors import InvalidInputError
 
-app = group("Issue, validate, list, refresh and revoke tokens.")
+app = group("tokens")
 
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
@@ -65,7 +66,7 @@ def duration(text: str) -> int:
 
 
 @app.command()
-def issue(  # noqa: PLR0913  (options of one command)
+def issue(
     context: typer.Context,
     name: Annotated[str, typer.Argument(metavar="SERVICE", help="Whose token it is.")],
     permissions: Annotated[

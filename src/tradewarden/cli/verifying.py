@@ -27,7 +27,7 @@ def verify_directory(directory: Path, public_key: bytes | None, kept: bytes | No
 
     if public_key is None:
         public_key = _own_key(directory)
-        note("Verified with the key that lies in the export itself; give the one you kept with --public-key to be sure.")
+        note("Verifying with the key that lies in the export itself; --public-key takes the one that you kept.")
     with progress("Verifying", None):
         return verify_export(directory, Verifier.from_pem(public_key), kept)
 

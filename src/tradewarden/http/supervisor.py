@@ -14,6 +14,7 @@ import gc
 import os
 import select
 import signal
+import threading
 import time
 from functools import partial
 from typing import TYPE_CHECKING, Final, Protocol
@@ -61,6 +62,8 @@ def supervise(
     `run_worker(index, sockets, ready)` and `run_clerk(ready)` run in a child of their own, call `ready` once, and
     return after SIGTERM; `index` is the same for a replacement. `on_ready` is called here once all have been ready.
     """
+    if threading.active_count() > 1:
+        raise RuntimeError("the supervisor forks, so no other thread may run beside it")
     forbid_dumps()
     sockets = bind_all(bind)
     supervisor = _Supervisor(log, on_ready, sockets, settings.shutdown_seconds)

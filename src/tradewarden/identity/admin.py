@@ -8,6 +8,9 @@ another. Whoever can read the file runs as the service's own user.
 from __future__ import annotations
 
 import asyncio
+import fcntl
+import os
+from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
@@ -26,7 +29,7 @@ from tradewarden.identity.store import AdminTokenChange, AdminTokenRow, ServiceS
 from tradewarden.keys.purpose import Purpose
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import AsyncIterator, Callable
     from pathlib import Path
 
     from tradewarden.audit.entry import Entry
@@ -36,6 +39,7 @@ if TYPE_CHECKING:
 ADMIN = Principal(Kind.USER, "admin")
 LIFETIME_SECONDS = 24 * 3600
 FILE_NAME = "admin.token"
+_LOCK_POLL_SECONDS = 0.01
 
 
 class AdminToken:
@@ -60,10 +64,13 @@ class AdminToken:
         """Make the first token at the first start, and tell whether one was made.
 
         Of several processes that start together one makes it. A crash between row and file is made
-        good at the next start, while the token that nobody has seen would still be good.
+        good at the next start, as long as the token that nobody has seen would still be good.
         """
-        is_missing = not await asyncio.to_thread(self.path.exists)
-        return await self._make(entry, lambda row: row is None or (is_missing and self._is_good(row)))
+
+        def wanted(row: AdminTokenRow | None) -> bool:
+            return row is None or (self._is_good(row) and not self.path.exists())
+
+        return await self._make(entry, wanted)
 
     async def issue(self, entry: Entry) -> Path:
         """Make another token, which voids the one before, and return the file it lies in."""
@@ -114,8 +121,31 @@ class AdminToken:
                 return AdminTokenChange(answer=False)
             return AdminTokenChange(answer=True, entry=entry.draft(row_digest(row)), row=row)
 
-        made = await self._store.change_admin_token(decide)
-        if made:
-            entry.commit()
-            await asyncio.to_thread(write_private, self.path, f"{token}\n".encode())
+        # Row and file change together only while nobody else changes either.
+        async with _alone(self.path):
+            made = await self._store.change_admin_token(decide)
+            if made:
+                entry.commit()
+                await asyncio.to_thread(write_private, self.path, f"{token}\n".encode())
         return made
+
+
+@asynccontextmanager
+async def _alone(path: Path) -> AsyncIterator[None]:
+    """Hold the lock file beside `path`; the kernel frees it when the process dies."""
+    flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
+    descriptor = os.open(path.with_suffix(".lock"), flags, 0o600)
+    try:
+        while not _locked(descriptor):  # noqa: ASYNC110  (another process holds it; no event tells of that)
+            await asyncio.sleep(_LOCK_POLL_SECONDS)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _locked(descriptor: int) -> bool:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True

@@ -11,6 +11,7 @@ from msgspec.structs import replace
 from tradewarden.crypto.kdf import KEY_BYTES
 from tradewarden.errors import IntegrityError, UnavailableError
 from tradewarden.keys.inventory import ROOT
+from tradewarden.keys.ring import Ring, open_ring
 from tradewarden.keys.store import KeyBudget, KeyChange, KeyState, PurposeKey, RootRecord, State
 
 if TYPE_CHECKING:
@@ -18,7 +19,6 @@ if TYPE_CHECKING:
 
     from tradewarden.clock import Randomness
     from tradewarden.keys.purpose import Purpose
-    from tradewarden.keys.ring import Ring
     from tradewarden.keys.root import RootKey, Stretching
 
 LEASE: Final = 2**20
@@ -26,8 +26,8 @@ LEASE: Final = 2**20
 MOST_MESSAGES: Final = 2**31
 """How many messages a key version encrypts at most; NIST SP 800-38D section 8.3 allows 2^32."""
 
-Draft = Callable[[str, tuple[str, ...]], bytes]
-"""Encodes the audit entry of a change that nobody asked for: what it is about, the digests of the rows it writes."""
+Draft = Callable[[Ring, str, tuple[str, ...]], bytes]
+"""Encodes the audit entry of a change that nobody asked for: the keys, what it is about, the digests of its rows."""
 
 
 class Writer(NamedTuple):
@@ -79,10 +79,11 @@ def created(
     names = sorted(purposes)
     record = writer.record(names, stretching)
     keys = tuple(row for name in names for row in writer.first_keys(name))
-    return KeyChange(record, keys, entry=draft(ROOT, digests(record, *keys)), bump=True)
+    ring = open_ring(KeyState(record, keys), writer.root)
+    return KeyChange(record, keys, entry=draft(ring, ROOT, digests(record, *keys)), bump=True)
 
 
-def extended(state: KeyState, writer: Writer, purposes: Iterable[str], draft: Draft) -> KeyChange:
+def extended(state: KeyState, ring: Ring, writer: Writer, purposes: Iterable[str], draft: Draft) -> KeyChange:
     """Write the first keys of purposes that this version of the service has and the data does not."""
     record = _root_of(state)
     known = record.purposes.split(",")
@@ -92,7 +93,7 @@ def extended(state: KeyState, writer: Writer, purposes: Iterable[str], draft: Dr
     unsealed = replace(record, purposes=",".join(sorted({*known, *missing})))
     record = writer.root.sealer(writer.generation).seal(unsealed)
     keys = tuple(row for name in missing for row in writer.first_keys(name))
-    return KeyChange(record, keys, entry=draft(",".join(missing), digests(record, *keys)), bump=True)
+    return KeyChange(record, keys, entry=draft(ring, ",".join(missing), digests(record, *keys)), bump=True)
 
 
 def rotated(state: KeyState, ring: Ring, writer: Writer, purpose: str, messages: int) -> KeyChange:
@@ -130,7 +131,7 @@ def leased(
             change = rotated(state, ring, writer, purpose, messages)
             keys, budgets = keys + change.keys, budgets + change.budgets
     about = ",".join(sorted({row.purpose for row in keys}))
-    entry = draft(about, digests(*keys)) if keys else b""
+    entry = draft(ring, about, digests(*keys)) if keys else b""
     return KeyChange(keys=keys, budgets=budgets, entry=entry, bump=bool(keys))
 
 

@@ -16,7 +16,7 @@ _FEWEST_DISTINCT: Final = 16
 def key_from_base64(text: bytes, where: str) -> bytes:
     """Return the 32 bytes that `text` stands for; raises `ConfigurationError` naming `where`, never the text.
 
-    A key with fewer than 16 different bytes is a placeholder: a random one has so few once in 10^11 times 10^5.
+    A key with fewer than 16 different bytes is a placeholder: chance makes one less than once in 10^15 times.
     """
     plain = text.strip().translate(_URL_SAFE).rstrip(b"=")
     try:

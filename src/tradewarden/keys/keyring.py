@@ -21,8 +21,6 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 
 from tradewarden.access.grant import ANY
-from tradewarden.audit.entry import Event, EventType, Result
-from tradewarden.clock import rfc3339
 from tradewarden.crypto.keyset import Cipher, Mac, Sealer
 from tradewarden.errors import (
     ConfigurationError,
@@ -43,6 +41,7 @@ from tradewarden.keys.changes import (
     rotated,
 )
 from tradewarden.keys.inventory import ROOT, KeyInfo, inventory
+from tradewarden.keys.events import key_event
 from tradewarden.keys.purpose import Purpose
 from tradewarden.keys.ring import Ring, damaged, open_ring
 from tradewarden.keys.root import Stretching
@@ -192,7 +191,7 @@ class Keyring:
         return state
 
     def _extend(self, state: KeyState) -> KeyChange:
-        return extended(state, self._present_writer(state), Purpose, partial(self._event, "create"))
+        return extended(state, self._ring_of(state), self._present_writer(state), Purpose, partial(self._event, "create"))
 
     # The root key
 
@@ -355,24 +354,8 @@ class Keyring:
         task.add_done_callback(self._work.discard)
         task.add_done_callback(_look_at)
 
-    def _event(self, action: str, resource: str, rows: tuple[str, ...]) -> bytes:
-        """Encode the entry of a change that nobody asked for: the first start, a rotation by budget."""
-        time = rfc3339(self._clock.now())
-        success = Result.SUCCESS.value
-        return _encode(
-            Event(
-                time,
-                EventType.KEY.value,
-                "system",
-                resource,
-                action,
-                success,
-                "",
-                "",
-                "",
-                rows=rows,
-            )
-        )
+    def _event(self, action: str, ring: Ring, resource: str, rows: tuple[str, ...]) -> bytes:
+        return key_event(ring, self._clock.now(), action, resource, rows)
 
     def _labelled(self, purpose: Purpose, kind: str, label: str) -> bytes:
         if not 0 < len(label) <= _LONGEST_LABEL:

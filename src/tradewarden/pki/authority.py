@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from hashlib import sha256
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, NamedTuple, Self
 
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
-from cryptography.x509.oid import AuthorityInformationAccessOID, NameOID
+from cryptography.x509.oid import NameOID
 
 from tradewarden.access.principal import service_name
 from tradewarden.crypto.keyfile import private_directory
@@ -22,7 +21,8 @@ from tradewarden.pki.files import CaFiles
 from tradewarden.pki.founding import Foundation, serial_number
 from tradewarden.pki.issuer import Issued, Issuer, Order
 from tradewarden.pki.names import Names, names_of, trust_domain
-from tradewarden.pki.profiles import SERVER, SERVICE, extension
+from tradewarden.pki.pem import certificate_pem, private_key_pem
+from tradewarden.pki.profiles import SERVER, SERVICE, places
 from tradewarden.pki.published import Published
 from tradewarden.pki.request import requested_key
 from tradewarden.pki.store import CertificateRow, Tally
@@ -36,10 +36,11 @@ if TYPE_CHECKING:
     from tradewarden.clock import Clock, Randomness
     from tradewarden.crypto.keyset import Sealer
     from tradewarden.keys.port import Keys
+    from tradewarden.pki.algorithm import PublicKey
     from tradewarden.pki.credentials import IssueCredentials, RevokeCertificate
     from tradewarden.pki.founding import Pair
     from tradewarden.pki.policy import Policy
-    from tradewarden.pki.profiles import Extension, Profile
+    from tradewarden.pki.profiles import Profile
     from tradewarden.pki.store import PkiStore
 
 ISSUE, READ, REVOKE = "credentials:issue", "credentials:read", "credentials:revoke"
@@ -48,6 +49,16 @@ OWN_NAME = "tradewarden"
 _HOUR = 3600
 _TALLY_SECONDS = 5.0
 _CURVE = ec.SECP256R1()
+
+
+class _Wanted(NamedTuple):
+    """One certificate to be issued, everything in it checked."""
+
+    service: str
+    profile: Profile
+    names: Names
+    public_key: PublicKey
+    seconds: int
 
 
 class Authority:
@@ -68,11 +79,11 @@ class Authority:
         self._policy = policy
         self._clock = clock
         self._randomness = randomness
-        self._issuer = Issuer(pair.issuing, pair.issuing_key, _places(policy))
+        self._issuer = Issuer(pair.issuing, pair.issuing_key, places(policy.crl_url, policy.issuer_url))
         self._crl = RevocationList(store, sealer, self._issuer, clock, policy.crl_hours)
         self._published = Published(directory / "credentials")
-        self._root_pem = _pem(pair.root)
-        self._above_pem = "" if pair.issuing == pair.root else _pem(pair.issuing)
+        self._root_pem = certificate_pem(pair.root)
+        self._above_pem = "" if pair.issuing == pair.root else certificate_pem(pair.issuing)
         self._tally: tuple[float, Tally] | None = None
 
     @classmethod
@@ -124,13 +135,13 @@ class Authority:
         seconds = self._seconds(command.ttl_hours)
         if command.csr is None:
             key = ec.generate_private_key(_CURVE)
-            public = key.public_key()
-            private_key = _private_pem(key)
+            public: PublicKey = key.public_key()
+            private_key = private_key_pem(key)
         else:
-            public = requested_key(command.csr, service, SERVICE, names)  # type: ignore[assignment]
+            public = requested_key(command.csr, service, SERVICE, names)
             private_key = None
-        row, certificate = await self._certify(grant, SERVICE, names, service, public, seconds, entry)
-        credentials = self._credentials(row, certificate, private_key)
+        wanted = _Wanted(service, SERVICE, names, public, seconds)
+        credentials = self._credentials(*await self._certify(grant, wanted, entry), private_key)
         self._published.offer(credentials)
         return credentials
 
@@ -141,9 +152,8 @@ class Authority:
         grant.require(ISSUE, OWN_NAME)
         names = names_of(self._policy.trust_domain, OWN_NAME, dns_names, ip_addresses)
         key = ec.generate_private_key(_CURVE)
-        seconds = self._seconds(None)
-        row, certificate = await self._certify(grant, SERVER, names, OWN_NAME, key.public_key(), seconds, entry)
-        return self._credentials(row, certificate, _private_pem(key))
+        wanted = _Wanted(OWN_NAME, SERVER, names, key.public_key(), self._seconds(None))
+        return self._credentials(*await self._certify(grant, wanted, entry), private_key_pem(key))
 
     def _seconds(self, ttl_hours: int | None) -> int:
         longest = self._policy.validity_days * 24
@@ -152,20 +162,13 @@ class Authority:
             raise InvalidInputError(f"ttl_hours must be from 1 to {longest} (CERT_VALIDITY_DAYS)")
         return hours * _HOUR
 
-    async def _certify(
-        self,
-        grant: Grant,
-        profile: Profile,
-        names: Names,
-        service: str,
-        public: object,
-        seconds: int,
-        entry: Entry,
-    ) -> tuple[CertificateRow, x509.Certificate]:
+    async def _certify(self, grant: Grant, wanted: _Wanted, entry: Entry) -> tuple[CertificateRow, x509.Certificate]:
+        """Sign what is wanted and return it once its row and its audit entry stand."""
+        service, profile, names, public, seconds = wanted
         now = self._clock.now()
         start, end = self._issuer.term(now, seconds)
         serial = serial_number(self._randomness)
-        order = Order(profile, _subject(service), public, serial, start, end, names.general())  # type: ignore[arg-type]
+        order = Order(profile, _subject(service), public, serial, start, end, names.general())
         issued = await self._signed(order)
         row = self._sealer.seal(
             CertificateRow(
@@ -185,7 +188,7 @@ class Authority:
         entry.resource = f"{service}/{row.serial}"
         await self._store.add(row, entry.draft(sha256(row.seal).hexdigest()))
         entry.commit()
-        self._count(1, end)
+        self._count(end)
         return row, issued.certificate
 
     async def _signed(self, order: Order) -> Issued:
@@ -194,7 +197,7 @@ class Authority:
         return self._issuer.issue(order)
 
     def _credentials(self, row: CertificateRow, certificate: x509.Certificate, private_key: str | None) -> Credentials:
-        pem = _pem(certificate)
+        pem = certificate_pem(certificate)
         return Credentials(
             row.service_name,
             pem,
@@ -268,12 +271,12 @@ class Authority:
             self._tally = (now, await self._store.tally(self._clock.now()))
         return self._tally[1]
 
-    def _count(self, more: int, end: int) -> None:
-        """Keep the held count right for what this process issues itself."""
+    def _count(self, end: int) -> None:
+        """Keep the held count right for a certificate that this process issued itself."""
         if self._tally is not None:
             since, held = self._tally
             soonest = min(held.soonest_expiry or end, end)
-            self._tally = (since, Tally(held.active + more, soonest))
+            self._tally = (since, Tally(held.active + 1, soonest))
 
     # -- what anyone may have ------------------------------------------------------------------
 
@@ -295,28 +298,5 @@ class Authority:
         return await self._crl.der()
 
 
-def _places(policy: Policy) -> list[Extension]:
-    """Return the extensions that say where the CRL and the issuing certificate are found."""
-    found: list[Extension] = []
-    if policy.crl_url:
-        full_name = [x509.UniformResourceIdentifier(policy.crl_url)]
-        points = x509.CRLDistributionPoints([x509.DistributionPoint(full_name, None, None, None)])
-        found.append(extension(points))
-    if policy.issuer_url:
-        place = x509.UniformResourceIdentifier(policy.issuer_url)
-        access = x509.AccessDescription(AuthorityInformationAccessOID.CA_ISSUERS, place)
-        information = x509.AuthorityInformationAccess([access])
-        found.append(extension(information))
-    return found
-
-
 def _subject(service: str) -> x509.Name:
     return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, service)])
-
-
-def _pem(certificate: x509.Certificate) -> str:
-    return certificate.public_bytes(Encoding.PEM).decode()
-
-
-def _private_pem(key: ec.EllipticCurvePrivateKey) -> str:
-    return key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode()

@@ -81,6 +81,8 @@ def _usage(certificate: x509.Certificate) -> x509.KeyUsage:
 def _read(path: Path, name: str) -> bytes:
     """Read a file of the user's: unlike ours it may be a link and readable by others (a mounted secret)."""
     try:
+        if path.exists() and not path.is_file():
+            raise ConfigurationError(f"{name} is not a file")
         with path.open("rb") as file:
             content = file.read(MAX_FILE_BYTES + 1)
     except OSError as error:

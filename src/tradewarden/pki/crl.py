@@ -90,7 +90,6 @@ class RevocationList:
     def _build(self, last: CrlRow | None) -> CrlRow:
         """Sign the next list, without certificates that have expired meanwhile."""
         now = int(self._clock.now())
-        self._entries = {serial: kept for serial, kept in self._entries.items() if kept[0] > now}
         number = last.number + 1 if last else 1
         this_update = self._this_update(now, last)
         next_update = now + self._life
@@ -100,7 +99,8 @@ class RevocationList:
             utc(this_update),
             utc(next_update),
             [self._issuer.authority_key, extension(numbered)],
-            [revoked for _, revoked in self._entries.values()],
+            # Left out, not forgotten: a clock that ran ahead for a while must not lose a revocation.
+            [revoked for not_after, revoked in self._entries.values() if not_after > now],
         )
         signed = self._issuer.sign_crl(builder)
         return self._sealer.seal(
@@ -109,10 +109,13 @@ class RevocationList:
 
     @staticmethod
     def _this_update(now: int, last: CrlRow | None) -> int:
-        """Return a time after the last list's (OpenSSL keeps the older of two equal ones), but not in the future."""
-        if last is None:
+        """Return a time up to now and after the last list's (OpenSSL keeps the older of two equal ones).
+
+        A last list from the future was made while the clock was ahead; nobody can use it, so it does not count.
+        """
+        if last is None or last.this_update > now:
             return now - BACKDATED_SECONDS
-        return min(max(now - BACKDATED_SECONDS, last.this_update + 1), max(now, last.this_update))
+        return min(max(now - BACKDATED_SECONDS, last.this_update + 1), now)
 
     def _young(self, row: CrlRow) -> bool:
         """Tell whether a list is in the first half of its life, and not from the future (a clock that was set back)."""

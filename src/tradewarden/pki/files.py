@@ -6,7 +6,11 @@ makes them `ca/`. Killed at any instant, the next start finds either nothing tha
 
 from __future__ import annotations
 
+import asyncio
+import fcntl
+import os
 import shutil
+from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
 from cryptography import x509
@@ -23,6 +27,7 @@ from tradewarden.errors import ConfigurationError, InvalidInputError
 from tradewarden.pki.algorithm import strong
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
     from pathlib import Path
 
     from tradewarden.pki.algorithm import PrivateKey
@@ -30,7 +35,7 @@ if TYPE_CHECKING:
 MAX_FILE_BYTES = 64 * 1024
 ROOT_CERT, ROOT_KEY = "ca_cert.pem", "ca_key.pem"
 ISSUING_CERT, ISSUING_KEY = "issuing_cert.pem", "issuing_key.pem"
-_NAMES = (ROOT_CERT, ROOT_KEY, ISSUING_CERT, ISSUING_KEY)
+_LOCK = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 class CaFiles:
@@ -47,13 +52,29 @@ class CaFiles:
         """Return where the file of that name lies."""
         return self.directory / name
 
-    def present(self) -> list[Path]:
-        """Return the files that are there."""
-        return [path for path in map(self.path, _NAMES) if path.is_symlink() or path.exists()]
+    def has(self, name: str) -> bool:
+        """Tell whether there is something at a file's place, be it a broken link."""
+        return os.path.lexists(self.path(name))
+
+    def strangers(self) -> list[Path]:
+        """Return whatever lies where a first start wants to write."""
+        if not os.path.lexists(self.directory):
+            return []
+        return sorted(self.directory.iterdir()) if self.directory.is_dir() else [self.directory]
+
+    @asynccontextmanager
+    async def locked(self) -> AsyncIterator[None]:
+        """Let one process of this host at a time make or load the files; the kernel frees the lock of a dead one."""
+        private_directory(self.directory.parent)
+        descriptor = os.open(self.directory.parent / "ca.lock", _LOCK, 0o600)
+        try:
+            await asyncio.to_thread(fcntl.flock, descriptor, fcntl.LOCK_EX)
+            yield
+        finally:
+            os.close(descriptor)
 
     def stage(self, certificates: dict[str, x509.Certificate], keys: dict[str, PrivateKey]) -> None:
         """Write the files of a first start where they do not count yet; what an earlier try left goes away."""
-        private_directory(self.pending.parent)
         if self.pending.exists():
             shutil.rmtree(self.pending)
         private_directory(self.pending)
@@ -63,9 +84,11 @@ class CaFiles:
             create_private(self.pending / name, self._sealed(key))
 
     def settle(self) -> None:
-        """Make the staged files count; does nothing when they do already."""
-        if self.pending.is_dir() and not self.present():
+        """Make the staged files count, unless they do already, and see to it that nobody else can enter."""
+        if self.pending.is_dir() and not self.strangers():
             move_private(self.pending, self.directory)
+        if os.path.lexists(self.directory):
+            private_directory(self.directory)
 
     def certificate(self, name: str) -> x509.Certificate:
         """Read a certificate; raises `ConfigurationError` naming the file."""

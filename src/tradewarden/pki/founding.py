@@ -59,6 +59,10 @@ class Foundation:
 
     async def lay(self, store: AuthorityStore, sealer: Sealer, *, first_start: bool, entry: Entry | None) -> Pair:
         """Return the authority's CAs; raises `ConfigurationError` naming whatever does not belong together."""
+        async with self._files.locked():
+            return await self._lay(store, sealer, first_start=first_start, entry=entry)
+
+    async def _lay(self, store: AuthorityStore, sealer: Sealer, *, first_start: bool, entry: Entry | None) -> Pair:
         rows = {row.name: sealer.check(row) for row in await store.authorities()}
         if rows:
             return await asyncio.to_thread(self._load, rows)
@@ -75,7 +79,7 @@ class Foundation:
         return pair
 
     def _refuse_strangers(self, *, first_start: bool) -> None:
-        strangers = self._files.present()
+        strangers = self._files.strangers()
         if strangers:
             raise ConfigurationError(
                 f"{', '.join(map(str, strangers))}: found without the database they belong to; restore the database,"
@@ -137,7 +141,7 @@ class Foundation:
         issuing = self._ours(ISSUING_CERT, rows[ISSUING_NAME])
         if issuing != root:
             _under(issuing, root, f"{files.path(ISSUING_CERT)}")
-        if files.path(ROOT_KEY) in files.present():
+        if files.has(ROOT_KEY):
             files.key(ROOT_KEY, root)
         if self._brought is not None:
             self._still_brought(self._brought, root)

@@ -7,11 +7,11 @@ from hashlib import sha256
 from typing import TYPE_CHECKING
 
 from cryptography import x509
-from cryptography.hazmat.primitives.serialization import Encoding
 from msgspec.structs import replace
 
 from tradewarden.errors import InvalidInputError, NotFoundError
 from tradewarden.pki.credentials import InventoryItem, Reason, State
+from tradewarden.pki.pem import certificate_pem
 from tradewarden.pki.store import CertificateQuery, CertificateRow, Revocation
 
 if TYPE_CHECKING:
@@ -112,4 +112,4 @@ def revocation(
 
 
 def _pem(der: bytes) -> str:
-    return x509.load_der_x509_certificate(der).public_bytes(Encoding.PEM).decode()
+    return certificate_pem(x509.load_der_x509_certificate(der))

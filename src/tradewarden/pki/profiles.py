@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final, NamedTuple
 
 from cryptography import x509
-from cryptography.x509.oid import ExtendedKeyUsageOID
+from cryptography.x509.oid import AuthorityInformationAccessOID, ExtendedKeyUsageOID
 
 Extension = x509.Extension[x509.ExtensionType]
 
@@ -65,3 +65,16 @@ SERVICE: Final = _profile("service", 0, _LEAF, ExtendedKeyUsageOID.CLIENT_AUTH, 
 
 SERVER: Final = _profile("server", 0, _LEAF, ExtendedKeyUsageOID.SERVER_AUTH)
 """Tradewarden's own TLS listener."""
+
+
+def places(crl_url: str, issuer_url: str) -> list[Extension]:
+    """Return the extensions that say where the CRL and the issuing certificate are found; an empty URL says nothing."""
+    found: list[Extension] = []
+    if crl_url:
+        full_name = [x509.UniformResourceIdentifier(crl_url)]
+        found.append(extension(x509.CRLDistributionPoints([x509.DistributionPoint(full_name, None, None, None)])))
+    if issuer_url:
+        place = x509.UniformResourceIdentifier(issuer_url)
+        access = x509.AccessDescription(AuthorityInformationAccessOID.CA_ISSUERS, place)
+        found.append(extension(x509.AuthorityInformationAccess([access])))
+    return found

@@ -50,6 +50,7 @@ class Published:
         self._retry = retry
         self._waiting: dict[str, Credentials] = {}
         self._task: asyncio.Task[None] | None = None
+        self._closing = asyncio.Event()
 
     def offer(self, credentials: Credentials) -> None:
         """Have the file of this service written soon."""
@@ -63,23 +64,26 @@ class Published:
 
     async def close(self) -> None:
         """Write what waits, once, and stop."""
-        task, self._task = self._task, None
-        if task is not None:
-            task.cancel()
-            with suppress(asyncio.CancelledError):
-                await task
+        self._closing.set()
+        if self._task is not None:
+            await self._task
         await self._round()
 
     async def _follow(self) -> None:
-        while self._waiting:
-            await asyncio.sleep(self._pause)
+        while self._waiting and not self._closing.is_set():
+            await self._rest(self._pause)
             if not await self._round():
-                await asyncio.sleep(self._retry)
+                await self._rest(self._retry)
+
+    async def _rest(self, seconds: float) -> None:
+        """Wait, but not when this is about to close."""
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._closing.wait(), seconds)
 
     async def _round(self) -> bool:
         """Write all that waits; put back what could not be written and tell whether nothing was."""
         batch, self._waiting = self._waiting, {}
-        failed = await asyncio.shield(asyncio.to_thread(self._write_all, batch)) if batch else {}
+        failed = await asyncio.to_thread(self._write_all, batch) if batch else {}
         self._waiting = {**failed, **self._waiting}
         return not failed
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from copy import copy
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -161,7 +160,7 @@ class Secrets:
         entry: Entry,
         source: int | None = None,
     ) -> SecretWritten:
-        protection, draft = self._protection, copy(entry).draft
+        protection, draft = self._protection, entry.draft
         author = rules.Author(
             str(grant.principal),
             self._clock.now(),
@@ -215,7 +214,7 @@ class Secrets:
         erase: bool = False,
     ) -> SecretsPicked:
         path, versions = secret_path(command.path), rules.check_picked(command.versions)
-        protection, draft, now = self._protection, copy(entry).draft, self._clock.now()
+        protection, draft, now = self._protection, entry.draft, self._clock.now()
         answer = SecretsPicked(path, versions)
         values = dict.fromkeys(versions, b"") if erase else {}
 
@@ -233,7 +232,7 @@ class Secrets:
         path = secret_path(command.path)
         if command.max_versions is not None:
             rules.check_kept(command.max_versions)
-        protection, draft, now = self._protection, copy(entry).draft, self._clock.now()
+        protection, draft, now = self._protection, entry.draft, self._clock.now()
 
         def decide(state: SecretState | None) -> SecretChange[SecretSettings]:
             step = rules.settings(protection.state(state, path), command, now)

@@ -51,6 +51,7 @@ class MemoryAuditStore:
         self._next_id += 1
 
     async def shipped(self, boot: str) -> Shipped | None:
+        """Return how far a boot's journal has come; None when nothing of it has."""
         return self._shipped.get(boot)
 
     async def ship(
@@ -60,6 +61,7 @@ class MemoryAuditStore:
         rows: Sequence[InboxRow],
         notes: Sequence[bytes],
     ) -> bool:
+        """Put batches and notes into the inbox, if the journal still stands where `before` says."""
         if self._shipped.get(after.boot) != before:
             return False
         self._inbox()
@@ -71,12 +73,14 @@ class MemoryAuditStore:
         return True
 
     async def backlog(self) -> Backlog:
+        """Return what waits for its numbers."""
         rows = self._inbox()
         return Backlog(sum(each.count for each in rows), rows[0] if rows else None)
 
     async def lead(self, holder: str, now: float, lease: float) -> Leader | None:
+        """Take or keep the lead; a new lead has a new epoch."""
         present = self._leader
-        if present.holder != holder and present.expires_at > now:
+        if present.bars(holder, now, lease):
             return None
         epoch = present.epoch + (present.holder != holder)
         self._leader = Leader(holder, epoch, now + lease)
@@ -87,6 +91,7 @@ class MemoryAuditStore:
             raise ConflictError("Another process leads the audit log now", reason=f"epoch {leader.epoch} is over")
 
     async def pending(self, limit: int) -> Pending:
+        """Return the log's edge and inbox rows in order, about `limit` entries."""
         rows: list[InboxRow] = []
         taken = 0
         for row in self._inbox():
@@ -98,6 +103,7 @@ class MemoryAuditStore:
         return Pending(size, await self.tiles(edge(size)) if rows else {}, rows)
 
     async def number(self, leader: Leader, numbering: Numbering) -> None:
+        """Write a numbering; raises `ConflictError` when the lead or the length is not as it was."""
         self._fence(leader)
         if numbering.size != len(self._entries):
             raise ConflictError("The audit log has grown meanwhile", reason="other length")
@@ -107,10 +113,12 @@ class MemoryAuditStore:
         self._tiles.update(numbering.tiles)
 
     async def sign(self, leader: Leader, checkpoint: StoredCheckpoint) -> None:
+        """Keep a checkpoint; one a size, the first stays."""
         self._fence(leader)
         self._checkpoints.setdefault(checkpoint.size, checkpoint)
 
     async def thin(self, leader: Leader, before_hour: int) -> None:
+        """Keep only the last checkpoint of each hour before `before_hour`."""
         self._fence(leader)
         old = [each for each in self._checkpoints.values() if each.hour < before_hour]
         newest: dict[int, int] = {}
@@ -121,29 +129,36 @@ class MemoryAuditStore:
                 del self._checkpoints[each.size]
 
     async def size(self) -> int:
+        """Return how many entries are numbered."""
         return len(self._entries)
 
     async def entries(self, first: int, limit: int) -> list[StoredEntry]:
+        """Return up to `limit` entries from sequence `first` on."""
         return self._entries[first : first + limit]
 
     async def find(self, wanted: Filter, low: int, high: int, limit: int) -> list[StoredEntry]:
+        """Return up to `limit` matching entries between two sequences, in the filter's order."""
         part = self._entries[low:high]
         ordered = part if wanted.oldest_first else part[::-1]
         return [each for each in ordered if wanted.matches(each)][:limit]
 
     async def bounds(self, since: str, until: str) -> tuple[int, int]:
+        """Return sequences between which every entry of that time lies."""
         del since, until  # `find` looks at every entry anyway
         return 0, len(self._entries)
 
     async def tiles(self, places: Sequence[Place]) -> Tiles:
+        """Return those of the tiles that are there."""
         return {place: self._tiles[place] for place in places if place in self._tiles}
 
     async def checkpoint(self, size: int | None = None) -> StoredCheckpoint | None:
+        """Return the checkpoint of one size, or the newest."""
         if size is None:
             size = max(self._checkpoints, default=0)
         return self._checkpoints.get(size)
 
     async def checkpoints(self, after: int, limit: int) -> list[StoredCheckpoint]:
+        """Return up to `limit` checkpoints of more than `after` entries, smallest first."""
         sizes = sorted(self._checkpoints)
         start = bisect_right(sizes, after)
         return [self._checkpoints[size] for size in sizes[start : start + limit]]

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 
 from tradewarden.errors import ConfigurationError, StorageUnavailableError
 from tradewarden.storage.mounts import refuse_shared
-from tradewarden.storage.sqlite import connect, locked, open_lock
+from tradewarden.storage.sqlite import connect
+from tradewarden.storage.writelock import WriteLock
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -42,14 +43,14 @@ def migrate_sqlite(path: Path) -> int:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         refuse_shared(path.parent)
         os.close(os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600))
-        lock = open_lock(path)
+        lock = WriteLock(path)
     except OSError as error:
         raise ConfigurationError(f"{path} cannot be opened for writing: {error.strerror}") from error
     try:
-        with locked(lock):
+        with lock.held():
             return _migrate(path)
     finally:
-        os.close(lock)
+        lock.close()
 
 
 def _migrate(path: Path) -> int:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from msgspec.structs import astuple
+
 from tradewarden.audit.store import (
     Backlog,
     InboxRow,
@@ -40,7 +42,7 @@ _LEAD = "UPDATE audit_leader SET holder = ?, epoch = ?, expires_at = ? WHERE id 
 _FENCE = "UPDATE audit_leader SET expires_at = ? WHERE id = 1 AND holder = ? AND epoch = ?"
 _SIZE = "SELECT size FROM audit_tree WHERE id = 1"
 _GROW = "UPDATE audit_tree SET size = ? WHERE id = 1 AND size = ?"
-_ENTRY = "sequence, timestamp, event_type, principal, resource, action, result, request_id, line"
+_ENTRY = "timestamp, event_type, principal, resource, action, result, request_id, sequence, line"
 _PUT_ENTRY = (
     f"INSERT INTO audit_entries ({_ENTRY}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"  # noqa: S608
     " ON CONFLICT (sequence) DO UPDATE SET timestamp = excluded.timestamp,"
@@ -83,6 +85,7 @@ class SqlAuditStore:
         self._database = database
 
     async def shipped(self, boot: str) -> Shipped | None:
+        """Return how far a boot's journal has come; None when nothing of it has."""
         row = await self._database.one(_SHIPPED, boot)
         return None if row is None else Shipped(*row)  # type: ignore[arg-type]
 
@@ -93,6 +96,8 @@ class SqlAuditStore:
         rows: Sequence[InboxRow],
         notes: Sequence[bytes],
     ) -> bool:
+        """Put batches and notes into the inbox, if the journal still stands where `before` says."""
+
         async def work(transaction: Transaction) -> bool:
             row = await transaction.one(_SHIPPED, after.boot)
             if (None if row is None else Shipped(*row)) != before:  # type: ignore[arg-type]
@@ -108,16 +113,19 @@ class SqlAuditStore:
         return await self._database.transact(work)
 
     async def backlog(self) -> Backlog:
+        """Return what waits for its numbers."""
         ((waiting,),) = await self._database.all(_WAITING)
         row = await self._database.one(_OLDEST)
         oldest = None if row is None else InboxRow(*row)  # type: ignore[arg-type]
         return Backlog(waiting, oldest)  # type: ignore[arg-type]
 
     async def lead(self, holder: str, now: float, lease: float) -> Leader | None:
+        """Take or keep the lead; a new lead has a new epoch."""
+
         async def work(transaction: Transaction) -> Leader | None:
             row = await transaction.one(_LEADER)
             present = Leader(*row) if row else Leader("", 0, 0)  # type: ignore[arg-type]
-            if present.holder != holder and present.expires_at > now:
+            if present.bars(holder, now, lease):
                 return None
             epoch = present.epoch + (present.holder != holder)
             await transaction.run(_LEAD, holder, epoch, now + lease)
@@ -126,6 +134,7 @@ class SqlAuditStore:
         return await self._database.transact(work)
 
     async def pending(self, limit: int) -> Pending:
+        """Return the log's edge and inbox rows in order, about `limit` entries."""
         size = await self.size()
         counts = await self._database.all(_COUNTS, limit)
         last, taken = -1, 0
@@ -138,10 +147,8 @@ class SqlAuditStore:
         return Pending(size, tiles, [InboxRow(*row) for row in rows])  # type: ignore[arg-type]
 
     async def number(self, leader: Leader, numbering: Numbering) -> None:
-        entries = [
-            (e.sequence, e.timestamp, e.event_type, e.user, e.resource, e.action, e.result, e.request_id, e.line)
-            for e in numbering.entries
-        ]
+        """Write a numbering; raises `ConflictError` when the lead or the length is not as it was."""
+        entries = [astuple(each) for each in numbering.entries]
         tiles = [(*place, hashes) for place, hashes in numbering.tiles.items()]
         spans = [(each.tile, each.earliest, each.latest) for each in numbering.spans]
         size = numbering.size
@@ -158,6 +165,8 @@ class SqlAuditStore:
         await self._database.transact(work)
 
     async def sign(self, leader: Leader, checkpoint: StoredCheckpoint) -> None:
+        """Keep a checkpoint; one a size, the first stays."""
+
         async def work(transaction: Transaction) -> None:
             await _fence(transaction, leader)
             await transaction.run(_PUT_CHECKPOINT, checkpoint.size, checkpoint.hour, checkpoint.note)
@@ -165,6 +174,8 @@ class SqlAuditStore:
         await self._database.transact(work)
 
     async def thin(self, leader: Leader, before_hour: int) -> None:
+        """Keep only the last checkpoint of each hour before `before_hour`."""
+
         async def work(transaction: Transaction) -> None:
             await _fence(transaction, leader)
             await transaction.run(_THIN, before_hour, before_hour)
@@ -172,14 +183,17 @@ class SqlAuditStore:
         await self._database.transact(work)
 
     async def size(self) -> int:
+        """Return how many entries are numbered."""
         row = await self._database.one(_SIZE)
         return 0 if row is None else row[0]  # type: ignore[return-value]
 
     async def entries(self, first: int, limit: int) -> list[StoredEntry]:
+        """Return up to `limit` entries from sequence `first` on."""
         rows = await self._database.all(_ENTRIES, first, limit)
         return [StoredEntry(*row) for row in rows]  # type: ignore[arg-type]
 
     async def find(self, wanted: Filter, low: int, high: int, limit: int) -> list[StoredEntry]:
+        """Return up to `limit` matching entries between two sequences, in the filter's order."""
         conditions, args = _conditions(wanted)
         sql = (
             f"SELECT {_ENTRY} FROM audit_entries WHERE sequence >= ? AND sequence < ?"  # noqa: S608
@@ -189,6 +203,7 @@ class SqlAuditStore:
         return [StoredEntry(*row) for row in rows]  # type: ignore[arg-type]
 
     async def bounds(self, since: str, until: str) -> tuple[int, int]:
+        """Return sequences between which every entry of that time lies."""
         size = await self.size()
         low, high = 0, size
         if since:
@@ -200,6 +215,7 @@ class SqlAuditStore:
         return low, min(high, size)
 
     async def tiles(self, places: Sequence[Place]) -> Tiles:
+        """Return those of the tiles that are there."""
         found: Tiles = {}
         for place in places:
             row = await self._database.one(_TILE, *place)
@@ -208,11 +224,13 @@ class SqlAuditStore:
         return found
 
     async def checkpoint(self, size: int | None = None) -> StoredCheckpoint | None:
+        """Return the checkpoint of one size, or the newest."""
         sql, args = (_NEWEST, ()) if size is None else (_CHECKPOINT, (size,))
         row = await self._database.one(sql, *args)
         return None if row is None else StoredCheckpoint(*row)  # type: ignore[arg-type]
 
     async def checkpoints(self, after: int, limit: int) -> list[StoredCheckpoint]:
+        """Return up to `limit` checkpoints of more than `after` entries, smallest first."""
         rows = await self._database.all(_CHECKPOINTS, after, limit)
         return [StoredCheckpoint(*row) for row in rows]  # type: ignore[arg-type]
 

@@ -2,7 +2,7 @@
 
 Always true here: a transaction is acknowledged after its group's COMMIT with `synchronous=FULL`,
 never before. Each work of a group runs in its own savepoint, so one that fails takes none of the
-others with it. An `flock` around the group keeps several processes in line: SQLite's own
+others with it. A `WriteLock` around the group keeps several processes in line: SQLite's own
 busy-waiting lets one of them starve. The file is never created here, only by a migration: a
 database that went away is an error and no fresh start.
 """
@@ -10,22 +10,22 @@ database that went away is an error and no fresh start.
 from __future__ import annotations
 
 import asyncio
-import fcntl
 import os
 import queue
 import sqlite3
 import threading
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import msgspec
 
 from tradewarden.errors import ConflictError, StorageUnavailableError
 from tradewarden.storage.database import Revisions, Row, Transaction, Value
+from tradewarden.storage.writelock import WriteLock
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine, Iterable, Iterator
+    from collections.abc import Callable, Coroutine, Iterable
     from pathlib import Path
 
 T = TypeVar("T")
@@ -265,12 +265,12 @@ class SqliteDatabase:
 
     def _write_groups(self) -> None:
         connection: sqlite3.Connection | None = None
-        lock = -1
+        lock: WriteLock | None = None
         while (job := self._queue.get()) is not None:
             jobs = [job]
             try:
-                lock = lock if lock >= 0 else open_lock(self.path)
-                with locked(lock):
+                lock = lock or WriteLock(self.path)
+                with lock.held():
                     self._check_file()
                     connection = connection or connect(self.path)
                     self._gather(jobs)
@@ -281,8 +281,8 @@ class SqliteDatabase:
                 connection = None
             _settle(jobs)
         _drop(connection)
-        if lock >= 0:
-            os.close(lock)
+        if lock is not None:
+            lock.close()
 
     def _gather(self, jobs: list[_Job[Any]]) -> None:
         """Add what was handed in while this process waited for its turn."""
@@ -306,22 +306,6 @@ class SqliteDatabase:
 def _identity(path: Path) -> tuple[int, int]:
     status = os.stat(path)  # noqa: PTH116  (once a group)
     return status.st_dev, status.st_ino
-
-
-def open_lock(path: Path) -> int:
-    """Return a descriptor of the database's lock file, for `locked`."""
-    flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
-    return os.open(path.with_suffix(".lock"), flags, 0o600)
-
-
-@contextmanager
-def locked(descriptor: int) -> Iterator[None]:
-    """Hold the host-wide write lock; the kernel frees it when the process dies."""
-    fcntl.flock(descriptor, fcntl.LOCK_EX)
-    try:
-        yield
-    finally:
-        fcntl.flock(descriptor, fcntl.LOCK_UN)
 
 
 def _commit_group(connection: sqlite3.Connection, jobs: list[_Job[Any]]) -> None:

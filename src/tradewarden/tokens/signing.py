@@ -1,7 +1,7 @@
 """One signing key: it makes tokens of one kind and checks them, by one algorithm (RFC 7515, RFC 8725).
 
 Nothing in a token chooses its verification. A token belongs to a key when its header is, byte for byte, the one that
-this key writes; the algorithm is the key's own, and no header parameter (`jku`, `x5u`, `jwk`, `crit`, …) is ever acted on.
+this key writes; the algorithm is the key's own, and no other header parameter (`jku`, `jwk`, `crit`, …) is acted on.
 """
 
 from __future__ import annotations

@@ -15,9 +15,7 @@ from tradewarden.tokens.signing import SigningKey
 
 HERE = Path(__file__).parent
 RFC: list[dict[str, Any]] = msgspec.json.decode((HERE / "rfc.json").read_bytes())
-WYCHEPROOF: dict[str, Any] = msgspec.json.decode(
-    (HERE / "wycheproof_json_web_signature_hs256_es256.json").read_bytes()
-)
+WYCHEPROOF: dict[str, Any] = msgspec.json.decode((HERE / "wycheproof_json_web_signature_hs256_es256.json").read_bytes())
 NOT_BASE64URL = {372, 373}
 """Labelled valid, but with a `?` in a segment: RFC 7515 section 2 knows no such character."""
 LOST_PADDING = {367, 370}
@@ -47,9 +45,7 @@ def test_another_algorithm_of_the_same_key_is_refused(vector: dict[str, Any]) ->
             key(other["key"], other["algorithm"]).verify(vector["jws"])
 
 
-@pytest.mark.parametrize(
-    ("group", "case"), CASES, ids=[f"{case['tcId']}-{group['comment']}" for group, case in CASES]
-)
+@pytest.mark.parametrize(("group", "case"), CASES, ids=[f"{case['tcId']}-{group['comment']}" for group, case in CASES])
 def test_wycheproof(group: dict[str, Any], case: dict[str, Any]) -> None:
     """Good signatures give their payload; everything else is a `TokenError` and nothing else."""
     private = group["private"]

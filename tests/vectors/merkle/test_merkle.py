@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from base64 import b64decode
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +37,7 @@ def _proof(vector: dict[str, Any]) -> list[bytes]:
     return [b64decode(each) for each in vector["proof"] or ()]
 
 
-def _expected(vector: dict[str, Any]) -> Any:
+def _expected(vector: dict[str, Any]) -> AbstractContextManager[object]:
     return pytest.raises(IntegrityError) if vector["wantErr"] else nullcontext()
 
 

@@ -1,0 +1,139 @@
+"""What every `ServiceStore` does, in memory and in SQL."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.support.storage import inbox, sqlite_database
+from tradewarden.errors import ConflictError
+from tradewarden.identity.store import (
+    AdminTokenChange,
+    AdminTokenRow,
+    ServiceChange,
+    ServiceRow,
+    ServiceStore,
+)
+from tradewarden.storage.memory import MemoryDatabase
+from tradewarden.storage.memory_identity import MemoryServiceStore
+from tradewarden.storage.sql_identity import SqlServiceStore
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Awaitable, Callable
+    from pathlib import Path
+
+    from tradewarden.storage.database import Revisions
+
+
+class Kept:
+    """A store, the entries that its database kept, and its revisions."""
+
+    def __init__(
+        self,
+        store: ServiceStore,
+        entries: Callable[[], Awaitable[list[bytes]]],
+        revisions: Callable[[], Awaitable[Revisions]],
+    ) -> None:
+        self.store = store
+        self.entries = entries
+        self.revisions = revisions
+
+
+@pytest.fixture(params=["memory", "sqlite"])
+async def kept(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Kept]:
+    """Give each store in turn."""
+    if request.param == "memory":
+        memory = MemoryDatabase()
+
+        async def entries() -> list[bytes]:
+            return memory.inbox
+
+        yield Kept(MemoryServiceStore(memory), entries, memory.revisions)
+        return
+    async with sqlite_database(tmp_path) as database:
+        yield Kept(SqlServiceStore(database), lambda: inbox(database), database.revisions)
+
+
+def service(name: str, secret: bytes = b"s") -> ServiceRow:
+    """Return a service's row."""
+    return ServiceRow(name, "i", '["read"]', secret, 1, "user:admin", 2, b"seal")
+
+
+async def put(kept: Kept, row: ServiceRow) -> None:
+    """Write one service."""
+    change = ServiceChange(None, f"put {row.service_name}".encode(), row)
+    await kept.store.change(row.service_name, lambda _: change)
+
+
+async def test_nothing_is_where_nothing_was_written(kept: Kept) -> None:
+    """There is no service, no page and no admin token."""
+    assert await kept.store.read("bot") is None
+    assert await kept.store.page("", 10) == []
+    assert await kept.store.read_admin_token() is None
+
+
+async def test_a_service_is_put_replaced_and_deleted(kept: Kept) -> None:
+    """Each change is recorded and moves the revisions that caches of services and tokens depend on."""
+    revisions = [await kept.revisions()]
+    await put(kept, service("bot"))
+    assert await kept.store.read("bot") == service("bot")
+    revisions.append(await kept.revisions())
+    await put(kept, service("bot", b"t"))
+    assert await kept.store.read("bot") == service("bot", b"t")
+    revisions.append(await kept.revisions())
+    seen: list[ServiceRow | None] = []
+
+    def delete(row: ServiceRow | None) -> ServiceChange[str]:
+        seen.append(row)
+        return ServiceChange("gone", b"delete", None)
+
+    assert await kept.store.change("bot", delete) == "gone"
+    revisions.append(await kept.revisions())
+    assert seen == [service("bot", b"t")]
+    assert await kept.store.read("bot") is None
+    assert await kept.entries() == [b"put bot", b"put bot", b"delete"]
+    assert len({each.services for each in revisions}) == 4
+    assert len({each.tokens for each in revisions}) == 4
+
+
+async def test_a_refused_change_leaves_everything_as_it_was(kept: Kept) -> None:
+    """What the decision raises comes out, and nothing is written."""
+    before = await kept.revisions()
+
+    def refuse(_: ServiceRow | None) -> ServiceChange[None]:
+        raise ConflictError("no")
+
+    with pytest.raises(ConflictError):
+        await kept.store.change("bot", refuse)
+    assert await kept.entries() == []
+    assert await kept.revisions() == before
+
+
+async def test_pages_follow_one_another(kept: Kept) -> None:
+    """Services come in the order of their names."""
+    for name in ("c", "a", "b"):
+        await put(kept, service(name))
+    assert await kept.store.page("", 2) == [service("a"), service("b")]
+    assert await kept.store.page("b", 2) == [service("c")]
+
+
+async def test_the_admin_token_is_one_row(kept: Kept) -> None:
+    """It is replaced by the next; a decision without a row writes and records nothing."""
+    rows = [AdminTokenRow("admin", b"s", n, n + 1, 0, b"seal") for n in (1, 2)]
+
+    def putting(row: AdminTokenRow) -> Callable[[AdminTokenRow | None], AdminTokenChange[None]]:
+        return lambda _: AdminTokenChange(None, b"entry", row)
+
+    for row in rows:
+        await kept.store.change_admin_token(putting(row))
+    seen: list[AdminTokenRow | None] = []
+
+    def look(row: AdminTokenRow | None) -> AdminTokenChange[bool]:
+        seen.append(row)
+        return AdminTokenChange(answer=False)
+
+    assert await kept.store.change_admin_token(look) is False
+    assert seen == [rows[1]]
+    assert await kept.store.read_admin_token() == rows[1]
+    assert await kept.entries() == [b"entry", b"entry"]
