@@ -17,7 +17,7 @@ from tradewarden.errors import TradewardenError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from tradewarden.app import Warden
+    from tradewarden.rooms import Rooms
 
 _log = structlog.get_logger("tradewarden.background")
 _BUSY_SECONDS = 0.02
@@ -25,41 +25,41 @@ _IDLE_SECONDS = 0.25
 _TIDY_SECONDS = 60.0
 
 
-async def work(warden: Warden, stop: asyncio.Event, report: Callable[[int, int, float], None]) -> None:
+async def work(rooms: Rooms, stop: asyncio.Event, report: Callable[[int, int, float], None]) -> None:
     """Work until `stop` is set, then once more, so that what was answered is in the log.
 
     `report` gets unshipped bytes, entries without a number, and the age of the oldest in seconds.
     """
-    clerk = warden.clerk
-    tidied = warden.clock.monotonic()
+    clerk = rooms.clerk
+    tidied = rooms.clock.monotonic()
     while not stop.is_set():
         progress = await clerk.run_once()
         for fault in progress.faults:
             _log.warning("audit log falls behind", reason=fault)
-        await _report(warden, report)
-        if warden.clock.monotonic() - tidied > _TIDY_SECONDS:
-            tidied = warden.clock.monotonic()
-            await tidy(warden)
+        await _report(rooms, report)
+        if rooms.clock.monotonic() - tidied > _TIDY_SECONDS:
+            tidied = rooms.clock.monotonic()
+            await tidy(rooms)
         seconds = _BUSY_SECONDS if progress.numbered and not progress.faults else _IDLE_SECONDS
         with suppress(TimeoutError):
             await asyncio.wait_for(stop.wait(), seconds)
     await clerk.run_once()
 
 
-async def _report(warden: Warden, report: Callable[[int, int, float], None]) -> None:
+async def _report(rooms: Rooms, report: Callable[[int, int, float], None]) -> None:
     try:
-        lag = await warden.clerk.lag()
+        lag = await rooms.clerk.lag()
     except TradewardenError:
         return
     report(lag.unshipped_bytes, lag.unnumbered, lag.oldest_seconds)
 
 
-async def tidy(warden: Warden) -> None:
+async def tidy(rooms: Rooms) -> None:
     """Forget tokens that ended long ago, and renew the revocation list in time."""
     try:
-        await warden.revisions()
-        while await warden.tokens.sweep():
+        await rooms.revisions()
+        while await rooms.tokens.sweep():
             await asyncio.sleep(0)
-        await warden.authority.crl()
+        await rooms.authority.crl()
     except TradewardenError as error:
         _log.warning("tidying failed", reason=error.reason)

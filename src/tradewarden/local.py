@@ -26,10 +26,10 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping, Sequence
 
     from tradewarden.access.grant import Grant
-    from tradewarden.app import Warden
     from tradewarden.audit.entry import Entry
     from tradewarden.identity.commands import ServiceListed, ServiceRegistered
     from tradewarden.pki.credentials import Credentials, InventoryItem
+    from tradewarden.rooms import Rooms
     from tradewarden.secrets.commands import SecretMetadata, SecretRead, SecretWritten
     from tradewarden.tokens.commands import TokenIssued, TokenListed, TokenValid
 
@@ -43,106 +43,106 @@ def local_principal() -> Principal:
 
 @asynccontextmanager
 async def _acting(
-    warden: Warden, event: EventType, action: str, resource: str = ANY
+    rooms: Rooms, event: EventType, action: str, resource: str = ANY
 ) -> AsyncIterator[tuple[Grant, Entry]]:
     """Authorise one action of this process and record how it ends."""
-    await warden.revisions()
-    async with warden.entry(event, action.partition(":")[2], resource) as entry:
+    await rooms.revisions()
+    async with rooms.entry(event, action.partition(":")[2], resource) as entry:
         yield authorize(local_principal(), ALL, action, resource), entry
 
 
 class Local:
     """All rooms, for this process."""
 
-    def __init__(self, warden: Warden) -> None:
-        self.secrets = LocalSecrets(warden)
-        self.services = LocalServices(warden)
-        self.tokens = LocalTokens(warden)
-        self.credentials = LocalCredentials(warden)
-        self.audit = LocalAudit(warden)
+    def __init__(self, rooms: Rooms) -> None:
+        self.secrets = LocalSecrets(rooms)
+        self.services = LocalServices(rooms)
+        self.tokens = LocalTokens(rooms)
+        self.credentials = LocalCredentials(rooms)
+        self.audit = LocalAudit(rooms)
 
 
 class LocalSecrets:
     """Versioned secrets."""
 
-    def __init__(self, warden: Warden) -> None:
-        self._warden = warden
+    def __init__(self, rooms: Rooms) -> None:
+        self._rooms = rooms
 
     async def put(self, path: str, data: Mapping[str, object], *, cas: int | None = None) -> SecretWritten:
         """Write a new version; `cas` is the version that must be current (0: none). Raises `ConflictError`."""
         command = PutSecret(path, msgspec.Raw(msgspec.json.encode(data)), cas)
-        async with _acting(self._warden, EventType.SECRET_ACCESS, "secrets:write", path) as (grant, entry):
-            return await self._warden.secrets.put(grant, command, entry)
+        async with _acting(self._rooms, EventType.SECRET_ACCESS, "secrets:write", path) as (grant, entry):
+            return await self._rooms.secrets.put(grant, command, entry)
 
     async def get(self, path: str, version: int | None = None) -> SecretRead:
         """Return a version (None: the current one); `.value()` is the dict. Raises `SecretNotFoundError`."""
-        async with _acting(self._warden, EventType.SECRET_ACCESS, "secrets:read", path) as (grant, _):
-            return await self._warden.secrets.get(grant, path, version)
+        async with _acting(self._rooms, EventType.SECRET_ACCESS, "secrets:read", path) as (grant, _):
+            return await self._rooms.secrets.get(grant, path, version)
 
     async def metadata(self, path: str) -> SecretMetadata:
         """Return all that is known of a secret but its values."""
-        async with _acting(self._warden, EventType.SECRET_ACCESS, "secrets:read", path) as (grant, _):
-            return await self._warden.secrets.metadata(grant, path)
+        async with _acting(self._rooms, EventType.SECRET_ACCESS, "secrets:read", path) as (grant, _):
+            return await self._rooms.secrets.metadata(grant, path)
 
     async def list(self, prefix: str = "") -> list[str]:
         """Return every path that starts with `prefix`."""
         names: list[str] = []
-        async with _acting(self._warden, EventType.SECRET_ACCESS, "secrets:list") as (grant, entry):
+        async with _acting(self._rooms, EventType.SECRET_ACCESS, "secrets:list") as (grant, entry):
             entry.resource = prefix
             after: str | None = ""
             while after is not None:
-                page = await self._warden.secrets.list(grant, prefix, after, _PAGE)
+                page = await self._rooms.secrets.list(grant, prefix, after, _PAGE)
                 names += page.keys
                 after = page.next
         return names
 
     async def delete(self, path: str, versions: Sequence[int] = ()) -> None:
         """Hide versions (none named: the current one) until they are undeleted."""
-        async with _acting(self._warden, EventType.SECRET_ACCESS, "secrets:delete", path) as (grant, entry):
-            await self._warden.secrets.delete(grant, PickVersions(path, tuple(versions)), entry)
+        async with _acting(self._rooms, EventType.SECRET_ACCESS, "secrets:delete", path) as (grant, entry):
+            await self._rooms.secrets.delete(grant, PickVersions(path, tuple(versions)), entry)
 
     async def undelete(self, path: str, versions: Sequence[int]) -> None:
         """Show deleted versions again."""
-        async with _acting(self._warden, EventType.SECRET_ACCESS, "secrets:write", path) as (grant, entry):
-            await self._warden.secrets.undelete(grant, PickVersions(path, tuple(versions)), entry)
+        async with _acting(self._rooms, EventType.SECRET_ACCESS, "secrets:write", path) as (grant, entry):
+            await self._rooms.secrets.undelete(grant, PickVersions(path, tuple(versions)), entry)
 
     async def destroy(self, path: str, versions: Sequence[int]) -> None:
         """Erase the values of versions for good."""
-        async with _acting(self._warden, EventType.SECRET_ACCESS, "secrets:write", path) as (grant, entry):
-            await self._warden.secrets.destroy(grant, PickVersions(path, tuple(versions)), entry)
+        async with _acting(self._rooms, EventType.SECRET_ACCESS, "secrets:write", path) as (grant, entry):
+            await self._rooms.secrets.destroy(grant, PickVersions(path, tuple(versions)), entry)
 
     async def rollback(self, path: str, version: int) -> SecretWritten:
         """Write an old version's value again, as the newest."""
-        async with _acting(self._warden, EventType.SECRET_ACCESS, "secrets:write", path) as (grant, entry):
-            return await self._warden.secrets.rollback(grant, RollbackSecret(path, version), entry)
+        async with _acting(self._rooms, EventType.SECRET_ACCESS, "secrets:write", path) as (grant, entry):
+            return await self._rooms.secrets.rollback(grant, RollbackSecret(path, version), entry)
 
 
 class LocalServices:
     """The register of services."""
 
-    def __init__(self, warden: Warden) -> None:
-        self._warden = warden
+    def __init__(self, rooms: Rooms) -> None:
+        self._rooms = rooms
 
     async def register(self, service_name: str, permissions: Sequence[str]) -> ServiceRegistered:
         """Register a service; the only answer that shows its client secret. Raises `ConflictError`."""
         command = RegisterService(service_name, tuple(permissions))
         kind, action = EventType.CONFIGURATION_CHANGE, "services:manage"
-        async with _acting(self._warden, kind, action, service_name) as (grant, entry):
-            return await self._warden.services.register(grant, command, entry)
+        async with _acting(self._rooms, kind, action, service_name) as (grant, entry):
+            return await self._rooms.services.register(grant, command, entry)
 
     async def remove(self, service_name: str) -> None:
         """Take a service off the register and end every token of it."""
         kind, action = EventType.CONFIGURATION_CHANGE, "services:manage"
-        async with _acting(self._warden, kind, action, service_name) as (grant, entry):
-            await self._warden.services.delete(grant, service_name, entry)
+        async with _acting(self._rooms, kind, action, service_name) as (grant, entry):
+            await self._rooms.services.delete(grant, service_name, entry)
 
     async def list(self) -> list[ServiceListed]:
         """Return every registered service."""
         found: list[ServiceListed] = []
-        async with _acting(self._warden, EventType.API_ACCESS, "services:read") as (grant, _):
+        async with _acting(self._rooms, EventType.API_ACCESS, "services:read") as (grant, _):
             after: str | None = ""
             while after is not None:
-                page = await self._warden.services.list(grant, after, _PAGE)
+                page = await self._rooms.services.list(grant, after, _PAGE)
                 found += page.services
                 after = page.next
         return found
@@ -151,8 +151,8 @@ class LocalServices:
 class LocalTokens:
     """Tokens of services."""
 
-    def __init__(self, warden: Warden) -> None:
-        self._warden = warden
+    def __init__(self, rooms: Rooms) -> None:
+        self._rooms = rooms
 
     async def issue(
         self,
@@ -165,30 +165,30 @@ class LocalTokens:
         """Issue a token; None stands for all that the service is registered for (`read` when it is not)."""
         asked = None if permissions is None else tuple(permissions)
         command = IssueToken(service_name, asked, ttl_seconds, refresh)
-        async with _acting(self._warden, EventType.TOKEN, "tokens:issue", service_name) as (grant, entry):
-            return await self._warden.tokens.issue(grant, command, entry)
+        async with _acting(self._rooms, EventType.TOKEN, "tokens:issue", service_name) as (grant, entry):
+            return await self._rooms.tokens.issue(grant, command, entry)
 
     async def validate(self, token: str) -> TokenValid:
         """Return what a token is good for; raises `TokenError`."""
-        revisions = await self._warden.revisions()
-        async with _acting(self._warden, EventType.TOKEN, "tokens:validate") as (_, entry):
-            proven = await self._warden.tokens.authenticate(token, revisions)
+        revisions = await self._rooms.revisions()
+        async with _acting(self._rooms, EventType.TOKEN, "tokens:validate") as (_, entry):
+            proven = await self._rooms.tokens.authenticate(token, revisions)
             entry.resource = proven.service_name
             return proven.answer
 
     async def revoke(self, *, token: str | None = None, service_name: str | None = None) -> bool:
         """End one token, or all of a service; False when there was nothing to end."""
-        async with _acting(self._warden, EventType.TOKEN, "tokens:revoke") as (grant, entry):
+        async with _acting(self._rooms, EventType.TOKEN, "tokens:revoke") as (grant, entry):
             command = RevokeToken(token=token, service_name=service_name)
-            return (await self._warden.tokens.revoke(grant, command, entry)).revoked
+            return (await self._rooms.tokens.revoke(grant, command, entry)).revoked
 
     async def list(self, service_name: str | None = None) -> list[TokenListed]:
         """Return the issued tokens, of one service or of all; never the tokens themselves."""
         found: list[TokenListed] = []
-        async with _acting(self._warden, EventType.TOKEN, "tokens:read") as (grant, _):
+        async with _acting(self._rooms, EventType.TOKEN, "tokens:read") as (grant, _):
             after: str | None = ""
             while after is not None:
-                page = await self._warden.tokens.list(grant, service_name, after, _PAGE)
+                page = await self._rooms.tokens.list(grant, service_name, after, _PAGE)
                 found += page.tokens
                 after = page.next
         return found
@@ -197,8 +197,8 @@ class LocalTokens:
 class LocalCredentials:
     """Certificates of services."""
 
-    def __init__(self, warden: Warden) -> None:
-        self._warden = warden
+    def __init__(self, rooms: Rooms) -> None:
+        self._rooms = rooms
 
     async def issue(
         self,
@@ -211,27 +211,27 @@ class LocalCredentials:
     ) -> Credentials:
         """Issue a certificate, for a key made here or for that of a CSR (PEM). Raises `InvalidInputError`."""
         command = IssueCredentials(service_name, csr, tuple(dns_names), tuple(ip_addresses), ttl_hours)
-        async with _acting(self._warden, EventType.CERTIFICATE, "credentials:issue", service_name) as (grant, entry):
-            return await self._warden.authority.issue(grant, command, entry)
+        async with _acting(self._rooms, EventType.CERTIFICATE, "credentials:issue", service_name) as (grant, entry):
+            return await self._rooms.authority.issue(grant, command, entry)
 
     async def revoke(self, serial_number: str, reason: Reason = Reason.UNSPECIFIED) -> InventoryItem:
         """Revoke a certificate for good."""
-        async with _acting(self._warden, EventType.CERTIFICATE, "credentials:revoke") as (grant, entry):
-            return await self._warden.authority.revoke(grant, RevokeCertificate(serial_number, reason), entry)
+        async with _acting(self._rooms, EventType.CERTIFICATE, "credentials:revoke") as (grant, entry):
+            return await self._rooms.authority.revoke(grant, RevokeCertificate(serial_number, reason), entry)
 
     def ca_certificate(self) -> str:
         """Return the root certificate that clients trust (PEM)."""
-        return self._warden.authority.ca_certificate()
+        return self._rooms.authority.ca_certificate()
 
 
 class LocalAudit:
     """The audit log."""
 
-    def __init__(self, warden: Warden) -> None:
-        self._warden = warden
+    def __init__(self, rooms: Rooms) -> None:
+        self._rooms = rooms
 
     async def search(self, wanted: Filter | None = None, limit: int = 100) -> list[dict[str, object]]:
         """Return the newest entries that fit, as they stand in the log."""
-        async with _acting(self._warden, EventType.API_ACCESS, "audit:read") as (grant, _):
-            page = await self._warden.audit_log.search(grant, Query(wanted or Filter(), limit))
+        async with _acting(self._rooms, EventType.API_ACCESS, "audit:read") as (grant, _):
+            page = await self._rooms.audit_log.search(grant, Query(wanted or Filter(), limit))
         return [msgspec.json.decode(entry) for entry in page.entries]

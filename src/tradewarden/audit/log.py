@@ -174,8 +174,7 @@ class AuditLog:
         first = 0
         while first < size:
             page = await self._store.entries(first, _PAGE)
-            reached = encode_cursor(high - 1) if wanted.oldest_first and high else query.cursor
-        lines = [each.line for each in page if each.sequence < size]
+            lines = [each.line for each in page if each.sequence < size]
             if not lines:
                 break
             write(ENTRIES, b"\n".join(lines) + b"\n")

@@ -19,7 +19,7 @@ from tradewarden.http.logs import configure
 from tradewarden.http.head import ServerLimits
 from tradewarden.http.metrics import Gauge, Metrics, Slot
 from tradewarden.http.pipeline import Door
-from tradewarden.http.render import EVERYWHERE
+from tradewarden.http.render import EVERYWHERE, LOCKED_DOWN
 from tradewarden.http.routes import ROUTES
 from tradewarden.http.supervisor import supervise
 from tradewarden.http.tls import server_context
@@ -82,7 +82,7 @@ async def _worker(
             ready,
             stop,
             on_refused=lambda _reason, address: warden.flood.note(address),
-            headers=EVERYWHERE,
+            headers=(*EVERYWHERE, LOCKED_DOWN),
         )
     finally:
         ticking.cancel()
@@ -115,6 +115,7 @@ async def _every_second(warden: Warden, slot: Slot, deadlines: Deadlines) -> Non
         slot.set(Gauge.IN_FLIGHT, len(deadlines))
         if warden.clock.monotonic() - opened >= WINDOW_SECONDS:
             opened = warden.clock.monotonic()
+            slot.measure()
             await close_windows(warden)
         await asyncio.sleep(_TICK_SECONDS)
 

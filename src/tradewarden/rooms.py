@@ -1,0 +1,36 @@
+"""An open installation as those inside the process see it; `tradewarden.app.Warden` is one."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from tradewarden.audit.clerk import Clerk
+    from tradewarden.audit.entry import Entry, EventType
+    from tradewarden.audit.log import AuditLog
+    from tradewarden.clock import Clock
+    from tradewarden.identity.services import Services
+    from tradewarden.pki.authority import Authority
+    from tradewarden.secrets.secrets import Secrets
+    from tradewarden.storage.database import Revisions
+    from tradewarden.tokens.tokens import Tokens
+
+
+class Rooms(Protocol):
+    """Every room, its clock and clerk, and the entry that an action of this process leaves."""
+
+    clock: Clock
+    clerk: Clerk
+    secrets: Secrets
+    services: Services
+    tokens: Tokens
+    authority: Authority
+    audit_log: AuditLog
+
+    def entry(self, event: EventType, action: str, resource: str = "") -> Entry:
+        """Return the audit entry of something that this process does by itself."""
+        ...
+
+    async def revisions(self) -> Revisions:
+        """Return the revisions as of now; a key rotation of another process is followed first."""
+        ...
