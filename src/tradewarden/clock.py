@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Protocol
 
 
@@ -38,6 +38,15 @@ class Randomness(Protocol):
 system_randomness: Randomness = os.urandom
 
 
+@lru_cache(maxsize=64)
+def _whole_second(seconds: int) -> str:
+    return time.strftime("%Y-%m-%dT%H:%M:%S.", time.gmtime(seconds))
+
+
 def rfc3339(seconds: float) -> str:
-    """Write seconds since the epoch as RFC 3339 in UTC with microseconds, `2026-01-15T10:30:00.000000Z`."""
-    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    """Write seconds since the epoch as RFC 3339 in UTC, `2026-01-15T10:30:00.000000Z`, always of this width.
+
+    Texts of this form are in the order of their times.
+    """
+    whole = int(seconds)
+    return f"{_whole_second(whole)}{int((seconds - whole) * 1e6):06d}Z"

@@ -13,6 +13,7 @@ from msgspec.structs import replace
 from tests.support.keys import keyring
 from tests.support.pki import POLICY, SetClock, entry, grant, opened
 from tests.support.storage import sqlite_database
+from tradewarden.errors import InvalidInputError
 from tradewarden.keys.purpose import Purpose
 from tradewarden.pki.algorithm import Algorithm
 from tradewarden.pki.credentials import IssueCredentials, Reason, RevokeCertificate
@@ -109,6 +110,17 @@ async def test_a_csr_made_by_openssl_is_signed(tmp_path: Path) -> None:
         serial = printed.strip().removeprefix("serial=")
         found = await authority.get(grant("credentials:read"), serial)
         assert found.serial_number == issued.serial_number
+
+
+async def test_a_csr_over_sha1_is_refused(tmp_path: Path) -> None:
+    """A CSR that is signed over SHA-1 is refused by name."""
+    made = ["req", "-new", "-sha1", "-newkey", "rsa:3072", "-noenc", "-keyout", "key.pem", "-subj", "/CN=bot"]
+    code, said = openssl(*made, "-out", "csr.pem", cwd=tmp_path)
+    assert code == 0, said
+    authority = await opened(tmp_path / "data")
+    with pytest.raises(InvalidInputError, match="signed over sha1"):
+        await issue(authority, csr=(tmp_path / "csr.pem").read_text())
+    await authority.close()
 
 
 async def test_key_files_open_under_the_derived_password_only(tmp_path: Path) -> None:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
+import signal
 import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -32,6 +33,62 @@ class Service(NamedTuple):
         """The token of its admin."""
         return (self.data_dir / "admin.token").read_text().strip()
 
+    @property
+    def port(self) -> int:
+        """Where it listens."""
+        return int(self.environment["SERVICE_PORT"])
+
+    @property
+    def log(self) -> Path:
+        """What it writes to its standard output and error."""
+        return self.data_dir.parent / "serve.log"
+
+    def children(self) -> list[int]:
+        """Return the process ids of its workers, in their order, and last its clerk's."""
+        pid = self.process.pid
+        return sorted(map(int, Path(f"/proc/{pid}/task/{pid}/children").read_text().split()))
+
+    def kill_tree(self) -> None:
+        """End every process of it at once, without a word (SIGKILL), and return when they are gone."""
+        pids = [self.process.pid, *self.children()]
+        for pid in pids:
+            os.kill(pid, signal.SIGKILL)
+        self._wait_until_gone(pids[1:])
+
+    def kill_supervisor(self) -> None:
+        """End the one process that was started, with SIGKILL; return when its children are gone too."""
+        pids = self.children()
+        self.process.kill()
+        self._wait_until_gone(pids)
+
+    def _wait_until_gone(self, pids: list[int]) -> None:
+        self.process.wait(STOP_SECONDS)
+        wait_until(lambda: not any(map(_runs, pids)), "processes of the service outlive it")
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind(("127.0.0.1", self.port))
+
+    def again(self) -> Service:
+        """Start it once more after its end: same data, same port, same settings."""
+        return start(self.data_dir.parent, **{name: self.environment[name] for name in self.environment if _ours(name)})
+
+
+def wait_until(condition: Callable[[], bool], failure: str, seconds: float = 15.0) -> None:
+    """Return once `condition()` holds; asks for it every few milliseconds."""
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, failure
+        time.sleep(0.01)
+
+
+def _runs(pid: int) -> bool:
+    """Tell whether a process runs; one that is only not reaped yet does not."""
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+    return state not in "ZX"
+
 
 def free_port() -> int:
     """Return a port that nobody listens on just now."""
@@ -42,25 +99,27 @@ def free_port() -> int:
 
 def bare_environment() -> dict[str, str]:
     """Return this process's environment without settings of the service."""
-    ours = ("TRADEWARDEN_", "ALPHAPULSE_", "SERVICE_", "JWT_", "ENABLE_", "CA_", "CERT_", "VAULT_")
-    return {name: value for name, value in os.environ.items() if not name.startswith(ours)}
+    return {name: value for name, value in os.environ.items() if not _ours(name)}
+
+
+def _ours(name: str) -> bool:
+    """Tell whether an environment variable is a setting of the service."""
+    return name.startswith(("TRADEWARDEN_", "ALPHAPULSE_", "SERVICE_", "JWT_", "ENABLE_", "CA_", "CERT_", "VAULT_"))
 
 
 def start(directory: Path, **settings: str) -> Service:
     """Start a service on data in `directory` and return once it is ready."""
-    port = free_port()
     data = directory / "security"
-    chosen = {"TRADEWARDEN_DATA_DIR": str(data), "SERVICE_PORT": str(port), **settings}
+    chosen = {"TRADEWARDEN_DATA_DIR": str(data), "SERVICE_PORT": str(free_port()), **settings}
     environment = {**bare_environment(), **chosen}
-    log = (directory / "serve.log").open("wb")
-    with log:
+    with (directory / "serve.log").open("ab") as log:
         process = subprocess.Popen([PROGRAM, "serve"], cwd=directory, env=environment, stdout=log, stderr=log)
-    service = Service(f"http://127.0.0.1:{port}", data, process, environment)
-    _wait_until_ready(service, directory / "serve.log")
+    service = Service(f"http://127.0.0.1:{chosen['SERVICE_PORT']}", data, process, environment)
+    _wait_until_ready(service)
     return service
 
 
-def _wait_until_ready(service: Service, log: Path) -> None:
+def _wait_until_ready(service: Service) -> None:
     end = time.monotonic() + START_SECONDS
     while time.monotonic() < end and service.process.poll() is None:
         try:
@@ -69,7 +128,7 @@ def _wait_until_ready(service: Service, log: Path) -> None:
         except httpx.TransportError:
             time.sleep(0.05)  # the condition is the service's own answer; there is nothing to wait on before it listens
     stop(service)
-    raise AssertionError(f"the service did not become ready:\n{log.read_text(errors='replace')}")
+    raise AssertionError(f"the service did not become ready:\n{service.log.read_text(errors='replace')}")
 
 
 def stop(service: Service) -> int:

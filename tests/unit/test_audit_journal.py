@@ -9,6 +9,7 @@ import random
 import signal
 import subprocess
 import sys
+import threading
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,10 +17,11 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.support.audit import SEAL, TestClock, cipher
+from tradewarden.audit import frames
 from tradewarden.audit import journal as journal_module
 from tradewarden.audit.entry import Auditor, EventType, Origin
-from tradewarden.audit.frames import FRAME_HEAD
-from tradewarden.audit.journal import SEGMENT_BYTES, Journal
+from tradewarden.audit.frames import FRAME_HEAD, step
+from tradewarden.audit.journal import MAX_FRAME_LINES, SEGMENT_BYTES, Journal
 from tradewarden.audit.reading import JournalReader, Tail
 from tradewarden.audit.shipping import Shipper
 from tradewarden.errors import AuditUnavailableError, PermissionDeniedError
@@ -88,6 +90,58 @@ async def test_one_turn_is_one_write(tmp_path: Path, monkeypatch: pytest.MonkeyP
     await asyncio.gather(*(journal.record(b"{}") for _ in range(64)))
     assert len(writes) == 1
     assert journal.counter == 64
+    await journal.close()
+
+
+async def test_a_very_large_turn_is_several_frames(tmp_path: Path) -> None:
+    """What one turn gathered beyond a frame's limit goes into further frames, all before the answer."""
+    journal = _journal(tmp_path)
+    await asyncio.gather(*(journal.record(b"{}") for _ in range(2 * MAX_FRAME_LINES + 5)))
+    assert journal.counter == 2 * MAX_FRAME_LINES + 5
+    await journal.close()
+    assert len(_read(_only(tmp_path))[0]) == 2 * MAX_FRAME_LINES + 5
+
+
+async def test_the_key_only_goes_forward(tmp_path: Path) -> None:
+    """After each frame the process holds the next key only, from which there is no way back."""
+    journal = _journal(tmp_path)
+    segment = journal._segment
+    assert segment is not None
+    keys = [segment._chain._key]
+    for _ in range(3):
+        await journal.record(b"{}")
+        keys.append(segment._chain._key)
+    assert len(set(keys)) == 4
+    assert [step(each, frames._NEXT_FRAME) for each in keys[:-1]] == keys[1:]
+    await journal.close()
+
+
+async def test_with_sync_nothing_is_answered_before_the_disk_has_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An answer waits for fdatasync; what comes meanwhile goes together into the next one."""
+    journal = _journal(tmp_path, sync=True)
+    may_sync = threading.Semaphore(0)
+    synced: list[int] = []
+
+    def fdatasync(descriptor: int) -> None:
+        assert may_sync.acquire(timeout=10)
+        synced.append(os.fstat(descriptor).st_size)
+
+    monkeypatch.setattr(os, "fdatasync", fdatasync)
+    first = asyncio.create_task(journal.record(b"{}"))
+    for _ in range(10):
+        await asyncio.sleep(0)
+    later = [asyncio.create_task(journal.record(b"{}")) for _ in range(5)]
+    for _ in range(10):
+        await asyncio.sleep(0)
+    assert not first.done()
+    may_sync.release()
+    await first
+    assert not any(each.done() for each in later)
+    may_sync.release()
+    await asyncio.gather(*later)
+    assert len(synced) == 2
     await journal.close()
 
 

@@ -12,9 +12,10 @@ from tests.support.audit import VERIFIER, Room
 from tradewarden.access.grant import Grant, authorize
 from tradewarden.access.permission import PermissionSet
 from tradewarden.access.principal import Kind, Principal
+from tradewarden.audit import log
 from tradewarden.audit.checkpoint import read_checkpoint
 from tradewarden.audit.flood import MAX_ADDRESSES, Flood
-from tradewarden.audit.query import Filter, Query, checked
+from tradewarden.audit.query import Filter, Query, checked, encode_cursor
 from tradewarden.audit.tree import leaf_hash, verify_consistency, verify_inclusion
 from tradewarden.errors import (
     AuditUnavailableError,
@@ -77,6 +78,23 @@ async def test_a_search_goes_on_where_it_left_off(room: Room, oldest_first: bool
     assert cursor == ""
 
 
+@pytest.mark.parametrize("oldest_first", [False, True])
+async def test_a_search_that_takes_long_gives_what_it_has(
+    room: Room, monkeypatch: pytest.MonkeyPatch, oldest_first: bool
+) -> None:
+    """A search looks at a part of the log at a time, and stops after its time with a cursor."""
+    monkeypatch.setattr(log, "_WINDOW", 8)
+    monkeypatch.setattr(log, "_MAX_WINDOW", 16)
+    wanted = Filter(request_id="w-secret/15", oldest_first=oldest_first)
+    assert len((await room.log.search(_grant(), Query(wanted))).entries) == 1
+    monkeypatch.setattr(log, "_SEARCH_SECONDS", 0)
+    pages = [await room.log.search(_grant(), Query(wanted))]
+    while pages[-1].cursor:
+        pages.append(await room.log.search(_grant(), Query(wanted, cursor=pages[-1].cursor)))
+    assert len(pages) == 8
+    assert [len(each.entries) for each in pages if each.entries] == [1]
+
+
 async def test_a_page_is_stable_while_the_log_grows(room: Room) -> None:
     """Going on with a cursor shows what was there, however much came meanwhile."""
     page = await room.log.search(_grant(), Query(limit=50))
@@ -89,15 +107,16 @@ async def test_a_page_is_stable_while_the_log_grows(room: Room) -> None:
 
 
 async def test_the_log_can_be_followed(room: Room) -> None:
-    """At the end, oldest first, an answer says where to go on once there is more."""
+    """Oldest first, a cursor of the last sequence seen goes on once there is more."""
     wanted = Filter(user="user:admin", oldest_first=True)
     page = await room.log.search(_grant(), Query(wanted, 1000))
     assert (len(page.entries), page.cursor) == (30, "")
-    again = await room.log.search(_grant(), Query(wanted, 1000, page.resume))
+    cursor = encode_cursor(json.loads(page.entries[-1])["sequence"])
+    again = await room.log.search(_grant(), Query(wanted, 1000, cursor))
     assert (again.entries, again.cursor) == ([], "")
     await room.change("later", "user:admin")
     await room.settle()
-    more = await room.log.search(_grant(), Query(wanted, 1000, again.resume))
+    more = await room.log.search(_grant(), Query(wanted, 1000, cursor))
     assert [json.loads(each)["resource"] for each in more.entries] == ["later"]
 
 

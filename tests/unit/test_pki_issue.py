@@ -37,8 +37,9 @@ from tradewarden.errors import (
     UnavailableError,
 )
 from tradewarden.pki import issuer as issuing
-from tradewarden.pki.algorithm import Algorithm, approved_hash
+from tradewarden.pki.algorithm import Algorithm
 from tradewarden.pki.credentials import IssueCredentials
+from tradewarden.pki.profiles import SERVICE
 from tradewarden.storage.memory import MemoryDatabase
 from tradewarden.storage.memory_pki import MemoryPkiStore
 
@@ -275,16 +276,6 @@ async def test_a_csr_that_is_weak_or_asks_too_much_is_refused_by_name(authority:
     assert (await authority.counts()).active == 0
 
 
-def test_a_csr_over_sha1_is_refused() -> None:
-    """A CSR signed over SHA-1 is refused (the library makes none any more, so one is pretended)."""
-
-    class Sha1:
-        signature_hash_algorithm = hashes.SHA1()  # noqa: S303
-
-    with pytest.raises(InvalidInputError, match="signed over sha1"):
-        approved_hash(Sha1())  # type: ignore[arg-type]
-
-
 async def test_a_csr_of_a_megabyte_is_too_large(authority: Authority) -> None:
     """A CSR beyond 16 KiB is refused before it is parsed."""
     with pytest.raises(LimitExceededError, match="larger than 16384 bytes"):
@@ -390,6 +381,16 @@ async def test_what_was_not_ordered_is_thrown_away(authority: Authority, monkeyp
     with pytest.raises(IntegrityError, match="not what was ordered"):
         await issue(authority)
     assert (await authority.counts()).active == 0
+
+
+async def test_no_certificate_outlives_its_issuer(authority: Authority) -> None:
+    """An order that goes beyond the issuer's own time is found by the validation after signing."""
+    issuer, key = authority._issuer, _P256.public_key()
+    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "bot")])
+    for start, end in ((issuer.starts - 1, issuer.ends), (issuer.starts, issuer.ends + 1)):
+        with pytest.raises(IntegrityError) as caught:
+            issuer.issue(issuing.Order(SERVICE, subject, key, 1 << 70, start, end))
+        assert "beyond the issuer's" in caught.value.reason
 
 
 async def test_row_and_entry_are_written_together(tmp_path: Path) -> None:

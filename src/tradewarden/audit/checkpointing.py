@@ -10,9 +10,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from tradewarden.audit.checkpoint import Checkpoint, CheckpointSigner, read_checkpoint
-from tradewarden.audit.stamp import stamp
 from tradewarden.audit.store import Leader, LogStore, StoredCheckpoint
 from tradewarden.audit.tiles import places_of, range_hash
+from tradewarden.clock import rfc3339
 from tradewarden.crypto.signers import Verifier
 from tradewarden.errors import IntegrityError
 
@@ -52,7 +52,7 @@ class Checkpointer:
         if last is not None:
             await self._still_holds(last, size)
         root = await root_at(self._store, size)
-        checkpoint = Checkpoint(self._origin, size, root, stamp(self._clock.now()))
+        checkpoint = Checkpoint(self._origin, size, root, rfc3339(self._clock.now()))
         hour = int(self._clock.now()) // _HOUR
         note = checkpoint.sign(self._signer)
         await self._store.sign(leader, StoredCheckpoint(size, hour, note))

@@ -15,8 +15,7 @@ from typing import TYPE_CHECKING, Protocol, Self
 
 import msgspec
 
-from tradewarden.audit.stamp import stamp
-from tradewarden.clock import Clock
+from tradewarden.clock import Clock, rfc3339
 from tradewarden.errors import (
     AuthenticationError,
     PermissionDeniedError,
@@ -158,7 +157,7 @@ class Entry:
         """Encode the entry as one JSON object; what the caller chose is cut to its largest length."""
         origin = self.origin
         event = Event(
-            stamp(self._auditor.clock.now()),
+            rfc3339(self._auditor.clock.now()),
             self.event_type,
             self.user[:MAX_NAME],
             self.resource[:MAX_NAME],

@@ -11,7 +11,7 @@ of it, by `local:audit`:
 from __future__ import annotations
 
 from tradewarden.audit.entry import MAX_NAME, MAX_REASON, Event, EventType, Result, encode
-from tradewarden.audit.stamp import stamp
+from tradewarden.clock import rfc3339
 
 INTEGRITY = "audit.integrity"
 TORN = "audit.torn"
@@ -23,7 +23,7 @@ def finding(now: float, action: str, resource: str, reason: str) -> bytes:
     """Return the encoded entry."""
     return encode(
         Event(
-            stamp(now),
+            rfc3339(now),
             EventType.CONFIGURATION_CHANGE.value,
             AUTHOR,
             resource[:MAX_NAME],

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from tradewarden.audit.entry import Event, EventType, Recorder, Result, encode
-from tradewarden.audit.stamp import stamp
+from tradewarden.clock import rfc3339
 
 if TYPE_CHECKING:
     from tradewarden.clock import Clock
@@ -79,7 +79,7 @@ class Flood:
     def _event(self, address: str, reason: str, count: int) -> bytes:
         return encode(
             Event(
-                stamp(self._clock.now()),
+                rfc3339(self._clock.now()),
                 EventType.API_ACCESS.value,
                 "anonymous:",
                 "",

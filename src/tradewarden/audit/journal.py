@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from tradewarden.crypto.keyset import Cipher
 
 SEGMENT_BYTES = 64 << 20
+MAX_FRAME_LINES = 2048  # of the longest entries: still less than `frames.MAX_FRAME_BYTES`
 RESERVE_BYTES = 64 << 20
 RESERVE_SHARE = 20
 SUFFIX = ".journal"
@@ -197,11 +198,13 @@ class Journal:
         lines, self._lines, self._flush = self._lines, [], None
         try:
             segment = self._ready()
-            segment.append(self._counter, lines)
+            for start in range(0, len(lines), MAX_FRAME_LINES):
+                frame_lines = lines[start : start + MAX_FRAME_LINES]
+                segment.append(self._counter, frame_lines)
+                self._counter += len(frame_lines)
         except OSError as error:
             flush.set_result(f"{self.directory}: {error}")
             return
-        self._counter += len(lines)
         if self._sync is None:
             flush.set_result("")
         else:

@@ -41,13 +41,12 @@ class Page(msgspec.Struct, frozen=True):
     """Entries as the JSON lines that they are; `cursor` goes on behind them, empty at the end.
 
     Only lines that say themselves what was asked for are in it, whatever their columns say. A page may be short,
-    even empty, and still have a cursor: a search stops after half a second. At the end, oldest first, `resume` is the
-    cursor for later, when the log has grown.
+    even empty, and still have a cursor: a search stops after half a second. To follow the log, oldest
+    first, go on later with `encode_cursor` of the last sequence seen.
     """
 
     entries: Sequence[bytes]
     cursor: str
-    resume: str = ""
 
 
 class InclusionProof(msgspec.Struct, frozen=True):
@@ -104,13 +103,12 @@ class AuditLog:
             window = min(window * 2, _MAX_WINDOW)
             if self._clock.monotonic() > until:
                 break
-        reached = encode_cursor(high - 1) if wanted.oldest_first and high else query.cursor
         lines = [each.line for each in found if wanted.matches(read_columns(each.line))]
         if len(found) == query.limit:
             return Page(lines, encode_cursor(found[-1].sequence))
         if low < high:
             return Page(lines, encode_cursor(low - 1 if wanted.oldest_first else high))
-        return Page(lines, "", reached)
+        return Page(lines, "")
 
     async def checkpoint(self, grant: Grant, size: int | None = None) -> bytes:
         """Return the newest signed checkpoint, or that of one size; raises `NotFoundError`."""

@@ -6,7 +6,9 @@ The router, the OpenAPI document, the permission check, the rate limit and the a
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from enum import StrEnum
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -62,7 +64,8 @@ class Nothing(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 Handler = Callable[["Warden", "Grant", msgspec.Struct, "Entry"], Awaitable[msgspec.Struct | Content]]
 
 
-class Route(msgspec.Struct, frozen=True, kw_only=True):
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Route:
     """One row. `command` is the decoded input: path parameter, query (GET, DELETE) and body (POST) in one struct.
 
     `resource` names what is acted on (for permission scopes and the audit entry); empty means a call over many things,
@@ -93,19 +96,23 @@ class Route(msgspec.Struct, frozen=True, kw_only=True):
 
     def takes(self, argument: str) -> bool:
         """Tell whether the path parameter may be `argument`: several segments only where the path says so."""
-        return "/" not in argument or self.path.endswith("...}")
+        return "/" not in argument or self._takes_rest
 
-    @property
+    @cached_property
+    def _takes_rest(self) -> bool:
+        return self.path.endswith("...}")
+
+    @cached_property
     def action(self) -> str:
         """What an audit entry calls it: the permission's second part."""
         return self.permission.partition(":")[2]
 
-    @property
+    @cached_property
     def prefix(self) -> str:
         """The fixed part of the path; the whole path when it has no parameter."""
         return self.path.partition("{")[0]
 
-    @property
+    @cached_property
     def parameter(self) -> str:
         """The name of the path parameter, or the empty string."""
         return self.path.partition("{")[2].rstrip("}").removesuffix("...")
