@@ -12,6 +12,7 @@ import pytest
 
 from tests.support.audit import ORIGIN, SEAL, SIGNER, VERIFIER, Room
 from tradewarden.audit.checkpoint import Checkpoint, read_checkpoint
+from tradewarden.audit.finding import finding
 from tradewarden.audit.frames import FRAME_HEAD
 from tradewarden.audit.verify import verify_log
 from tradewarden.crypto.signers import Signer, Verifier
@@ -297,8 +298,8 @@ async def test_a_forged_inbox_row_is_a_finding(room: Room) -> None:
     await room.read("b")
     await room.clerk._shipper.run_once()
     connection = sqlite3.connect(room.path)
-    forged = b'{"user":"nobody"}'
-    connection.execute("INSERT INTO audit_inbox (batch) VALUES (?)", (SEAL.change(forged)[:32] + b"{}",))
+    forged = finding(0, "secrets:write", "forged", "a line as good as ours under another line's seal")
+    connection.execute("INSERT INTO audit_inbox (batch) VALUES (?)", (SEAL.change(b"{}")[:32] + forged,))
     connection.execute("INSERT INTO audit_inbox (batch) VALUES (?)", (b"",))
     connection.execute("INSERT INTO audit_inbox (journal, first, count, batch) SELECT journal, first + 1, count, batch"
                        " FROM audit_inbox WHERE journal <> ''")  # fmt: skip

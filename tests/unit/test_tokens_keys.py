@@ -15,7 +15,7 @@ from joserfc.jwk import KeySet, OctKey
 from tests.support.tokens import ADMIN, SHARED_SECRET, Room, admin, room, room_over
 from tradewarden.access.grant import authorize
 from tradewarden.access.permission import PermissionSet
-from tradewarden.errors import ConfigurationError, ConflictError, PermissionDeniedError, TokenError
+from tradewarden.errors import ConfigurationError, ConflictError, IntegrityError, PermissionDeniedError, TokenError
 from tradewarden.storage.memory import MemoryDatabase
 from tradewarden.storage.memory_tokens import MemoryTokenStore
 from tradewarden.tokens.commands import IssueToken
@@ -205,7 +205,7 @@ async def test_keys_are_stored_wrapped_and_sealed() -> None:
     assert SHARED_SECRET.encode() not in row.secret
     assert encoded not in row.secret
     made.store._keys[kid] = msgspec.structs.replace(row, algorithm="ES256")
-    with pytest.raises(Exception, match="signing_keys"):
+    with pytest.raises(IntegrityError, match="signing_keys"):
         await another(made).authenticate(token, await made.revisions())
 
 

@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, TypeVar
+
 import msgspec
 import pytest
 
 from tests.support.tokens import ADMIN, Room, admin, room
 from tradewarden.access.principal import Kind, Principal
-from tradewarden.errors import PermissionDeniedError, TokenError
+from tradewarden.errors import IntegrityError, PermissionDeniedError, TokenError
 from tradewarden.storage.memory_tokens import MemoryTokenStore
 from tradewarden.tokens.commands import IssueToken, RefreshToken, RevokeToken, TokenIssued
 from tradewarden.tokens.minting import token_digest
+from tradewarden.tokens.store import TokenChange, TokenState, Wanted
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+T = TypeVar("T")
 
 DAY = 86_400
 REPLAY = "refresh token reuse; its family and all access tokens of it are ended"
@@ -209,5 +217,24 @@ async def test_a_forged_row_renews_nothing() -> None:
     digest = token_digest(first.refresh_token or "")
     row = made.store._refreshes[digest]
     made.store._refreshes[digest] = msgspec.structs.replace(row, used_at=0)
-    with pytest.raises(Exception, match="table refresh_tokens was changed"):
+    with pytest.raises(IntegrityError):
         await refresh(made, first)
+
+
+async def test_the_row_that_is_exchanged_is_the_one_that_was_checked() -> None:
+    """A row that is changed between the first look and the transaction is refused there."""
+
+    class Changing(MemoryTokenStore):
+        async def change(self, wanted: Wanted, decide: Callable[[TokenState], TokenChange[T]]) -> T:
+            for digest, row in self._refreshes.items():
+                self._refreshes[digest] = msgspec.structs.replace(row, issued_at=row.issued_at + 1)
+            return await super().change(wanted, decide)
+
+    made = await room()
+    pair = await started(made)
+    assert isinstance(made.store, MemoryTokenStore)
+    store = Changing(made.database)
+    vars(store).update(vars(made.store))
+    made.tokens._parts.store = store
+    with pytest.raises(IntegrityError):
+        await refresh(made, pair)

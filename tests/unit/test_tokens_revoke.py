@@ -122,6 +122,17 @@ async def test_the_listing_pages_and_shows_no_token() -> None:
     assert [each.service_name for each in page.tokens] == ["bot", "bot"]
 
 
+async def test_the_listing_tells_what_was_ended_with_its_service() -> None:
+    """A token that ended because all tokens of its service did is listed as revoked; a later one is not."""
+    made = await room()
+    await issued(made, "bot")
+    await made.tokens.revoke(admin("tokens:revoke"), RevokeToken(service_name="bot"), made.entry())
+    made.clock.move(1)
+    await issued(made, "bot")
+    page = await made.tokens.list(admin("tokens:read"), "bot")
+    assert [each.revoked for each in page.tokens] == [True, False]
+
+
 async def test_the_listing_shows_what_the_grant_sees() -> None:
     """A holder lists its own tokens; others' are left out, or denied when named."""
     made = await room()

@@ -15,7 +15,7 @@ import msgspec
 from tradewarden.errors import InvalidInputError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
 EVERYTHING = "admin"
 SHORT_NAMES = {
@@ -104,7 +104,7 @@ class PermissionSet:
     def __repr__(self) -> str:
         return f"PermissionSet({list(self.names)})"
 
-    def __iter__(self) -> Iterable[Permission]:  # type: ignore[misc]
+    def __iter__(self) -> Iterator[Permission]:
         return iter([Permission(action, scope) for action, scopes in self._scopes.items() for scope in scopes])
 
     def allows(self, action: str, resource: str) -> bool:

@@ -115,8 +115,15 @@ class Tokens:
         rows = await self._parts.store.page(subject, after, limit)
         for row in rows:
             self._parts.check(row)
-        seen = tuple(_listed(row) for row in rows if service or grant.sees(name_of(row.subject)))
+        visible = [row for row in rows if service or grant.sees(name_of(row.subject))]
+        generations = {subject: await self._generation(subject) for subject in {row.subject for row in visible}}
+        seen = tuple(_listed(row, generations[row.subject]) for row in visible)
         return TokenPage(seen, rows[-1].jti if len(rows) == limit else None)
+
+    async def _generation(self, subject: str) -> int:
+        """Return how often all tokens of a subject were ended."""
+        found = self._parts.checked(await self._parts.store.read(Wanted(subject=subject))).subject
+        return found.generation if found else 0
 
     async def rotate_signing_key(self, grant: Grant, entry: Entry) -> int:
         """Sign with a new key from now on and return its version; what the old one signed stays good.
@@ -183,7 +190,7 @@ class Tokens:
         )
 
 
-def _listed(row: TokenRow) -> TokenListed:
+def _listed(row: TokenRow, generation: int) -> TokenListed:
     return TokenListed(
         jti=row.jti,
         service_name=name_of(row.subject),
@@ -191,5 +198,5 @@ def _listed(row: TokenRow) -> TokenListed:
         issued_at=rfc3339(row.issued_at),
         expires_at=rfc3339(row.expires_at),
         issued_by=row.issued_by,
-        revoked=bool(row.revoked_at),
+        revoked=bool(row.revoked_at) or row.generation != generation,
     )
