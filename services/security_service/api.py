@@ -31,7 +31,7 @@ _ANYWHERE = "0.0.0.0"  # noqa: S104 - nothing is bound here; see SecurityAPI
 
 
 class SecurityAPI:
-    """The HTTP interface for a server of your own: `app` is the application.
+    """The HTTP interface for a server of your own: this object, by TradPal's name its `app`, is the application.
 
     It starts and stops with the server (ASGI lifespan), or as `async with SecurityAPI() as api`. An application
     cannot know where its server listens, so it is judged as one that everybody may reach: nobody gets a token
@@ -41,7 +41,6 @@ class SecurityAPI:
     def __init__(self, config: SecurityConfig | None = None) -> None:
         config = config or SecurityConfig()
         self.service = SecurityService(config, settings=replace(config.settings, host=_ANYWHERE))
-        self.app: ASGIApp = self._answer
         self._open = AsyncExitStack()
         self._door: Door | None = None
 
@@ -51,6 +50,11 @@ class SecurityAPI:
 
     async def __aexit__(self, *_: object) -> None:
         await self.stop()
+
+    @property
+    def app(self) -> ASGIApp:
+        """The application."""
+        return self
 
     async def start(self) -> None:
         """Open the service and answer from now on; raises `ConfigurationError`."""
@@ -65,7 +69,8 @@ class SecurityAPI:
         self._door = None
         await self._open.aclose()
 
-    async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request, or live through the server's lifespan."""
         if scope["type"] == "lifespan":
             await self._live(receive, send)
         elif self._door is None:

@@ -24,10 +24,11 @@ from tradewarden.audit.journal import Journal
 from tradewarden.audit.log import AuditLog
 from tradewarden.audit.seal import InboxSeal
 from tradewarden.audit.shipping import Shipper
+from tradewarden.audit.verify import verify_log
 from tradewarden.background import work
 from tradewarden.clock import Clock, Randomness, SystemClock, system_randomness
 from tradewarden.crypto.keyfile import private_directory
-from tradewarden.crypto.signers import Signer
+from tradewarden.crypto.signers import Signer, Verifier
 from tradewarden.datadir import Stage, require_init, stage
 from tradewarden.errors import AuditUnavailableError, ConfigurationError, FeatureDisabledError, StorageUnavailableError
 from tradewarden.identity.admin import AdminToken
@@ -55,8 +56,9 @@ from tradewarden.tokens.policy import TokenPolicy
 from tradewarden.tokens.tokens import Tokens
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Callable
 
+    from tradewarden.audit.examine import Report
     from tradewarden.keys.root import RootSource
     from tradewarden.storage.database import Revisions, Transaction
 
@@ -328,6 +330,41 @@ async def new_admin_token(settings: Settings) -> Path:
             return await warden.admin_token.issue(entry)
     finally:
         await warden.close()
+
+
+class Records:
+    """The audit log of an installation, for whoever holds its root key; made by `open_for_reading`."""
+
+    def __init__(self, store: SqlAuditStore, signer: Signer, clock: Clock) -> None:
+        self._store = store
+        self._signer = signer
+        self._log = AuditLog(store, signer, clock)
+
+    async def verify(self, verifier: Verifier | None = None, kept: bytes | None = None) -> Report:
+        """Verify the live log with a public key from elsewhere, or our own; `kept` is a checkpoint from elsewhere."""
+        return await verify_log(self._store, verifier or Verifier(self._signer.public_key), kept)
+
+    async def export(self, write: Callable[[str, bytes], None]) -> None:
+        """Give the whole log to `write(file name, next bytes)`, as `AuditLog.export` does."""
+        await self._log.export(authorize(local_principal(), ALL, "audit:read"), write)
+
+
+@asynccontextmanager
+async def open_for_reading(settings: Settings) -> AsyncIterator[Records]:
+    """Open the audit log beside a running service or without one; nothing is written, made or migrated.
+
+    Raises `ConfigurationError` when there is no installation or the root key is not its own.
+    """
+    if stage(settings.data_dir, settings.database_path) is Stage.FRESH:
+        raise ConfigurationError(f"{settings.data_dir} holds no Tradewarden data; set TRADEWARDEN_DATA_DIR")
+    database, clock = SqliteDatabase(settings.database_path), SystemClock()
+    try:
+        source = root_source(settings.root_key.reveal(), _root_environment(settings))
+        keyring = await Keyring.open(SqlKeyStore(database), source, system_randomness, clock)
+        yield Records(SqlAuditStore(database), Signer(keyring.derive(Purpose.AUDIT, "checkpoint")), clock)
+        await keyring.close()
+    finally:
+        await database.close()
 
 
 def token_policy(settings: Settings) -> TokenPolicy:

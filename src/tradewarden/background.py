@@ -20,8 +20,7 @@ if TYPE_CHECKING:
     from tradewarden.rooms import Rooms
 
 _log = structlog.get_logger("tradewarden.background")
-_BUSY_SECONDS = 0.02
-_IDLE_SECONDS = 0.25
+_ROUND_SECONDS = 0.25
 _TIDY_SECONDS = 60.0
 
 
@@ -40,9 +39,8 @@ async def work(rooms: Rooms, stop: asyncio.Event, report: Callable[[int, int, fl
         if rooms.clock.monotonic() - tidied > _TIDY_SECONDS:
             tidied = rooms.clock.monotonic()
             await tidy(rooms)
-        seconds = _BUSY_SECONDS if progress.numbered and not progress.faults else _IDLE_SECONDS
         with suppress(TimeoutError):
-            await asyncio.wait_for(stop.wait(), seconds)
+            await asyncio.wait_for(stop.wait(), _ROUND_SECONDS)
     await clerk.run_once()
 
 

@@ -49,7 +49,7 @@ class Stub:
                 self.end_headers()
                 self.wfile.write(stub.body)
 
-            do_GET = do_POST = do_DELETE = _answer
+            do_GET = do_POST = do_DELETE = _answer  # noqa: N815 - http.server's names
 
             def log_message(self, *_: object) -> None:
                 return
@@ -65,6 +65,7 @@ class Stub:
 
 @pytest.fixture
 def stub() -> Iterator[Stub]:
+    """A server that answers as it is told."""
     stub = Stub()
     thread = threading.Thread(target=stub.server.serve_forever, kwargs={"poll_interval": 0.02})
     thread.start()
@@ -76,6 +77,7 @@ def stub() -> Iterator[Stub]:
 
 @pytest.fixture
 def cli(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], tmp_path: Path) -> Cli:
+    """Commands run in this process."""
     monkeypatch.chdir(tmp_path)
     for name in ("TRADEWARDEN_URL", "TRADEWARDEN_TOKEN", "TRADEWARDEN_TOKEN_FILE", "TRADEWARDEN_DATA_DIR"):
         monkeypatch.delenv(name, raising=False)

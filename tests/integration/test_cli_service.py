@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import stat
 import subprocess
 import threading
@@ -12,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.service import PROGRAM, Service, bare_environment, free_port, service, start, stop
 from tests.support.cli import Outcome
+from tests.support.service import PROGRAM, Service, bare_environment, free_port, service, start, stop, wait_until
 
 __all__ = ["service"]  # the fixture
 
@@ -35,7 +34,7 @@ def run(service: Service, *arguments: str, stdin: str = "", **environment: str) 
 
 
 def test_secrets_from_first_to_last_version(service: Service) -> None:
-    """Write, read, list, roll back, delete, bring back, destroy."""
+    """Write, read, list, roll back, delete, bring back."""
     path = "cli/exchange/binance"
     assert run(service, "secrets", "put", path, "--cas", "0", stdin='{"api_key":"one"}').code == 0
     assert run(service, "secrets", "put", path, "--cas", "0", stdin='{"api_key":"x"}').code == 5
@@ -48,9 +47,17 @@ def test_secrets_from_first_to_last_version(service: Service) -> None:
     assert run(service, "secrets", "delete", path).code == 0
     assert run(service, "secrets", "get", path).code == 3
     assert run(service, "secrets", "undelete", path, "--version", "3").code == 0
-    assert run(service, "secrets", "destroy", path, "--version", "2", "--yes").code == 0
-    history = json.loads(run(service, "secrets", "history", path, "--json").out)
-    assert [(each["version"], each["destroyed"]) for each in history["versions"]] == [(1, False), (2, True), (3, False)]
+    assert len(json.loads(run(service, "secrets", "history", path, "--json").out)["versions"]) == 3
+
+
+def test_a_destroyed_version_is_gone(service: Service) -> None:
+    """Destroying erases one version's value and says so in the history."""
+    for value in ("one", "two"):
+        run(service, "secrets", "put", "cli/destroyed", "--field", "a", stdin=f"{value}\n")
+    assert run(service, "secrets", "destroy", "cli/destroyed", "--version", "1", "--yes").code == 0
+    history = json.loads(run(service, "secrets", "history", "cli/destroyed", "--json").out)
+    assert [(each["version"], each["destroyed"]) for each in history["versions"]] == [(1, True), (2, False)]
+    assert run(service, "secrets", "get", "cli/destroyed", "--version", "1").code == 3
 
 
 def test_import_twice_changes_once(service: Service, tmp_path: Path) -> None:
@@ -135,7 +142,7 @@ def test_audit_search_finds_what_was_done(service: Service) -> None:
 def test_tail_follows(service: Service) -> None:
     """`audit tail -f` shows what happens after it started, until it is interrupted."""
     process = subprocess.Popen(
-        [PROGRAM, "audit", "tail", "-f", "-n", "0", "--interval", "0.2", "--json", "--resource", "cli/followed"],
+        [PROGRAM, "audit", "tail", "-f", "--interval", "0.2", "--json", "--resource", "cli/followed"],
         env=service.environment,
         cwd=service.data_dir.parent,
         stdout=subprocess.PIPE,
@@ -145,15 +152,65 @@ def test_tail_follows(service: Service) -> None:
     watchdog = threading.Timer(40, process.kill)
     watchdog.start()
     try:
-        run(service, "secrets", "put", "cli/followed", stdin='{"a":"b"}')
         assert process.stdout is not None
-        assert json.loads(process.stdout.readline())["resource"] == "cli/followed"
+        for version in (1, 2):
+            run(service, "secrets", "put", "cli/followed", stdin=json.dumps({"a": version}))
+            assert json.loads(process.stdout.readline())["resource"] == "cli/followed"
         process.send_signal(2)
         assert process.wait(20) == 130
     finally:
         watchdog.cancel()
         process.kill()
         process.communicate()
+
+
+def test_audit_verify_on_the_live_log_and_on_an_export(service: Service, tmp_path: Path) -> None:
+    """Both hold while the service runs; an edited entry is named, and a cut-off end against a kept checkpoint."""
+    _until_verified(service)
+    export, keep = tmp_path / "export", tmp_path / "keep"
+    code, out, _ = run(service, "audit", "export", str(export), "--json")
+    assert code == 0
+    entries = json.loads(out)["entries"]
+    assert entries > 0
+    assert run(service, "audit", "export", str(export)).code == 2
+    keep.mkdir()
+    for name in ("checkpoint", "public_key.pem"):
+        (keep / name).write_bytes((export / name).read_bytes())
+    kept = ("--public-key", str(keep / "public_key.pem"), "--checkpoint", str(keep / "checkpoint"))
+    assert run(service, "audit", "verify", "--export", str(export), *kept).code == 0
+    assert run(service, "audit", "verify", *kept).code == 0
+    lines = (export / "entries.jsonl").read_bytes().splitlines(keepends=True)
+    edited = [*lines[:3], lines[3].replace(b"success", b"failure").replace(b"denied", b"success"), *lines[4:]]
+    (export / "entries.jsonl").write_bytes(b"".join(edited))
+    code, out, _ = run(service, "audit", "verify", "--export", str(export), *kept)
+    assert code == 7
+    assert "the first entry that is not is 3 (changed)" in out
+    (export / "entries.jsonl").write_bytes(b"".join(lines[:-2]))
+    code, out, _ = run(service, "audit", "verify", "--export", str(export), *kept, "--json")
+    assert code == 7
+    problems = json.loads(out)["problems"]
+    assert [(each["kind"], each["first"]) for each in problems] == [("cut_off", entries - 2)]
+
+
+def _until_verified(service: Service) -> None:
+    wait_until(lambda: run(service, "audit", "verify").code == 0, "no checkpoint was signed")
+
+
+def test_audit_verify_says_what_is_missing(tmp_path: Path) -> None:
+    """A directory without an installation, or without an export, is named; nothing is made there."""
+    environment = {**bare_environment(), "TRADEWARDEN_DATA_DIR": str(tmp_path / "none")}
+
+    def command(*arguments: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [PROGRAM, *arguments], cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
+        )
+
+    for arguments in (("audit", "verify"), ("audit", "verify", "--export", str(tmp_path))):
+        refused = command(*arguments)
+        assert refused.returncode == 2
+        assert str(tmp_path) in refused.stderr
+    assert command("audit", "export", "out").returncode == 2
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_status_is_one_screen(service: Service) -> None:
@@ -251,9 +308,9 @@ def test_no_secret_is_ever_an_argument(service: Service, tmp_path: Path) -> None
 
     def look() -> None:
         while not done.is_set():
-            for process in os.listdir("/proc"):
+            for process in Path("/proc").glob("[0-9]*"):
                 try:
-                    seen.add(Path("/proc", process, "cmdline").read_bytes().replace(b"\0", b" ").decode())
+                    seen.add((process / "cmdline").read_bytes().replace(b"\0", b" ").decode())
                 except OSError:
                     continue
 

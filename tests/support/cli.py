@@ -75,12 +75,15 @@ class FakeService:
         return None
 
     def get(self, path: str, query: Mapping[str, str | int] | None = None) -> bytes:
+        """Answer as the client does."""
         return self._answer(f"GET {path}", query)
 
     def post(self, path: str, body: Mapping[str, object] | None = None) -> bytes:
+        """Answer as the client does."""
         return self._answer(f"POST {path}", body)
 
     def delete(self, path: str, query: Mapping[str, str | int] | None = None) -> bytes:
+        """Answer as the client does."""
         return self._answer(f"DELETE {path}", query)
 
     def _answer(self, call: str, what: Mapping[str, object] | None) -> bytes:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import socket
+import ssl
 import subprocess
 import sys
 import time
@@ -64,9 +65,7 @@ class Service(NamedTuple):
     def _wait_until_gone(self, pids: list[int]) -> None:
         self.process.wait(STOP_SECONDS)
         wait_until(lambda: not any(map(_runs, pids)), "processes of the service outlive it")
-        with socket.socket() as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            probe.bind(("127.0.0.1", self.port))
+        wait_until(lambda: _is_free(self.port), "the port of the service is still taken")
 
     def again(self) -> Service:
         """Start it once more after its end: same data, same port, same settings."""
@@ -79,6 +78,16 @@ def wait_until(condition: Callable[[], bool], failure: str, seconds: float = 15.
     while not condition():
         assert time.monotonic() < end, failure
         time.sleep(0.01)
+
+
+def _is_free(port: int) -> bool:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+    return True
 
 
 def _runs(pid: int) -> bool:
@@ -114,7 +123,8 @@ def start(directory: Path, **settings: str) -> Service:
     environment = {**bare_environment(), **chosen}
     with (directory / "serve.log").open("ab") as log:
         process = subprocess.Popen([PROGRAM, "serve"], cwd=directory, env=environment, stdout=log, stderr=log)
-    service = Service(f"http://127.0.0.1:{chosen['SERVICE_PORT']}", data, process, environment)
+    scheme = "http" if environment.get("ALPHAPULSE_ENV", "development") == "development" else "https"
+    service = Service(f"{scheme}://127.0.0.1:{chosen['SERVICE_PORT']}", data, process, environment)
     _wait_until_ready(service)
     return service
 
@@ -122,13 +132,21 @@ def start(directory: Path, **settings: str) -> Service:
 def _wait_until_ready(service: Service) -> None:
     end = time.monotonic() + START_SECONDS
     while time.monotonic() < end and service.process.poll() is None:
-        try:
-            if httpx.get(f"{service.url}/health/ready", trust_env=False).is_success:
-                return
-        except httpx.TransportError:
-            time.sleep(0.05)  # the condition is the service's own answer; there is nothing to wait on before it listens
+        if _is_ready(service):
+            return
+        time.sleep(0.05)  # the condition is the service's own answer; there is nothing to wait on before it listens
     stop(service)
-    raise AssertionError(f"the service did not become ready:\n{service.log.read_text(errors='replace')}")
+    raise AssertionError(f"the service did not become ready:\n{service.log.read_text(errors='replace')[-4000:]}")
+
+
+def _is_ready(service: Service) -> bool:
+    trust: ssl.SSLContext | bool = True
+    try:
+        if service.url.startswith("https:"):
+            trust = ssl.create_default_context(cafile=service.data_dir / "ca" / "ca_cert.pem")
+        return httpx.get(f"{service.url}/health/ready", trust_env=False, verify=trust).is_success
+    except (httpx.TransportError, FileNotFoundError):
+        return False
 
 
 def stop(service: Service) -> int:

@@ -54,6 +54,41 @@ def admin(trial: Service) -> Iterator[Wire]:
         yield wire
 
 
+class Ledger:
+    """Collects requests whose audit entries must stand in the log; looks for all of them at once, at the end."""
+
+    def __init__(self) -> None:
+        self._expected: dict[str, dict[str, str]] = {}
+
+    def expect(self, request_id: str, **fields: str) -> None:
+        """Expect an entry of this request with these fields; a `reason` need only begin so.
+
+        Without a `result` given, it is any but success.
+        """
+        self._expected[request_id] = fields
+
+    def check(self, admin: Wire) -> None:
+        """Wait until all stand there, each once, and compare them."""
+        wait_until_recorded(admin, self._expected)
+        found = [each for each in all_events(admin) if each["request_id"] in self._expected]
+        assert len(found) == len(self._expected), "a request has more than one entry"
+        for entry in found:
+            fields = dict(self._expected[entry["request_id"]])
+            reason = fields.pop("reason", "")
+            assert str(entry.get("reason", "")).startswith(reason), (reason, entry)
+            assert {**entry, **fields} == entry, fields
+            assert "result" in fields or entry["result"] != "success", entry
+
+
+@pytest.fixture(scope="module")
+def ledger(trial: Service) -> Iterator[Ledger]:
+    """What the tests of a module expect in the audit log; checked after the last of them."""
+    ledger = Ledger()
+    yield ledger
+    with Wire(trial.url, token=trial.admin_token) as admin:
+        ledger.check(admin)
+
+
 def done(answer: Answer, status: int = 200) -> Any:  # noqa: ANN401 - whatever the call answers
     """Return the JSON of an answer that is as wanted."""
     assert answer.status == status, answer.body

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 
 from tests.support.cli import Cli
@@ -11,6 +13,7 @@ from tradewarden.cli.exit_codes import MEANINGS, ExitCode, ServiceProblemError, 
 
 @pytest.fixture
 def cli(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Cli:
+    """Commands run in this process."""
     return Cli(monkeypatch, capfd)
 
 
@@ -85,7 +88,7 @@ def test_interrupt_ends_with_130(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> N
     assert "Traceback" not in err
 
 
-def _raise(error: BaseException):  # noqa: ANN202 - a function that never returns
+def _raise(error: BaseException) -> Callable[[object], None]:
     def raiser(_target: object) -> None:
         raise error
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from statistics import median
 
 import pytest
+from typer import Context
 from typer.core import TyperGroup
 from typer.main import get_command
 
@@ -26,8 +27,9 @@ def _every_command() -> list[tuple[str, ...]]:
     found: list[tuple[str, ...]] = [()]
     root = get_command(app)
     assert isinstance(root, TyperGroup)
+    context = Context(root)
     for name in COMMANDS:
-        command = root.get_command(None, name)
+        command = root.get_command(context, name)
         found.append((name,))
         if isinstance(command, TyperGroup):
             found += [(name, each) for each in command.commands]
@@ -39,6 +41,7 @@ EVERY_COMMAND = _every_command()
 
 @pytest.fixture
 def cli(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Cli:
+    """Commands run in this process."""
     return Cli(monkeypatch, capfd)
 
 

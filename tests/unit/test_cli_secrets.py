@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
+from pathlib import Path
 
 import msgspec
 import pytest
 
-from tests.support.cli import Cli, FakeService
+from tests.support.cli import Cli, FakeService, Outcome
 from tradewarden.cli.exit_codes import ServiceProblemError
 from tradewarden.cli.secrets import MASK
 
@@ -20,11 +22,13 @@ STORED = b'{"path":"api_keys/binance","version":3,"created_at":"2026-01-15T10:30
 
 @pytest.fixture
 def cli(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Cli:
+    """Commands run in this process."""
     return Cli(monkeypatch, capfd)
 
 
 @pytest.fixture
 def fake(monkeypatch: pytest.MonkeyPatch) -> FakeService:
+    """A service with one secret."""
     answers = {"GET /secrets/api_keys/binance": SECRET, "POST /secrets/store": STORED}
     return FakeService(answers).stand_in(monkeypatch)
 
@@ -93,7 +97,7 @@ def test_put_reads_an_object_from_stdin(cli: Cli, fake: FakeService) -> None:
     assert body == {"path": "api_keys/binance", "data": msgspec.Raw(b'{"n":1.1,"s":"v"}'), "cas": 2}
 
 
-def test_put_reads_a_file(cli: Cli, fake: FakeService, tmp_path) -> None:  # noqa: ANN001
+def test_put_reads_a_file(cli: Cli, fake: FakeService, tmp_path: Path) -> None:
     """`--file` names a file with the JSON object."""
     file = tmp_path / "data.json"
     file.write_text('{"s":"v"}')
@@ -166,9 +170,10 @@ class _Pages(FakeService):
         super().__init__({})
         self._pages = pages
 
-    def get(self, path, query=None) -> bytes:  # type: ignore[no-untyped-def]  # noqa: ANN001
-        self.calls.append((path, dict(query)))
-        keys, following = self._pages[query["after"]]
+    def get(self, path: str, query: Mapping[str, str | int] | None = None) -> bytes:
+        asked = dict(query or {})
+        self.calls.append((path, asked))
+        keys, following = self._pages[str(asked["after"])]
         return msgspec.json.encode({"keys": keys, "next": following})
 
 
@@ -202,15 +207,15 @@ def test_destroy_asks_first(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
 NOT_FOUND = ServiceProblemError("Secret not found", 404)
 
 
-def _import(cli: Cli, tmp_path, name: str, text: str, *options: str):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
+def _import(cli: Cli, tmp_path: Path, name: str, text: str, *options: str) -> Outcome:
     file = tmp_path / name
     file.write_text(text)
     return cli("secrets", "import", str(file), *options)
 
 
-def test_import_creates_updates_and_leaves_alone(cli: Cli, monkeypatch: pytest.MonkeyPatch, tmp_path) -> None:  # noqa: ANN001
+def test_import_creates_updates_and_leaves_alone(cli: Cli, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Each secret is created, updated against what was read, or left as it is; no value is shown."""
-    answers = {
+    answers: dict[str, bytes | ServiceProblemError] = {
         "GET /secrets/new": NOT_FOUND,
         "GET /secrets/old": b'{"data":{"p":"before"},"version":4}',
         "GET /secrets/same": b'{"data":{"b": 1, "a":"x"},"version":9}',
@@ -229,7 +234,7 @@ def test_import_creates_updates_and_leaves_alone(cli: Cli, monkeypatch: pytest.M
     ]
 
 
-def test_import_dry_run_writes_nothing(cli: Cli, monkeypatch: pytest.MonkeyPatch, tmp_path) -> None:  # noqa: ANN001
+def test_import_dry_run_writes_nothing(cli: Cli, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """`--dry-run` says what would change and sends no write."""
     fake = FakeService({"GET /secrets/new": NOT_FOUND}).stand_in(monkeypatch)
     _, out, _ = _import(cli, tmp_path, "in.json", '{"new":{"p":"x"}}', "--dry-run", "--json")
@@ -238,11 +243,11 @@ def test_import_dry_run_writes_nothing(cli: Cli, monkeypatch: pytest.MonkeyPatch
     assert all(call.startswith("GET") for call, _ in fake.calls)
 
 
-def test_import_reads_dotenv(cli: Cli, monkeypatch: pytest.MonkeyPatch, tmp_path) -> None:  # noqa: ANN001
+def test_import_reads_dotenv(cli: Cli, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Variables that belong together become one secret, settings of the service stay out."""
     names = ("team/database_credentials", "team/binance_credentials", "team/polygon_api_key", "team/other")
-    answers = {f"GET /secrets/{name}": NOT_FOUND for name in names} | {"POST /secrets/store": STORED}
-    fake = FakeService(answers).stand_in(monkeypatch)
+    fake = FakeService({"POST /secrets/store": STORED, **{f"GET /secrets/{name}": NOT_FOUND for name in names}})
+    fake.stand_in(monkeypatch)
     text = (
         "# comment\nexport ALPHAPULSE_DB_HOST=h\nALPHAPULSE_DB_PASSWORD='p w'\nALPHAPULSE_BINANCE_API_KEY=k\n"
         'ALPHAPULSE_POLYGON_API_KEY=pk\nJWT_SECRET_KEY=no\nEMPTY=\nOTHER={"a":1}\n'
@@ -250,7 +255,9 @@ def test_import_reads_dotenv(cli: Cli, monkeypatch: pytest.MonkeyPatch, tmp_path
     code, out, _ = _import(cli, tmp_path, ".env", text, "--under", "team", "--json")
     assert code == 0
     assert json.loads(out)["skipped"] == ["JWT_SECRET_KEY"]
-    stored = {body["path"]: json.loads(bytes(body["data"])) for call, body in fake.calls if "store" in call}
+    stored = {
+        body["path"]: json.loads(msgspec.json.encode(body["data"])) for call, body in fake.calls if "store" in call
+    }
     assert stored == {
         "team/database_credentials": {"host": "h", "password": "p w"},
         "team/binance_credentials": {"api_key": "k"},
@@ -272,7 +279,7 @@ def test_import_reads_dotenv(cli: Cli, monkeypatch: pytest.MonkeyPatch, tmp_path
 def test_import_checks_all_before_it_writes(
     cli: Cli,
     monkeypatch: pytest.MonkeyPatch,
-    tmp_path,  # noqa: ANN001
+    tmp_path: Path,
     name: str,
     text: str,
 ) -> None:
@@ -282,9 +289,9 @@ def test_import_checks_all_before_it_writes(
     assert fake.calls == []
 
 
-def test_import_says_how_to_go_on(cli: Cli, monkeypatch: pytest.MonkeyPatch, tmp_path) -> None:  # noqa: ANN001
+def test_import_says_how_to_go_on(cli: Cli, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """A failure in the middle says where, and that a second run goes on."""
-    answers = {
+    answers: dict[str, bytes | ServiceProblemError] = {
         "GET /secrets/a": NOT_FOUND,
         "GET /secrets/b": ServiceProblemError("disk full", 503),
         "POST /secrets/store": STORED,

@@ -81,6 +81,11 @@ class AuditLog:
         self._signer = signer
         self._clock = clock
 
+    @property
+    def public_key_pem(self) -> bytes:
+        """The key that verifies checkpoints: a PEM public key for whoever keeps them elsewhere."""
+        return self._signer.public_pem
+
     async def search(self, grant: Grant, query: Query) -> Page:
         """Return the next page of what is wanted; raises `InvalidInputError` naming a bad parameter."""
         grant.require(ACTION, _EVERYTHING)
@@ -121,26 +126,32 @@ class AuditLog:
             raise NotFoundError("There is no such checkpoint; the first is signed within a second")
         return stored
 
-    async def inclusion(self, grant: Grant, sequence: int, tree_size: int) -> InclusionProof:
-        """Return the audit path of one entry in the log of `tree_size` entries (RFC 6962 2.1.1)."""
+    async def inclusion(self, grant: Grant, sequence: int, tree_size: int | None = None) -> InclusionProof:
+        """Return the audit path of one entry in the log of `tree_size` entries (None: the newest checkpoint's).
+
+        RFC 6962 2.1.1.
+        """
         grant.require(ACTION, _EVERYTHING)
-        await self._check_size(tree_size)
+        tree_size = await self._size(tree_size)
         if not 0 <= sequence < tree_size:
             raise InvalidInputError("sequence must be smaller than tree_size")
         leaf, *proof = await self._hashes([(sequence, sequence + 1), *inclusion(sequence, tree_size)])
         return InclusionProof(sequence, tree_size, leaf, proof)
 
-    async def consistency(self, grant: Grant, first: int, second: int) -> ConsistencyProof:
-        """Return the consistency proof between two sizes of the log (RFC 6962 2.1.2)."""
+    async def consistency(self, grant: Grant, first: int, second: int | None = None) -> ConsistencyProof:
+        """Return the consistency proof between two sizes of the log (None: the newest checkpoint's; RFC 6962 2.1.2)."""
         grant.require(ACTION, _EVERYTHING)
-        await self._check_size(second)
+        second = await self._size(second)
         if not 1 <= first <= second:
             raise InvalidInputError("first must be from 1 to second")
         return ConsistencyProof(first, second, await self._hashes(consistency(first, second)))
 
-    async def _check_size(self, size: int) -> None:
+    async def _size(self, size: int | None) -> int:
+        if size is None:
+            return (await self._checkpoint(None)).size
         if not 0 <= size <= await self._store.size():
             raise InvalidInputError("The log has fewer entries than that")
+        return size
 
     async def _hashes(self, ranges: list[Range]) -> list[bytes]:
         tiles = await self._store.tiles(places_of(ranges))

@@ -34,6 +34,8 @@ Action = Annotated[str, typer.Option("--action", help="Such as read, write or is
 Result = Annotated[str, typer.Option("--result", help="success, failure or denied.")]
 
 _SHOWN_CELL = 60
+_AROUND = frozenset({"checkpoint", "tree", "columns"})
+"""Problems of what surrounds the entries."""
 
 
 class Shown(msgspec.Struct, frozen=True):
@@ -203,12 +205,13 @@ def _say(report: Report) -> None:
         line(f"the log itself tells, at entry {finding.sequence}: {finding.detail}")
     proven = f"{report.size} proven by the checkpoint of {time_shown(report.time)}" if report.size else "none proven"
     line(f"{report.entries} entries, {proven}" + (f", {report.unproven} newer than it" if report.unproven else ""))
-    line("The log is as it was recorded." if report.ok else f"NOT as it was recorded: {_first(report)}")
+    line("The log is as it was recorded." if report.ok else f"The log is NOT as it was recorded{_first(report)}.")
 
 
 def _first(report: Report) -> str:
-    first = min(report.problems, key=lambda problem: problem.first)
-    return f"the first entry that is not is {first.first} ({first.kind})"
+    wrong = [problem for problem in report.problems if problem.kind not in _AROUND]
+    first = min(wrong, key=lambda problem: problem.first, default=None)
+    return "" if first is None else f"; the first entry that is not is {first.first} ({first.kind})"
 
 
 @app.command()

@@ -164,12 +164,13 @@ class Client:
             raise InvalidInputError(f"{url}: a token is not sent in the clear to another host; use https")
         if token and not (token.isascii() and token.isprintable()):
             raise InvalidInputError("The token holds characters that no token has")
+        proof = {"Authorization": f"Bearer {token}"} if token else {}
         self.url = url
         self.request_ids: set[str] = set()
         """The ids that the service gave to our requests."""
         self._http = httpx.Client(
             base_url=url,
-            headers={"User-Agent": f"tradewarden/{__version__}", **({"Authorization": f"Bearer {token}"} if token else {})},
+            headers={"User-Agent": f"tradewarden/{__version__}", **proof},
             timeout=httpx.Timeout(_SECONDS, connect=_CONNECT_SECONDS),
             verify=trust if trust is not None else False,
             trust_env=False,

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+import asyncio
 from contextlib import ExitStack
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING, BinaryIO, Self
 
 from tradewarden.cli.progress import progress
 from tradewarden.cli.terminal import note
 from tradewarden.errors import InvalidInputError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from tradewarden.audit.examine import Report
@@ -40,34 +41,58 @@ def _own_key(directory: Path) -> bytes:
         raise InvalidInputError(f"{directory} holds no {_PUBLIC_KEY}; is it an audit export?") from error
 
 
-async def verify_live(settings: Settings, public_key: bytes | None, kept: bytes | None) -> Report:
+def verify_live(settings: Settings, public_key: bytes | None, kept: bytes | None) -> Report:
     """Verify the log in the data directory."""
     from tradewarden.app import open_for_reading
     from tradewarden.crypto.signers import Verifier
 
     verifier = None if public_key is None else Verifier.from_pem(public_key)
-    async with open_for_reading(settings) as records:
-        with progress("Verifying", None):
+
+    async def verify() -> Report:
+        async with open_for_reading(settings) as records:
             return await records.verify(verifier, kept)
 
+    with progress("Verifying", None):
+        return asyncio.run(verify())
 
-async def export_log(settings: Settings, directory: Path) -> int:
+
+def export_log(settings: Settings, directory: Path) -> int:
     """Write the log to a directory and return how many entries there are."""
     from tradewarden.app import open_for_reading
 
-    directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-    async with open_for_reading(settings) as records:
-        with ExitStack() as stack, progress("Exporting", None) as advance:
-            files: dict[str, BinaryIO] = {}
-            written: dict[str, int] = defaultdict(int)
+    with progress("Exporting", None) as advance, _Files(directory, advance) as files:
 
-            def write(name: str, content: bytes) -> None:
-                if name not in files:
-                    files[name] = stack.enter_context((directory / name).open("xb"))
-                files[name].write(content)
-                count = content.count(b"\n") if name == _ENTRIES else 0
-                written[name] += count
-                advance(count)
+        async def export() -> None:
+            async with open_for_reading(settings) as records:
+                await records.export(files.write)
 
-            await records.export(write)
-    return written[_ENTRIES]
+        asyncio.run(export())
+    return files.entries
+
+
+class _Files:
+    """The files of an export, opened as they come; never over one that is there."""
+
+    def __init__(self, directory: Path, advance: Callable[[int], None]) -> None:
+        self._directory = directory
+        self._advance = advance
+        self._stack = ExitStack()
+        self._files: dict[str, BinaryIO] = {}
+        self.entries = 0
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stack.close()
+
+    def write(self, name: str, content: bytes) -> None:
+        """Append to a file."""
+        self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if name not in self._files:
+            self._files[name] = self._stack.enter_context((self._directory / name).open("xb"))
+        self._files[name].write(content)
+        if name == _ENTRIES:
+            lines = content.count(b"\n")
+            self.entries += lines
+            self._advance(lines)

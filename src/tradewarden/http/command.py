@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 _JSON = "application/json"
 _FORM = "application/x-www-form-urlencoded"
 _decoders: dict[type[msgspec.Struct], msgspec.json.Decoder[msgspec.Struct]] = {}
+_fields = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 
 
 async def read_command(route: Route, argument: str, connection: Connection, limit: int) -> msgspec.Struct:
@@ -44,11 +45,21 @@ def _from_body(route: Route, connection: Connection, body: bytes) -> msgspec.Str
         decoder = _decoders.get(route.command)
         if decoder is None:
             decoder = _decoders[route.command] = msgspec.json.Decoder(route.command)
-        return decoder.decode(body)
+        command = decoder.decode(body)
+        _require_once(body)
+        return command
     if route.form and media_type == _FORM:
         return msgspec.convert(fields(body, "form"), route.command, strict=False)
     wanted = f"{_JSON} or {_FORM}" if route.form else _JSON
     raise UnsupportedMediaTypeError(f"The body must be {wanted}, and its Content-Type must say so")
+
+
+def _require_once(body: bytes) -> None:
+    """Refuse a field that stands twice: two parsers could take different ones. The names of fields need no escapes."""
+    compact = msgspec.json.format(body, indent=-1)
+    length = sum([len(name.encode()) + len(value) + 4 for name, value in _fields(compact).items()])  # "name":value,
+    if length + 1 != len(compact) and compact != b"{}":
+        raise InvalidInputError("The body names a field twice, or with escapes")
 
 
 def _from_query(route: Route, argument: str, query: bytes) -> msgspec.Struct:

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, Final
 from uvicorn.config import Config
 from uvicorn.server import ServerState
 
+from tradewarden.http.balance import YIELD_SECONDS, Balance, Share
 from tradewarden.http.protocol import Guard, GuardedProtocol
 
 if TYPE_CHECKING:
@@ -57,13 +58,15 @@ async def serve(  # noqa: PLR0913 - what differs between two listeners
     *,
     on_refused: Callable[[str, str], None] = lambda _reason, _address: None,
     headers: Sequence[tuple[bytes, bytes]] = (),
+    share: Share | None = None,
 ) -> None:
     """Serve until `stop` is set; then accept nothing more, answer what was accepted within `shutdown_seconds`, and end.
 
     `sockets` are bound, listening and stay open here; `ready` is called once requests are taken. `headers` go with the
-    answers that the listener gives by itself, and `on_refused(reason, address)` is told of each.
+    answers that the listener gives by itself, and `on_refused(reason, address)` is told of each. `share` keeps several
+    workers on the same sockets even.
     """
-    listener = Listener(app, limits, ssl_context, on_refused, headers)
+    listener = Listener(app, limits, ssl_context, on_refused, headers, share or Balance(1).share(0))
     listener.open(sockets)
     ready()
     try:
@@ -82,12 +85,15 @@ class Listener:
         ssl_context: ssl.SSLContext | None,
         on_refused: Callable[[str, str], None],
         headers: Sequence[tuple[bytes, bytes]],
+        share: Share,
     ) -> None:
         block = b"".join([b"%b: %b\r\n" % header for header in headers])
         self._limits = limits
         self._ssl = ssl_context
         self._loop = asyncio.get_running_loop()
-        self._guard = Guard(limits, on_refused, block)
+        self._share = share
+        self._yielded = False
+        self._guard = Guard(limits, on_refused, block, share)
         self._state = ServerState()
         self._sockets: list[socket.socket] = []
         self._handshakes: set[asyncio.Task[None]] = set()
@@ -109,6 +115,7 @@ class Listener:
 
     def open(self, sockets: Sequence[socket.socket]) -> None:
         """Start to accept."""
+        self._share.hold(0)
         self._tick()
         for listening in sockets:
             listening.setblocking(False)  # noqa: FBT003 - the library's signature
@@ -119,6 +126,7 @@ class Listener:
         """Accept no more; wait for the answers, cancel what is late, close everything."""
         for listening in self._sockets:
             self._loop.remove_reader(listening.fileno())
+        self._share.leave()
         self._guard.draining = True
         await asyncio.sleep(_GRACE_SECONDS)
         for connection in list(self._guard.connections):
@@ -158,6 +166,12 @@ class Listener:
         return GuardedProtocol(self._config, self._state, self._guard, self._loop)
 
     def _accept(self, listening: socket.socket) -> None:
+        if self._share.ahead() and not self._yielded:
+            self._yielded = True
+            self._loop.remove_reader(listening.fileno())
+            self._loop.call_later(YIELD_SECONDS, self._resume, listening)
+            return
+        self._yielded = False
         try:
             connection, address = listening.accept()
         except (BlockingIOError, InterruptedError, ConnectionError):

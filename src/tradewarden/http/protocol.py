@@ -30,6 +30,7 @@ from tradewarden.http.head import (
 from tradewarden.http.tls import tls_extension
 
 if TYPE_CHECKING:
+    from tradewarden.http.balance import Share
     from uvicorn._types import ASGI3Application
     from uvicorn.config import Config
     from uvicorn.server import ServerState
@@ -43,13 +44,16 @@ _STALLED_SECONDS: Final = 30.0
 class Guard:
     """What the connections of one listener share."""
 
-    __slots__ = ("connections", "date", "draining", "headers", "limits", "now", "on_refused")
+    __slots__ = ("connections", "date", "draining", "headers", "limits", "now", "on_refused", "share")
 
-    def __init__(self, limits: ServerLimits, on_refused: Callable[[str, str], None], headers: bytes) -> None:
+    def __init__(
+        self, limits: ServerLimits, on_refused: Callable[[str, str], None], headers: bytes, share: Share
+    ) -> None:
         self.limits = limits
         self.on_refused = on_refused
         self.headers = headers
         self.connections: set[GuardedProtocol] = set()
+        self.share = share
         self.draining = False
         self.now = 0.0
         self.date = b""
@@ -93,6 +97,7 @@ class GuardedProtocol(HttpToolsProtocol):
         super().connection_made(transport)
         guard = self.guard
         guard.connections.add(self)
+        guard.share.hold(len(guard.connections))
         self.due = guard.now + guard.limits.header_seconds
         if self.scheme == "https":
             self.extensions = {"tls": tls_extension(transport.get_extra_info("ssl_object"))}
@@ -101,7 +106,10 @@ class GuardedProtocol(HttpToolsProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         """End; a request that still runs sees the client gone."""
-        self.guard.connections.discard(self)
+        guard = self.guard
+        guard.connections.discard(self)
+        if not guard.draining:
+            guard.share.hold(len(guard.connections))
         self.due = inf
         for cycle, _ in self.pipeline:
             cycle.disconnected = True

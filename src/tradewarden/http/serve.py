@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING
 
 import structlog
 
+from tradewarden.access.throttle import peer_key
 from tradewarden.app import Warden, close_windows
 from tradewarden.audit.flood import WINDOW_SECONDS
 from tradewarden.background import work
 from tradewarden.http import listener
+from tradewarden.http.balance import Balance
 from tradewarden.http.banner import banner
 from tradewarden.http.deadline import Deadlines
 from tradewarden.http.logs import configure
@@ -31,6 +33,8 @@ if TYPE_CHECKING:
 
     from starlette.types import ASGIApp
 
+    from tradewarden.http.balance import Share
+
     from tradewarden.settings import Settings
 
 _log = structlog.get_logger("tradewarden.serve")
@@ -44,8 +48,10 @@ def main(settings: Settings) -> int:
     clerk = settings.workers
     metrics = Metrics(ROUTES, [*(f"worker-{index}" for index in range(settings.workers)), "clerk"])
 
+    balance = Balance(settings.workers)
+
     def run_worker(index: int, sockets: Sequence[socket.socket], ready: Callable[[], None]) -> None:
-        listener.run(_worker(settings, metrics, index, sockets, ready))
+        listener.run(_worker(settings, metrics, balance.share(index), index, sockets, ready))
 
     def run_clerk(ready: Callable[[], None]) -> None:
         listener.run(_clerk(settings, metrics.slot(clerk), ready))
@@ -64,7 +70,12 @@ async def _prepare(settings: Settings) -> None:
 
 
 async def _worker(
-    settings: Settings, metrics: Metrics, index: int, sockets: Sequence[socket.socket], ready: Callable[[], None]
+    settings: Settings,
+    metrics: Metrics,
+    share: Share,
+    index: int,
+    sockets: Sequence[socket.socket],
+    ready: Callable[[], None],
 ) -> None:
     stop = asyncio.Event()
     listener.stop_on_signals(stop)
@@ -81,13 +92,20 @@ async def _worker(
             await _tls(warden),
             ready,
             stop,
-            on_refused=lambda _reason, address: warden.flood.note(address),
+            on_refused=partial(_refused, warden),
             headers=(*EVERYWHERE, LOCKED_DOWN),
+            share=share,
         )
     finally:
         ticking.cancel()
         deadlines.stop()
         await warden.close()
+
+
+def _refused(warden: Warden, reason: str, address: str) -> None:
+    """Count what the listener refused by itself; the window's end records it."""
+    _log.info("refused a connection or request", reason=reason, address=address)
+    warden.flood.note(peer_key(address))
 
 
 async def _clerk(settings: Settings, slot: Slot, ready: Callable[[], None]) -> None:

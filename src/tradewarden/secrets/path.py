@@ -11,7 +11,7 @@ MAX_PATH = 512
 MAX_SEGMENTS = 32
 _SEGMENT = rf"(?!\.{{1,2}}(?:/|\Z))(?! ){SEGMENT}(?<! )"
 _PATH = re.compile(rf"{_SEGMENT}(?:/{_SEGMENT}){{0,{MAX_SEGMENTS - 1}}}")
-_PREFIX = re.compile(rf"(?:{SEGMENT}/)*(?:{SEGMENT})?")
+_PREFIX = re.compile(rf"(?:{_SEGMENT}/)*(?:{SEGMENT})?")
 _CHARACTERS = re.compile(SEGMENT)
 
 

@@ -202,7 +202,7 @@ class Secrets:
 
     async def destroy(self, grant: Grant, command: PickVersions, entry: Entry) -> SecretsPicked:
         """Erase the values of versions for good."""
-        grant.require("secrets:destroy", command.path)
+        grant.require("secrets:write", command.path)
         return await self._pick(command, rules.destroy, entry, erase=True)
 
     async def _pick(

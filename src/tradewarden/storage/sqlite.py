@@ -33,7 +33,7 @@ MAX_GROUP = 64
 _PRAGMAS = (
     "PRAGMA synchronous=FULL",
     "PRAGMA foreign_keys=ON",
-    "PRAGMA secure_delete=ON",  # a destroyed value is overwritten, not only forgotten
+    "PRAGMA secure_delete=FAST",  # a destroyed value is overwritten, not only forgotten
     "PRAGMA cache_size=-8192",
     "PRAGMA wal_autocheckpoint=2000",
     "PRAGMA temp_store=MEMORY",
@@ -196,6 +196,7 @@ class SqliteDatabase:
         self._queue: queue.SimpleQueue[_Job[Any] | None] = queue.SimpleQueue()
         self._closing = threading.Lock()
         self._closed = False
+        self._pending: list[_Job[Any]] = []
         self._writer = threading.Thread(target=self._write_groups, name="tradewarden-write", daemon=True)
         self._writer.start()
 
@@ -243,13 +244,20 @@ class SqliteDatabase:
 
     async def transact(self, work: Callable[[Transaction], Coroutine[None, None, T]]) -> T:
         """Hand `work` to the writer thread and wait for its group's commit."""
-        job = _Job(work, asyncio.get_running_loop().create_future())
-        with self._closing:
-            if self._closed:
-                raise _unavailable("closed", self.path)
-            self._queue.put(job)
+        loop = asyncio.get_running_loop()
+        job = _Job(work, loop.create_future())
+        if self._closed:
+            raise _unavailable("closed", self.path)
+        self._pending.append(job)
+        if len(self._pending) == 1:
+            loop.call_soon(self._hand_over)
         result: T = await job.future
         return result
+
+    def _hand_over(self) -> None:
+        jobs, self._pending = self._pending, []
+        for job in jobs:
+            self._queue.put(job)
 
     async def close(self) -> None:
         """Let the writer finish its queue, then close every connection."""

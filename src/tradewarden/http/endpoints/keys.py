@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 import msgspec
 
 from tradewarden.clock import rfc3339
-from tradewarden.errors import InvalidInputError
+from tradewarden.errors import ConfigurationError, InvalidInputError
 from tradewarden.http.route import Nothing
 from tradewarden.keys.purpose import Purpose
 from tradewarden.secrets.rewrap import START
@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from tradewarden.app import Warden
     from tradewarden.audit.entry import Entry
 
+VersionNumber = Annotated[int, msgspec.Meta(ge=0, le=2**53 - 1)]
+"""A version, or 0 for what is kept of all of them."""
 SIGNING = "signing"
 """Beside the purposes: the key that signs tokens."""
 
@@ -36,7 +38,7 @@ class RotateRoot(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class RewrapSecrets(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Move one batch of secrets to the current key version; `after` is what the last batch answered."""
 
-    after: tuple[str, int] | None = None
+    after: tuple[str, VersionNumber] | None = None
     limit: int = 500
 
 
@@ -97,8 +99,13 @@ async def rotate(warden: Warden, grant: Grant, command: RotateKey, entry: Entry)
 
 async def rotate_root(warden: Warden, grant: Grant, command: RotateRoot, entry: Entry) -> KeyRotated:
     """Rotate the root key; touches no data. Set TRADEWARDEN_ROOT_KEY to the new one before the next start."""
-    source = warden.root_source(command.new_root)
-    return KeyRotated("root", await warden.keyring.rotate_root(grant, source, entry))
+    if not command.new_root.isprintable():
+        raise InvalidInputError("new_root is no URI")
+    try:
+        source = warden.root_source(command.new_root)
+        return KeyRotated("root", await warden.keyring.rotate_root(grant, source, entry))
+    except ConfigurationError as error:
+        raise InvalidInputError(f"new_root cannot be used: {error.detail}") from error
 
 
 async def rewrap(warden: Warden, grant: Grant, command: RewrapSecrets, entry: Entry) -> BatchRewrapped:

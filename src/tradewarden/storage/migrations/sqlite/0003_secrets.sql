@@ -22,4 +22,4 @@ CREATE TABLE secret_versions (
     seal BLOB NOT NULL,
     value BLOB,
     PRIMARY KEY (path, version)
-);
+) WITHOUT ROWID;
