@@ -8,15 +8,17 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.disk import Disk, disk
+from tests.support.disk import SIZE, Disk, disk
 from tests.support.http import Answer
 from tests.support.service import Service, start, stop, wait_until
 from tests.support.trial import all_events, assert_refused, done, keep_checkpoint, live_path, verified, wait_until_recorded
 from tests.support.wire import Wire
+from tradewarden.audit.journal import RESERVE_SHARE
 
 __all__ = ["disk"]
 pytestmark = [pytest.mark.crash, pytest.mark.slow]
 TRIES = 400
+RESERVE = SIZE // RESERVE_SHARE
 
 
 class Patient:
@@ -102,10 +104,9 @@ async def test_a_full_disk_stops_answers_and_freeing_it_is_enough(patient: Patie
 
 def test_the_last_room_is_kept_for_those_who_are_proven(patient: Patient, disk: Disk) -> None:
     """Before the disk is full, strangers are turned away unrecorded, while proven callers read and write on."""
-    reserve = SIZE_OF_RESERVE
     with Wire(patient.service.url, source="127.0.0.21") as stranger:
         assert_refused(stranger.ask("GET", "/secrets/x"), 401)
-        disk.fill(leave=reserve * 3 // 4)
+        disk.fill(leave=RESERVE * 3 // 4)
         wait_until(lambda: stranger.ask("GET", "/secrets/x").status == 429, "strangers go on writing into the log")
         refused = {assert_refused(stranger.ask("GET", "/secrets/x"), 429) for _ in range(50)}
         done(patient.write())
@@ -133,13 +134,10 @@ def test_a_disk_that_turned_read_only_is_told_and_a_repair_brings_all_back(
     """When the kernel makes the file system read-only, health says so; mounted again, nothing acknowledged is missing."""
     disk.abort()
     patient.assert_ill("read-only", "cannot be written", "Read-only")
+    patient.admin.close()
     patient.service.kill_tree()
     disk.unmount()
     disk.mount()
     patient.service = start(tmp_path, TRADEWARDEN_WORKERS="2")
     patient.admin = Wire(patient.service.url, token=patient.service.admin_token)
     patient.assert_well()
-
-
-SIZE_OF_RESERVE = 3 * (1 << 20)
-"""A twentieth of the disk, about."""

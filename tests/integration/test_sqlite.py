@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 import random
 import sqlite3
@@ -20,8 +21,9 @@ import pytest
 from tests.support.storage import inbox, sqlite_database
 from tradewarden.errors import ConfigurationError, StorageUnavailableError
 from tradewarden.storage.migration import migrate_sqlite, migrations
-from tradewarden.storage.sqlite import MAX_GROUP, SqliteDatabase
+from tradewarden.storage.sqlite import SqliteDatabase
 from tradewarden.storage.writelock import WriteLock
+from tradewarden.storage.writer import MAX_GROUP
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Iterator
@@ -74,7 +76,31 @@ async def test_files_are_the_owners_alone(tmp_path: Path) -> None:
     assert modes == {f"tradewarden{ending}": 0o600 for ending in endings}
 
 
-async def test_every_commit_is_synced(tmp_path: Path) -> None:
+async def test_every_group_is_synced_before_it_is_answered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A change is answered after an fdatasync of the log that began after its commit; without one it fails."""
+    sync, synced = os.fdatasync, []
+
+    def watched(descriptor: int) -> None:
+        synced.append((str(Path(f"/proc/self/fd/{descriptor}").readlink()), os.fstat(descriptor).st_size))
+        if len(synced) == 3:
+            raise OSError(errno.EIO, "input/output error")
+        sync(descriptor)
+
+    monkeypatch.setattr(os, "fdatasync", watched)
+    async with sqlite_database(tmp_path) as database:
+        for number in (1, 2):
+            await database.transact(writing(b"e"))
+            log, size = synced[-1]
+            assert len(synced) == number
+            assert Path(log) == Path(f"{database.path}-wal")
+            assert size > 0
+        with pytest.raises(StorageUnavailableError):
+            await database.transact(writing(b"e"))
+        await database.transact(writing(b"e"))
+        assert len(synced) == 4
+
+
+async def test_the_writer_runs_with_its_settings(tmp_path: Path) -> None:
     """The writer's own connection runs with the settings that durability rests on."""
     async with sqlite_database(tmp_path) as database:
 
@@ -82,7 +108,7 @@ async def test_every_commit_is_synced(tmp_path: Path) -> None:
             names = ("synchronous", "journal_mode", "secure_delete", "foreign_keys")
             return [await transaction.one(f"PRAGMA {name}") for name in names]
 
-        assert await database.transact(pragmas) == [(2,), ("wal",), (1,), (1,)]
+        assert await database.transact(pragmas) == [(1,), ("wal",), (2,), (1,)]
 
 
 async def test_another_process_is_seen_on_the_very_next_look(tmp_path: Path) -> None:

@@ -64,8 +64,13 @@ class Disk:
         self._filler.unlink()
 
     def freeze(self) -> None:
-        """Let nobody write any more, not even into open files."""
+        """Let nobody write any more, not even into open files.
+
+        SQLite's shared-memory index is left out: the kernel answers a write to an immutable mapping with SIGBUS, which
+        a read-only disk does not.
+        """
         _run("chattr", "-R", "+i", str(self.path))
+        _run("chattr", "-i", *map(str, self.path.rglob("*-shm")))
 
     def thaw(self) -> None:
         """Let everybody write again."""

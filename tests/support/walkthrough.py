@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from tests.support import service
 from tests.support.pages import PORT, Page, checkout, free_port
 
 _SECONDS = 60
@@ -37,6 +38,11 @@ class Walkthrough(Page):
     """One run of such a page; `outputs` are what its blocks wrote, in their order."""
 
     outputs: list[str]
+    second_port: int
+    """Stands for `SECOND_PORT`, where a page starts a service by itself beside the first."""
+
+    def _filled(self, text: str) -> str:
+        return super()._filled(text).replace(str(SECOND_PORT), str(self.second_port))
 
     def _program(self, command: list[str], text: str, folder: Path) -> str:
         if command[0] == "bash":
@@ -46,7 +52,8 @@ class Walkthrough(Page):
             text=True, timeout=_SECONDS, check=False,
         )  # fmt: skip
         assert done.returncode == 0, f"ended with {done.returncode}:\n{text}\n{done.stdout}"
-        self.outputs.append(done.stdout.replace(f":{self.port}", f":{PORT}").replace(str(self.folder), HERE))
+        came = done.stdout.replace(f":{self.port}", f":{PORT}").replace(f":{self.second_port}", f":{SECOND_PORT}")
+        self.outputs.append(came.replace(str(self.folder), HERE))
         return self.outputs[-1]
 
     def _compare(self, shown: str) -> None:
@@ -56,6 +63,7 @@ class Walkthrough(Page):
         assert shape(shown) in shape(came), f"the page shows\n{shown}\nand this came:\n{came}"
 
 
+SECOND_PORT = 8012
 HERE = "/srv/tradewarden"
 """Stands on a page for the directory that it was run in."""
 
@@ -76,10 +84,9 @@ def walked(page: Path, folder: Path) -> Iterator[Walkthrough]:
     with free_port() as port:
         run = Walkthrough(page, checkout(checked_out), port, {"make": "exec tradewarden serve"})
         run.outputs = []
+        run.second_port = service.free_port()
         try:
             yield run
         finally:
             run.stop()
             (folder / _STATE).unlink(missing_ok=True)
-
-

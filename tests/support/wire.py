@@ -57,6 +57,12 @@ class Wire:
             self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._socket.sendall(data)
 
+    def finish(self) -> None:
+        """Send nothing more; what the service still says can be read."""
+        if self._socket is not None:
+            with contextlib.suppress(OSError):  # it closed first
+                self._socket.shutdown(socket.SHUT_WR)
+
     def answer(self, method: str = "GET") -> Answer:
         """Read one answer to a request of that method; raises `ClosedError` when the connection ends first."""
         while b"\r\n\r\n" not in self._received:
@@ -121,8 +127,8 @@ class Wire:
         self.close()
         with contextlib.closing(self):
             self.send(data)
-            if end and self._socket is not None:
-                self._socket.shutdown(socket.SHUT_WR)
+            if end:
+                self.finish()
             found = self.answer("HEAD" if data.startswith(b"HEAD ") else "GET")
             assert self.is_closed(), "the connection stays open"
         return found

@@ -10,16 +10,21 @@ if TYPE_CHECKING:
 
 def base_url(settings: Settings) -> str:
     """Return the URL under which this very machine reaches the service."""
-    given = settings.tls_cert is not None
-    scheme = "https" if given or not (settings.development or settings.trusted_proxies) else "http"
+    scheme = "https" if settings.tls_cert is not None or _own_certificate(settings) else "http"
     host = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(settings.host, settings.host)  # noqa: S104
     return f"{scheme}://{f'[{host}]' if ':' in host and not host.startswith('[') else host}:{settings.port}"
+
+
+def _own_certificate(settings: Settings) -> bool:
+    """Tell whether the listener shows a certificate of our own CA."""
+    return settings.tls_cert is None and not (settings.development or settings.trusted_proxies)
 
 
 def banner(settings: Settings) -> str:
     """Return the lines that are printed once everything is ready."""
     url = base_url(settings)
     token_file = settings.data_dir / "admin.token"
+    curl = f"curl --cacert {settings.data_dir / 'ca/ca_cert.pem'}" if _own_certificate(settings) else "curl"
     lines = [
         "",
         f"Tradewarden listens on {url}",
@@ -27,13 +32,13 @@ def banner(settings: Settings) -> str:
         f"Admin token: {token_file}  (good for 24 hours; 'tradewarden admin token' makes another)",
         "",
         "Try:",
-        f"  curl {url}/health",
+        f"  {curl} {url}/health",
     ]
     if settings.development and settings.loopback:
         body = '{"service_name": "demo", "permissions": ["read", "write"]}'
-        lines.append(f"  curl -H 'Content-Type: application/json' -d '{body}' {url}/tokens/generate")
+        lines.append(f"  {curl} -H 'Content-Type: application/json' -d '{body}' {url}/tokens/generate")
     lines += [
-        f'  curl -H "Authorization: Bearer $(cat {token_file})" {url}/services',
+        f'  {curl} -H "Authorization: Bearer $(cat {token_file})" {url}/services',
         "",
     ]
     return "\n".join(lines)

@@ -9,8 +9,8 @@ from importlib.resources import files
 from typing import TYPE_CHECKING
 
 from tradewarden.errors import ConfigurationError, StorageUnavailableError
+from tradewarden.storage.connection import connect
 from tradewarden.storage.mounts import refuse_shared
-from tradewarden.storage.sqlite import connect
 from tradewarden.storage.writelock import WriteLock
 
 if TYPE_CHECKING:

@@ -1,0 +1,250 @@
+"""The one writer of a process: takes what is handed in, in groups, and answers once a group is durable.
+
+Always true here: each work of a group runs in its own savepoint, so one that fails takes no other with it. The
+write lock keeps the processes of a host in line, because SQLite's own busy-waiting lets one of them starve. A group is
+answered after its log is synced, never before; the sync comes after the lock is let go, so that another process writes
+its group meanwhile (its own sync covers ours too: the log is one file, and SQLite reads it up to the first torn frame).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import queue
+import sqlite3
+import threading
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+from tradewarden.errors import ConflictError, StorageUnavailableError
+from tradewarden.storage.connection import connect
+from tradewarden.storage.database import Row, Transaction, Value
+from tradewarden.storage.writelock import WriteLock
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine, Iterable
+    from pathlib import Path
+
+T = TypeVar("T")
+MAX_GROUP = 64
+_OWN_MISTAKES = {
+    sqlite3.SQLITE_ERROR,
+    sqlite3.SQLITE_CONSTRAINT,
+    sqlite3.SQLITE_TOOBIG,
+    sqlite3.SQLITE_MISMATCH,
+    sqlite3.SQLITE_MISUSE,
+    sqlite3.SQLITE_RANGE,
+}
+_TAKEN = (sqlite3.SQLITE_CONSTRAINT_UNIQUE, sqlite3.SQLITE_CONSTRAINT_PRIMARYKEY)
+
+
+class SqliteTransaction:
+    """A `Transaction` whose methods never suspend; lives on the writer thread."""
+
+    __slots__ = ("_connection",)
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._connection = connection
+
+    async def one(self, sql: str, *args: Value) -> Row | None:
+        """Return the first row, or None."""
+        row: Row | None = self._connection.execute(sql, args).fetchone()
+        return row
+
+    async def all(self, sql: str, *args: Value) -> list[Row]:
+        """Return all rows."""
+        return self._connection.execute(sql, args).fetchall()
+
+    async def run(self, sql: str, *args: Value) -> int:
+        """Execute and return how many rows were changed."""
+        return self._connection.execute(sql, args).rowcount
+
+    async def run_many(self, sql: str, rows: Iterable[Row]) -> None:
+        """Execute once for each row."""
+        self._connection.executemany(sql, rows)
+
+    async def record(self, entry: bytes) -> None:
+        """Put the audit entry of this change into the audit inbox."""
+        self._connection.execute("INSERT INTO audit_inbox (batch) VALUES (?)", (entry,))
+
+    async def bump(self, *kinds: str) -> None:
+        """Move the revision of each kind; raises `AttributeError` for an unknown kind."""
+        for kind in kinds:
+            sql = "UPDATE revisions SET value = value + 1 WHERE kind = ?"
+            if self._connection.execute(sql, (kind,)).rowcount != 1:
+                raise AttributeError(f"there is no revision {kind!r}")
+
+
+class Job(Generic[T]):
+    """One work on its way through the writer."""
+
+    __slots__ = ("error", "future", "loop", "result", "work")
+
+    def __init__(self, work: Callable[[Transaction], Coroutine[None, None, T]], future: asyncio.Future[T]) -> None:
+        self.work = work
+        self.future = future
+        self.loop = future.get_loop()
+        self.result: T | None = None
+        self.error: BaseException | None = None
+
+    def run(self, connection: sqlite3.Connection, transaction: Transaction) -> None:
+        """Do the work in its savepoint; keep its result, or its error with its writes undone."""
+        connection.execute("SAVEPOINT work")
+        try:
+            self.result = _drive(self.work(transaction))
+        except BaseException as error:  # handed to the caller
+            if not _concerns_one_work(error, connection):
+                raise
+            self.error = _outcome(error)
+            connection.execute("ROLLBACK TO work")
+        connection.execute("RELEASE work")
+
+    def settle(self) -> None:
+        """Give the outcome to the waiting caller, if it still waits; runs on the caller's loop."""
+        if self.future.cancelled():
+            return
+        if self.error is not None:
+            self.future.set_exception(self.error)
+        else:
+            self.future.set_result(self.result)  # type: ignore[arg-type]
+
+
+def _concerns_one_work(error: BaseException, connection: sqlite3.Connection) -> bool:
+    """Tell a work's own mistake from trouble with disk or database, which fails the whole group.
+
+    SQLite itself ends the transaction on some errors (a full disk, no memory).
+    """
+    code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF
+    return connection.in_transaction and code in _OWN_MISTAKES
+
+
+def _outcome(error: BaseException) -> BaseException:
+    if not isinstance(error, sqlite3.Error):
+        return error
+    if getattr(error, "sqlite_errorcode", 0) in _TAKEN:
+        return ConflictError("This already exists", reason=str(error))
+    return StorageUnavailableError("The database refused this change", reason=str(error))
+
+
+def _drive(work: Coroutine[None, None, T]) -> T:
+    """Run a coroutine that never suspends to its end."""
+    try:
+        work.send(None)
+    except StopIteration as stop:
+        result: T = stop.value
+        return result
+    work.close()
+    raise RuntimeError("a transaction's work awaited something other than its transaction")
+
+
+class Writer:
+    """The writer thread of one database file."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._file = _identity(path)
+        self._queue: queue.SimpleQueue[Job[Any] | None] = queue.SimpleQueue()
+        self._connection: sqlite3.Connection | None = None
+        self._lock: WriteLock | None = None
+        self._log = -1
+        self._thread = threading.Thread(target=self._write_groups, name="tradewarden-write", daemon=True)
+        self._thread.start()
+
+    @property
+    def waiting(self) -> int:
+        """How many works wait."""
+        return self._queue.qsize()
+
+    def hand_in(self, jobs: Iterable[Job[Any]]) -> None:
+        """Take works; each is settled on its own loop."""
+        for job in jobs:
+            self._queue.put(job)
+
+    def close(self) -> None:
+        """Finish what was handed in, and end. Blocks."""
+        self._queue.put(None)
+        self._thread.join()
+
+    def _write_groups(self) -> None:
+        while (job := self._queue.get()) is not None:
+            jobs = [job]
+            try:
+                self._write(jobs)
+                os.fdatasync(self._log)
+            except BaseException as error:  # noqa: BLE001  (this thread must outlive every error)
+                _fail(jobs, error, self._path)
+                self._drop()
+            _settle(jobs)
+        self._drop()
+        if self._lock is not None:
+            self._lock.close()
+
+    def _write(self, jobs: list[Job[Any]]) -> None:
+        """Run one group in one transaction, together with what was handed in while waiting for the turn."""
+        self._lock = self._lock or WriteLock(self._path)
+        with self._lock.held():
+            if _identity(self._path) != self._file:
+                raise StorageUnavailableError(
+                    "The database file was replaced or removed; restart the service",
+                    reason=f"{self._path} is not the file that was opened",
+                )
+            connection = self._connection or self._connect()
+            self._gather(jobs)
+            transaction = SqliteTransaction(connection)
+            connection.execute("BEGIN IMMEDIATE")
+            for job in jobs:
+                job.run(connection, transaction)
+            connection.execute("COMMIT")
+
+    def _connect(self) -> sqlite3.Connection:
+        """Open the connection, and the log beside it: that stays the same file while a connection is open."""
+        connection = self._connection = connect(self._path)
+        connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()  # the first read makes the log
+        self._log = os.open(f"{self._path}-wal", os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)
+        return connection
+
+    def _gather(self, jobs: list[Job[Any]]) -> None:
+        with suppress(queue.Empty):
+            while len(jobs) < MAX_GROUP:
+                job = self._queue.get_nowait()
+                if job is None:
+                    self._queue.put(None)
+                    return
+                jobs.append(job)
+
+    def _drop(self) -> None:
+        """Close the connection, which rolls back what it had open; the next group opens a new one."""
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            with suppress(sqlite3.Error):
+                connection.close()
+        log, self._log = self._log, -1
+        if log >= 0:
+            os.close(log)
+
+
+def _identity(path: Path) -> tuple[int, int]:
+    status = os.stat(path)  # noqa: PTH116  (once a group)
+    return status.st_dev, status.st_ino
+
+
+def _fail(jobs: list[Job[Any]], error: BaseException, path: Path) -> None:
+    reason = error.reason if isinstance(error, StorageUnavailableError) else f"{path}: {error}"
+    for job in jobs:
+        job.error = StorageUnavailableError(
+            "The database cannot be written now; try again later, and read before you repeat a change", reason=reason
+        )
+
+
+def _settle(jobs: list[Job[Any]]) -> None:
+    by_loop: dict[asyncio.AbstractEventLoop, list[Job[Any]]] = {}
+    for job in jobs:
+        by_loop.setdefault(job.loop, []).append(job)
+    for loop, settled in by_loop.items():
+        with suppress(RuntimeError):  # that loop is closed, nobody waits there
+            loop.call_soon_threadsafe(_settle_all, settled)
+
+
+def _settle_all(jobs: list[Job[Any]]) -> None:
+    for job in jobs:
+        job.settle()

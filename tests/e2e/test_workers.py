@@ -1,0 +1,220 @@
+"""Several processes on one store: what one does holds in the others at once, and no rotation loses a request."""
+
+from __future__ import annotations
+
+import random
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Self
+
+import pytest
+
+from tests.support.service import Service, start, stop, wait_until
+from tests.support.trial import JWT_SECRET, assert_refused, done, keep_checkpoint, live_path, verified, wait_until_recorded
+from tests.support.wire import Wire
+from tradewarden import Warden
+from tradewarden.errors import TokenError
+from tradewarden.keys.purpose import Purpose
+from tradewarden.settings import load_settings
+
+START_SECONDS = 2.0
+WORKERS = 2
+NEVER_ASKED = 64
+
+
+@pytest.fixture
+def service(tmp_path: Path) -> Iterator[Service]:
+    """A service of the test's own, with two workers."""
+    running = start(tmp_path, TRADEWARDEN_WORKERS=str(WORKERS), JWT_SECRET_KEY=JWT_SECRET)
+    yield running
+    stop(running)
+
+
+class Load:
+    """Clients that write, read, and get and use tokens as fast as they are answered; every answer must be a good one."""
+
+    def __init__(self, service: Service, clients: int = 4) -> None:
+        self.answered: list[str] = []
+        self._failures: list[BaseException] = []
+        self._over = threading.Event()
+        self._threads = [threading.Thread(target=self._client, args=(service, each)) for each in range(clients)]
+
+    def __enter__(self) -> Self:
+        for each in self._threads:
+            each.start()
+        self.more()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.more()
+        self._over.set()
+        for each in self._threads:
+            each.join(20)
+        assert not self._failures, self._failures
+
+    def more(self) -> None:
+        """Return after some more answers."""
+        aim = len(self.answered) + 200
+        wait_until(lambda: len(self.answered) >= aim or bool(self._failures), "the load stands still")
+
+    def _client(self, service: Service, number: int) -> None:
+        chance = random.Random(number)
+        try:
+            with Wire(service.url, token=service.admin_token) as admin, Wire(service.url) as bearer:
+                written = 0
+                while not self._over.is_set():
+                    path = f"load/{number}/{chance.randrange(4)}"
+                    written += 1
+                    for answer in (
+                        admin.ask("POST", "/secrets/store", {"path": path, "data": {"n": written}}),
+                        admin.ask("GET", f"/secrets/{path}"),
+                        admin.ask("POST", "/tokens/generate", {"service_name": f"load-{number}"}),
+                    ):
+                        assert answer.status == 200, answer.body
+                        self.answered.append(answer.headers["x-request-id"])
+                    assert admin.ask("GET", f"/secrets/{path}").json()["data"] == {"n": written}
+                    bearer.token = answer.json()["token"]
+                    validated = bearer.ask("POST", "/tokens/validate")
+                    assert validated.status == 200, validated.body
+        except BaseException as error:
+            self._failures.append(error)
+
+
+def everywhere(service: Service, token: str) -> list[Wire]:
+    """Return connections to every worker."""
+    wires: list[Wire] = []
+    seen: set[str] = set()
+    while len(seen) < WORKERS or len(wires) < 2 * WORKERS:
+        assert len(wires) < NEVER_ASKED, "a worker is never asked"
+        wires.append(Wire(service.url, token=token))
+        seen.add(wires[-1].ask("GET", "/secrets?limit=1").headers["x-request-id"][:10])
+    return wires
+
+
+def test_every_purpose_key_can_be_rotated_under_load(service: Service) -> None:
+    """Rotating each purpose's key, and the one that signs tokens, loses no request and shows at once in every worker."""
+    token = service.admin_token
+    wires = everywhere(service, token)
+    with Load(service) as load:
+        for purpose in (*Purpose, "signing"):
+            before = {each["purpose"]: each["version"] for each in done(wires[0].ask("GET", "/keys"))["keys"]}
+            rotated = done(wires[0].ask("POST", "/keys/rotate", {"purpose": purpose}))
+            assert purpose == "signing" or rotated["version"] == before[purpose] + 1
+            done(wires[0].ask("POST", "/secrets/store", {"path": "rotated", "data": {"by": purpose}}))
+            issued = done(wires[0].ask("POST", "/tokens/generate", {"service_name": "rotated"}))["token"]
+            for wire in wires:
+                assert done(wire.ask("GET", "/secrets/rotated"))["data"] == {"by": purpose}
+                wire.token = issued
+                done(wire.ask("POST", "/tokens/validate"))
+                wire.token = token
+        after = None
+        while True:
+            moved = done(wires[0].ask("POST", "/keys/rewrap", {"after": after, "limit": 50}))
+            assert not moved["refused"]
+            if (after := moved["after"]) is None:
+                break
+    with Wire(service.url, token=token) as admin:
+        wait_until_recorded(admin, load.answered)
+    for wire in wires:
+        wire.close()
+
+
+async def test_the_root_key_can_be_rotated_under_load(service: Service, tmp_path: Path) -> None:
+    """Rotating the root loses no request; the next start needs the new one, finds everything, and the log holds."""
+    new_root = f"file:{service.data_dir / 'new_root.key'}"
+    with Load(service) as load, Wire(service.url, token=service.admin_token) as admin:
+        done(admin.ask("POST", "/secrets/store", {"path": "under/old", "data": {"root": "old"}}))
+        done(admin.ask("POST", "/keys/rotate-root", {"new_root": new_root}))
+        load.more()
+        done(admin.ask("POST", "/secrets/store", {"path": "under/new", "data": {"root": "new"}}))
+    assert stop(service) == 0
+    with pytest.raises(AssertionError, match="did not become ready"):
+        service.again()
+    settings = {"TRADEWARDEN_WORKERS": "2", "JWT_SECRET_KEY": JWT_SECRET, "TRADEWARDEN_ROOT_KEY": new_root}
+    again = start(tmp_path, **settings)
+    try:
+        with Wire(again.url, token=again.admin_token) as admin:
+            for name in ("old", "new"):
+                assert done(admin.ask("GET", f"/secrets/under/{name}"))["data"] == {"root": name}
+            wait_until_recorded(admin, load.answered)
+            kept, key = keep_checkpoint(admin)
+    finally:
+        assert stop(again) == 0
+    report = await verified(live_path(again), key, kept)
+    assert report.ok, report.problems
+
+
+async def test_a_library_beside_the_service_shares_its_store(service: Service) -> None:
+    """What a process with the library open writes, rotates or revokes holds in the service at once, and the other way."""
+    settings = load_settings({**service.environment}, Path("no.env"))
+    wires = everywhere(service, service.admin_token)
+    async with Warden.open(settings) as warden:
+        local = warden.local
+        for number, wire in enumerate(wires):
+            await local.secrets.put("shared/here", {"n": number})
+            assert done(wire.ask("GET", "/secrets/shared/here"))["data"] == {"n": number}
+            done(wire.ask("POST", "/secrets/store", {"path": "shared/there", "data": {"n": number}}))
+            assert (await local.secrets.get("shared/there")).value() == {"n": number}
+        done(wires[0].ask("POST", "/keys/rotate", {"purpose": "secrets"}))
+        done(wires[0].ask("POST", "/secrets/store", {"path": "shared/rotated", "data": {"n": 1}}))
+        assert (await local.secrets.get("shared/rotated")).value() == {"n": 1}
+        await local.services.register("beside", ["read"])
+        issued = await local.tokens.issue("beside")
+        bearers = [Wire(service.url, token=issued.token) for _ in wires]
+        for bearer in bearers:
+            done(bearer.ask("POST", "/tokens/validate"))
+        await local.tokens.revoke(token=issued.token)
+        for bearer in bearers:
+            assert_refused(bearer.ask("POST", "/tokens/validate"), 401)
+            bearer.close()
+        other = done(wires[0].ask("POST", "/tokens/generate", {"service_name": "beside"}))["token"]
+        assert (await local.tokens.validate(other)).valid
+        done(wires[0].ask("POST", "/tokens/revoke", {"token": other}))
+        with pytest.raises(TokenError):
+            await local.tokens.validate(other)
+    for wire in wires:
+        wire.close()
+
+
+def test_a_stop_answers_what_was_accepted(service: Service) -> None:
+    """After SIGTERM nothing new is taken, a request that is under way is answered, and the end is in order."""
+    with Wire(service.url, token=service.admin_token) as wire:
+        data = wire.request("POST", "/secrets/store", {"path": "last/words", "data": {"said": True}})
+        wire.send(data[:-5])
+        assert done(Wire(service.url).ask("GET", "/health/live")) == {"status": "live"}
+        service.process.terminate()
+        wait_until(lambda: not accepts(service), "it goes on accepting")
+        wire.send(data[-5:])
+        answer = wire.answer()
+        assert done(answer)["version"] == 1
+        assert answer.headers["connection"] == "close"
+        assert wire.is_closed()
+    assert service.process.wait(10) == 0
+    again = service.again()
+    try:
+        with Wire(again.url, token=again.admin_token) as admin:
+            assert done(admin.ask("GET", "/secrets/last/words"))["data"] == {"said": True}
+            wait_until_recorded(admin, [answer.headers["x-request-id"]])
+    finally:
+        assert stop(again) == 0
+
+
+def accepts(service: Service) -> bool:
+    """Tell whether a new connection is answered."""
+    try:
+        with Wire(service.url, seconds=1) as wire:
+            return wire.ask("GET", "/health/live").status == 200
+    except OSError:
+        return False
+
+
+def test_the_second_start_is_quick(service: Service) -> None:
+    """Where everything is made already, the service is ready again in less than two seconds."""
+    assert stop(service) == 0
+    began = time.monotonic()
+    again = service.again()
+    taken = time.monotonic() - began
+    assert stop(again) == 0
+    assert taken < START_SECONDS
