@@ -5,7 +5,7 @@ UV ?=
 ARGS ?=
 WORKERS ?= 2
 BIN := .venv/bin
-SOURCES := $(wildcard src services tests bench scripts/*.py)
+SOURCES := $(wildcard src services tests bench examples scripts/*.py)
 
 # Given as `make setup PYTHON=…`, they reach the script; empty, they must not hide the caller's.
 ifneq ($(PYTHON),)

@@ -21,7 +21,7 @@ import msgspec
 from tradewarden import Settings, Warden, __version__, load_settings
 from tradewarden.cli.environment import CLIENT_ONLY
 from tradewarden.clock import rfc3339
-from tradewarden.errors import FeatureDisabledError, SecretNotFoundError, TokenError, UnavailableError
+from tradewarden.errors import SecretNotFoundError, TokenError, UnavailableError
 from tradewarden.http.endpoints.health import Components, Health, health_of
 
 if TYPE_CHECKING:
@@ -155,8 +155,6 @@ class SecurityService:
 
     async def issue_service_credentials(self, service_name: str) -> ServiceCredentials:
         """Issue a certificate for a key made here. Raises `InvalidInputError` for a name that is refused."""
-        if not self.config.enable_mtls:
-            raise FeatureDisabledError("Certificates are turned off (ENABLE_MTLS=false)")
         made = await self.warden.local.credentials.issue(service_name)
         credentials = msgspec.convert(made, ServiceCredentials, from_attributes=True, strict=False)
         self.service_credentials[service_name] = credentials
@@ -168,7 +166,6 @@ class SecurityService:
         It grants what was asked for, cut to what the service may have. Raises `PermissionDeniedError` when nothing
         is left of it.
         """
-        self._require_jwt()
         made = await self.warden.local.tokens.issue(service_name, permissions)
         token = msgspec.convert(made, JWTToken, from_attributes=True)
         self._forget_expired()
@@ -177,7 +174,6 @@ class SecurityService:
 
     async def validate_jwt_token(self, token: str) -> JWTToken | None:
         """Return what a token is good for now; None when it is not valid (why is in the audit log)."""
-        self._require_jwt()
         try:
             valid = await self.warden.local.tokens.validate(token)
         except TokenError:
@@ -188,13 +184,11 @@ class SecurityService:
 
     async def store_secret(self, path: str, data: Mapping[str, object]) -> bool:
         """Write a new version of a secret; True once it is durable, an error otherwise."""
-        self.warden.require_secrets()
         await self.warden.local.secrets.put(path, data)
         return True
 
     async def retrieve_secret(self, path: str) -> dict[str, object] | None:
         """Return a secret's current value; None when there is none."""
-        self.warden.require_secrets()
         try:
             return (await self.warden.local.secrets.get(path)).value()
         except SecretNotFoundError:
@@ -210,10 +204,6 @@ class SecurityService:
         settings = self._settings
         components = Components(settings.enable_mtls, settings.enable_jwt, vault=False, storage=False, audit=False)
         return Health("security_service", "stopped", rfc3339(time.time()), __version__, components, 0, 0)
-
-    def _require_jwt(self) -> None:
-        if not self.config.enable_jwt:
-            raise FeatureDisabledError("JWT tokens are turned off (ENABLE_JWT=false)")
 
     def _forget_expired(self) -> None:
         # All live equally long, so the oldest come first.

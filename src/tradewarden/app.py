@@ -82,6 +82,7 @@ class Warden:
         self.metrics: Measured | None = None
         self._hide = keyring.mac(Purpose.AUDIT, "hidden")
         self._keys_seen = -1
+        self._refusals = refusals(settings)
         self._looked: tuple[float, Readiness] | None = None
         seal = InboxSeal(keyring.derive(Purpose.AUDIT, "inbox"))
         self.auditor = Auditor(ground.journal, clock, seal)
@@ -226,13 +227,11 @@ class Warden:
             )
         return found
 
-    def require_secrets(self) -> None:
-        """Raise when `/secrets` may not be answered from the local store, because Vault was asked for."""
-        settings = self.settings
-        if settings.enable_vault and not (settings.development and settings.vault_missing):
-            missing = " and ".join(settings.vault_missing)
-            why = f"set {missing}" if missing else "this version cannot use Vault yet; set ENABLE_VAULT=false"
-            raise FeatureDisabledError(f"ENABLE_VAULT=true, and secrets cannot go to Vault: {why}")
+    def require(self, feature: str) -> None:
+        """Raise `FeatureDisabledError` when a setting turns this part off, or asks for one that cannot be had."""
+        refusal = self._refusals.get(feature)
+        if refusal:
+            raise FeatureDisabledError(refusal)
 
     async def readiness(self) -> Readiness:
         """Say whether requests can be answered now; looks at most once a second."""
@@ -251,10 +250,8 @@ class Warden:
         storage = len(reasons) == len(disk)
         if self.keyring.outdated:
             reasons.append("keys: the root key was rotated; restart with the new TRADEWARDEN_ROOT_KEY")
-        try:
-            self.require_secrets()
-        except FeatureDisabledError as error:
-            reasons.append(f"vault: {error.detail}")
+        if "ENABLE_VAULT" in self._refusals:
+            reasons.append(f"vault: {self._refusals['ENABLE_VAULT']}")
         return Readiness(storage, not disk, tuple(reasons))
 
 
@@ -324,6 +321,8 @@ async def initialise(settings: Settings) -> Path:
 
 async def new_admin_token(settings: Settings) -> Path:
     """Make another admin token, which voids the one before, and return the file it lies in."""
+    if stage(settings.data_dir, settings.database_path) is Stage.FRESH:
+        raise ConfigurationError(f"{settings.data_dir} holds no Tradewarden data; run 'tradewarden init' first")
     warden = await Warden.start(settings)
     try:
         async with warden.entry(EventType.AUTHENTICATION, "admin_token") as entry:
@@ -365,6 +364,20 @@ async def open_for_reading(settings: Settings) -> AsyncIterator[Records]:
         await keyring.close()
     finally:
         await database.close()
+
+
+def refusals(settings: Settings) -> dict[str, str]:
+    """Return which parts are not to be had, by the variable that says so, and why."""
+    found = {}
+    if not settings.enable_jwt:
+        found["ENABLE_JWT"] = "JWT tokens are turned off (ENABLE_JWT=false)"
+    if not settings.enable_mtls:
+        found["ENABLE_MTLS"] = "Certificates are turned off (ENABLE_MTLS=false)"
+    if settings.enable_vault and not (settings.development and settings.vault_missing):
+        missing = " and ".join(settings.vault_missing)
+        why = f"set {missing}" if missing else "this version cannot use Vault yet; set ENABLE_VAULT=false"
+        found["ENABLE_VAULT"] = f"ENABLE_VAULT=true, and secrets cannot go to Vault: {why}"
+    return found
 
 
 def token_policy(settings: Settings) -> TokenPolicy:

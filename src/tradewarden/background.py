@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 _log = structlog.get_logger("tradewarden.background")
 _ROUND_SECONDS = 0.25
 _TIDY_SECONDS = 60.0
+_SWEEPS = 100
 
 
 async def work(rooms: Rooms, stop: asyncio.Event, report: Callable[[int, int, float], None]) -> None:
@@ -42,6 +43,7 @@ async def work(rooms: Rooms, stop: asyncio.Event, report: Callable[[int, int, fl
         with suppress(TimeoutError):
             await asyncio.wait_for(stop.wait(), _ROUND_SECONDS)
     await clerk.run_once()
+    await clerk.resign()
 
 
 async def _report(rooms: Rooms, report: Callable[[int, int, float], None]) -> None:
@@ -56,8 +58,9 @@ async def tidy(rooms: Rooms) -> None:
     """Forget tokens that ended long ago, and renew the revocation list in time."""
     try:
         await rooms.revisions()
-        while await rooms.tokens.sweep():
-            await asyncio.sleep(0)
+        for _ in range(_SWEEPS):
+            if not await rooms.tokens.sweep():
+                break
         await rooms.authority.crl()
     except TradewardenError as error:
         _log.warning("tidying failed", reason=error.reason)

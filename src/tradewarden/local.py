@@ -33,7 +33,12 @@ if TYPE_CHECKING:
     from tradewarden.secrets.commands import SecretMetadata, SecretRead, SecretWritten
     from tradewarden.tokens.commands import TokenIssued, TokenListed, TokenValid
 
-_PAGE = 500
+_PAGE = 1000
+_FEATURES = {
+    EventType.SECRET_ACCESS: "ENABLE_VAULT",
+    EventType.TOKEN: "ENABLE_JWT",
+    EventType.CERTIFICATE: "ENABLE_MTLS",
+}
 
 
 def local_principal() -> Principal:
@@ -48,6 +53,8 @@ async def _acting(
     """Authorise one action of this process and record how it ends."""
     await rooms.revisions()
     async with rooms.entry(event, action.partition(":")[2], resource) as entry:
+        if event in _FEATURES:
+            rooms.require(_FEATURES[event])
         yield authorize(local_principal(), ALL, action, resource), entry
 
 

@@ -31,6 +31,10 @@ class Rooms(Protocol):
         """Return the audit entry of something that this process does by itself."""
         ...
 
+    def require(self, feature: str) -> None:
+        """Raise `FeatureDisabledError` when a setting turns this part off."""
+        ...
+
     async def revisions(self) -> Revisions:
         """Return the revisions as of now; a key rotation of another process is followed first."""
         ...

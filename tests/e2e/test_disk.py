@@ -11,7 +11,15 @@ import pytest
 from tests.support.disk import SIZE, Disk, disk
 from tests.support.http import Answer
 from tests.support.service import Service, start, stop, wait_until
-from tests.support.trial import all_events, assert_refused, done, keep_checkpoint, live_path, verified, wait_until_recorded
+from tests.support.trial import (
+    all_events,
+    assert_refused,
+    done,
+    keep_checkpoint,
+    live_path,
+    verified,
+    wait_until_recorded,
+)
 from tests.support.wire import Wire
 from tradewarden.audit.journal import RESERVE_SHARE
 

@@ -44,6 +44,12 @@ class Walkthrough(Page):
     def _filled(self, text: str) -> str:
         return super()._filled(text).replace(str(SECOND_PORT), str(self.second_port))
 
+    def _start(self, text: str) -> None:
+        super()._start(text)
+        # It answers a moment before its supervisor has heard that all of it is ready, and says so.
+        service.wait_until(lambda: "Try:" in self._log(), "it never said where it listens")
+        self._answer = 0, self._log().replace(f":{self.port}", f":{PORT}")
+
     def _program(self, command: list[str], text: str, folder: Path) -> str:
         if command[0] == "bash":
             text = f". ../{_STATE} 2> /dev/null || true\n{text}{_KEEP}"

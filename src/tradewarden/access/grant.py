@@ -37,7 +37,7 @@ class Grant:
 
     __slots__ = ("action", "credential", "permissions", "principal", "resource")
 
-    def __init__(  # noqa: PLR0913  (one call site)
+    def __init__(
         self,
         seal: object,
         principal: Principal,
@@ -58,7 +58,7 @@ class Grant:
         return f"Grant({self.principal}, {self.action}, {self.resource!r})"
 
     def require(self, action: str, resource: str) -> None:
-        """Check that this grant is for `action` on `resource`; a room calls it first. Raises `PermissionDeniedError`."""
+        """Check that this grant is for `action` on `resource`; a room does so first. Raises `PermissionDeniedError`."""
         covered = resource == self.resource or self.permissions.allows(action, resource)
         if self.action != action or not covered:
             raise PermissionDeniedError(f"grant is for {self.action}, not for {action} on this resource")

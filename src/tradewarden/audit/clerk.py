@@ -76,6 +76,7 @@ class Clerk:
                 with suppress(TimeoutError):
                     await asyncio.wait_for(stop.wait(), IDLE_SECONDS)
         await self.run_once()
+        await self.resign()
         self._shipper.close()
 
     async def run_once(self) -> Progress:
@@ -98,6 +99,13 @@ class Clerk:
         except (TradewardenError, OSError) as error:
             faults.append(_text(error))
         return Progress(shipped, numbered, checkpoint, self._leader is not None, tuple(faults))
+
+    async def resign(self) -> None:
+        """Give the lead up, so that the next clerk need not wait for its end."""
+        if self._leader is not None:
+            self._leader = None
+            with suppress(TradewardenError):
+                await self._store.lead(self._holder, self._clock.now() - LEASE_SECONDS, LEASE_SECONDS)
 
     async def lag(self) -> Lag:
         """Return how far the log is behind."""

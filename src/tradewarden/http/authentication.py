@@ -13,7 +13,7 @@ from msgspec.structs import replace
 from tradewarden.access.grant import Credential
 from tradewarden.access.permission import PermissionSet
 from tradewarden.access.principal import ANONYMOUS, Kind, Principal
-from tradewarden.errors import AuthenticationError, FeatureDisabledError
+from tradewarden.errors import AuthenticationError
 from tradewarden.http.route import Proof
 from tradewarden.identity.credential import ADMIN_TOKEN_PREFIX
 from tradewarden.tokens.bootstrap import BootstrapRequest, admit
@@ -79,8 +79,7 @@ class Authentication:
         if token.startswith(ADMIN_TOKEN_PREFIX):
             admin, rights = await warden.admin_token.authenticate(token)
             return Caller(admin, str(admin), rights, Credential("admin_token"))
-        if not warden.settings.enable_jwt:
-            raise FeatureDisabledError("JWT tokens are turned off (ENABLE_JWT=false)")
+        warden.require("ENABLE_JWT")
         proven = await warden.tokens.authenticate(token, await warden.revisions())
         credential = Credential("token", proven.service_name, proven.names, proven.expires_at)
         return Caller(proven.principal, f"service:{proven.service_name}", proven.permissions, credential)

@@ -47,7 +47,7 @@ class Connection:
         self.origin = Origin(address, self.text(b"user-agent")[:_SHOWN_USER_AGENT], request_id)
 
     def require_sound(self) -> None:
-        """Refuse what could be read in two ways: a repeated header that counts once, an escape that changes the path."""
+        """Refuse what can be read in two ways: a repeated header that counts once, an escape that changes the path."""
         if len(self._pairs) != len(self.headers):
             names = [name for name, _ in self._pairs]
             for name in _SINGLE:
@@ -102,7 +102,11 @@ def fields(text: bytes, what: str) -> dict[str, str]:
         raise LimitExceededError(f"The query is longer than {_MAX_QUERY} bytes")
     try:
         pairs = parse_qsl(
-            text.decode("ascii"), keep_blank_values=True, strict_parsing=True, errors="strict", max_num_fields=_MAX_FIELDS
+            text.decode("ascii"),
+            keep_blank_values=True,
+            strict_parsing=True,
+            errors="strict",
+            max_num_fields=_MAX_FIELDS,
         )
     except ValueError as error:
         raise InvalidInputError(f"The {what} cannot be read as name=value pairs") from error

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import errno
+import gc
 import logging
 import signal
 import socket
@@ -30,14 +31,20 @@ if TYPE_CHECKING:
     from tradewarden.http.head import ServerLimits
 
 _LOG: Final = logging.getLogger("tradewarden.http.listener")
+_GC_ALLOCATIONS: Final = 20_000
 _GRACE_SECONDS: Final = 0.05
 """How long connections may deliver what was already on its way when the stop came."""
 _EXHAUSTED: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 
 
 def run(main: Coroutine[Any, Any, None]) -> None:
-    """Run a worker's whole life on uvloop."""
+    """Run a worker's whole life on uvloop.
+
+    Requests leave next to no cycles behind, so the youngest generation is looked through less often than by default.
+    """
     import uvloop
+
+    gc.set_threshold(_GC_ALLOCATIONS, 20, 100)
 
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(main)

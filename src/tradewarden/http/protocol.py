@@ -30,10 +30,11 @@ from tradewarden.http.head import (
 from tradewarden.http.tls import tls_extension
 
 if TYPE_CHECKING:
-    from tradewarden.http.balance import Share
     from uvicorn._types import ASGI3Application
     from uvicorn.config import Config
     from uvicorn.server import ServerState
+
+    from tradewarden.http.balance import Share
 
 _WATCHED: Final = frozenset({b"host", b"content-length", b"transfer-encoding", b"expect"})
 _LINGER_SECONDS: Final = 2.0

@@ -3,21 +3,47 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from tradewarden.audit.entry import EventType as Event
-from tradewarden.http.endpoints import audit, ca, credentials, health, keys, oauth2, operations, secrets, services, tokens
+from tradewarden.http.endpoints import (
+    audit,
+    ca,
+    credentials,
+    health,
+    keys,
+    oauth2,
+    operations,
+    secrets,
+    services,
+    tokens,
+)
 from tradewarden.http.route import Handler, Nothing, Proof, Rate, Route
 from tradewarden.identity.commands import RegisterService, ServiceListed, ServicePage, ServiceRegistered
 from tradewarden.pki.credentials import IssueCredentials, RevokeCertificate
-from tradewarden.secrets.commands import PickVersions, PutSecret, RollbackSecret, SecretNames, SecretsPicked, SetSecretMetadata
-from tradewarden.tokens.commands import IssueToken, RefreshToken, RevokeToken, TokenIssued, TokenPage, TokensRevoked, TokenValid
+from tradewarden.secrets.commands import (
+    PickVersions,
+    PutSecret,
+    RollbackSecret,
+    SecretNames,
+    SecretsPicked,
+    SetSecretMetadata,
+)
+from tradewarden.tokens.commands import (
+    IssueToken,
+    RefreshToken,
+    RevokeToken,
+    TokenIssued,
+    TokenPage,
+    TokensRevoked,
+    TokenValid,
+)
 from tradewarden.tokens.introspection import Introspection
 
 if TYPE_CHECKING:
     import msgspec
 
-JWT, MTLS = "ENABLE_JWT", "ENABLE_MTLS"
+JWT, MTLS, VAULT = "ENABLE_JWT", "ENABLE_MTLS", "ENABLE_VAULT"
 
 
 def _row(  # noqa: PLR0913  (a row is what it is)
@@ -30,7 +56,7 @@ def _row(  # noqa: PLR0913  (a row is what it is)
     answer: type[msgspec.Struct] | str,
     *,
     of: str = "",
-    **more: object,
+    **more: Any,  # noqa: ANN401  (the rest of a Route's fields)
 ) -> Route:
     """Make one row; `of` names the command's field that the call acts on."""
     method, path = call.split(" ")
@@ -48,19 +74,20 @@ def _row(  # noqa: PLR0913  (a row is what it is)
         answer=answer,
         handler=chosen,
         resource=resource,
-        **more,  # type: ignore[arg-type]
+        **more,
     )
 
 
-def _open(call: str, handler: object, answer: type[msgspec.Struct] | str, **more: object) -> Route:
+def _open(call: str, handler: object, answer: type[msgspec.Struct] | str, **more: Any) -> Route:  # noqa: ANN401
     return _row(call, handler, "service:view", Event.API_ACCESS, Rate.OPEN, Nothing, answer, proof=Proof.OPEN, **more)
 
 
-def _page(call: str, handler: object, permission: str, media_type: str, **more: object) -> Route:
+def _page(call: str, handler: object, permission: str, media_type: str, **more: Any) -> Route:  # noqa: ANN401
     kind = Event.API_ACCESS
     return _row(call, handler, permission, kind, Rate.READ, Nothing, media_type, proof=Proof.OPERATOR, **more)
 
 
+# fmt: off
 HEALTH = (
     _open("GET /health", health.health, health.Health),
     _open("GET /health/live", health.live, health.Live),
@@ -104,21 +131,21 @@ TOKENS = (
 
 SECRETS = (
     _row("POST /secrets/store", secrets.store, "secrets:write", Event.SECRET_ACCESS, Rate.WRITE,
-         PutSecret, secrets.SecretStored, of="path", errors=(409,)),
+         PutSecret, secrets.SecretStored, of="path", feature=VAULT, errors=(409,)),
     _row("GET /secrets/{path...}", secrets.read, "secrets:read", Event.SECRET_ACCESS, Rate.READ,
-         secrets.ReadSecret, secrets.SecretValue, of="path", errors=(404,)),
+         secrets.ReadSecret, secrets.SecretValue, of="path", feature=VAULT, errors=(404,)),
     _row("GET /secrets", secrets.listing, "secrets:list", Event.SECRET_ACCESS, Rate.READ,
-         secrets.ListSecrets, SecretNames),
+         secrets.ListSecrets, SecretNames, feature=VAULT),
     _row("DELETE /secrets/{path...}", secrets.delete, "secrets:delete", Event.SECRET_ACCESS, Rate.WRITE,
-         secrets.DeleteSecret, SecretsPicked, of="path", errors=(404,)),
+         secrets.DeleteSecret, SecretsPicked, of="path", feature=VAULT, errors=(404,)),
     _row("POST /secrets/undelete", secrets.undelete, "secrets:write", Event.SECRET_ACCESS, Rate.WRITE,
-         PickVersions, SecretsPicked, of="path", errors=(404,)),
+         PickVersions, SecretsPicked, of="path", feature=VAULT, errors=(404,)),
     _row("POST /secrets/destroy", secrets.destroy, "secrets:write", Event.SECRET_ACCESS, Rate.WRITE,
-         PickVersions, SecretsPicked, of="path", errors=(404,)),
+         PickVersions, SecretsPicked, of="path", feature=VAULT, errors=(404,)),
     _row("POST /secrets/rollback", secrets.rollback, "secrets:write", Event.SECRET_ACCESS, Rate.WRITE,
-         RollbackSecret, secrets.SecretStored, of="path", errors=(404, 409)),
+         RollbackSecret, secrets.SecretStored, of="path", feature=VAULT, errors=(404, 409)),
     _row("POST /secrets/metadata", secrets.metadata, "secrets:write", Event.SECRET_ACCESS, Rate.WRITE,
-         SetSecretMetadata, secrets.SettingsShown, of="path", errors=(404,)),
+         SetSecretMetadata, secrets.SettingsShown, of="path", feature=VAULT, errors=(404,)),
 )
 
 CERTIFICATES = (
@@ -166,3 +193,4 @@ OPERATIONS = (
 ROUTES: tuple[Route, ...] = (
     *HEALTH, *SERVICES, *TOKENS, *SECRETS, *CERTIFICATES, *KEYS, *AUDIT, *OPERATIONS,
 )
+# fmt: on

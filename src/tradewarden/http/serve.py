@@ -17,8 +17,8 @@ from tradewarden.http import listener
 from tradewarden.http.balance import Balance
 from tradewarden.http.banner import banner
 from tradewarden.http.deadline import Deadlines
-from tradewarden.http.logs import configure
 from tradewarden.http.head import ServerLimits
+from tradewarden.http.logs import configure
 from tradewarden.http.metrics import Gauge, Metrics, Slot
 from tradewarden.http.pipeline import Door
 from tradewarden.http.render import EVERYWHERE, LOCKED_DOWN
@@ -34,7 +34,6 @@ if TYPE_CHECKING:
     from starlette.types import ASGIApp
 
     from tradewarden.http.balance import Share
-
     from tradewarden.settings import Settings
 
 _log = structlog.get_logger("tradewarden.serve")

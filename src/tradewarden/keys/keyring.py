@@ -40,8 +40,8 @@ from tradewarden.keys.changes import (
     rewrapped,
     rotated,
 )
-from tradewarden.keys.inventory import ROOT, KeyInfo, inventory
 from tradewarden.keys.events import key_event
+from tradewarden.keys.inventory import ROOT, KeyInfo, inventory
 from tradewarden.keys.purpose import Purpose
 from tradewarden.keys.ring import Ring, damaged, open_ring
 from tradewarden.keys.root import Stretching
@@ -191,7 +191,9 @@ class Keyring:
         return state
 
     def _extend(self, state: KeyState) -> KeyChange:
-        return extended(state, self._ring_of(state), self._present_writer(state), Purpose, partial(self._event, "create"))
+        return extended(
+            state, self._ring_of(state), self._present_writer(state), Purpose, partial(self._event, "create")
+        )
 
     # The root key
 

@@ -9,7 +9,7 @@ from tradewarden.access.permission import Permission
 if TYPE_CHECKING:
     from tradewarden.access.grant import Grant
 
-MAX_PAGE = 500
+MAX_PAGE = 1000
 
 
 class Part(NamedTuple):

@@ -26,8 +26,7 @@ Network = IPv4Network | IPv6Network
 SECRET_BYTES = 32
 HOW_TO_MAKE_ONE = "make one: python3 -c 'import secrets; print(secrets.token_urlsafe(48))'"
 HOW_TO_MAKE_FERNET = (
-    "make one: python3 -c 'import base64, os; "
-    "print(base64.urlsafe_b64encode(os.urandom(32)).decode())'"
+    "make one: python3 -c 'import base64, os; print(base64.urlsafe_b64encode(os.urandom(32)).decode())'"
 )
 
 
@@ -135,9 +134,7 @@ def _web_address(text: str) -> str:
 def _database(text: str) -> Path:
     scheme, separator, rest = text.partition("://")
     if scheme.partition("+")[0] in {"postgres", "postgresql"}:
-        raise ValueError(
-            "names PostgreSQL, which this version does not have yet; use sqlite:///path or unset it"
-        )
+        raise ValueError("names PostgreSQL, which this version does not have yet; use sqlite:///path or unset it")
     path = unquote(rest.removeprefix("/"))
     if scheme != "sqlite" or not separator or not rest.startswith("/") or not path:
         raise ValueError("is no sqlite:///relative/path or sqlite:////absolute/path")
@@ -168,9 +165,7 @@ def _origins(text: str) -> tuple[str, ...]:
     items = tuple(_items(text))
     for item in items:
         if item != "*" and not re.fullmatch(r"https?://[A-Za-z0-9.\[\]:_-]+", item):
-            raise ValueError(
-                f"holds {item!r}, which is no origin; write https://host or https://host:port"
-            )
+            raise ValueError(f"holds {item!r}, which is no origin; write https://host or https://host:port")
     return items
 
 
@@ -179,14 +174,10 @@ def _rate_limits(text: str) -> Mapping[str, RateLimit]:
     for item in _items(text):
         match = re.fullmatch(r"([a-z]+)\s*=\s*([0-9]{1,9})/([0-9]{1,5})", item)
         if match is None:
-            raise ValueError(
-                f"holds {item!r}; write class=count/seconds, for example anonymous=100/1"
-            )
+            raise ValueError(f"holds {item!r}; write class=count/seconds, for example anonymous=100/1")
         name, count, seconds = match[1], int(match[2]), int(match[3])
         if name not in RATE_LIMITS:
-            raise ValueError(
-                f"holds the unknown class {name!r}; classes are {', '.join(RATE_LIMITS)}"
-            )
+            raise ValueError(f"holds the unknown class {name!r}; classes are {', '.join(RATE_LIMITS)}")
         if not count or not seconds:
             raise ValueError(f"holds {item!r}; count and seconds are at least 1")
         limits[name] = RateLimit(count, seconds)

@@ -40,8 +40,7 @@ def _jwt_secret(reader: Reader) -> Secret | None:
     ours, theirs = reader.read(table.JWT_SECRET_KEY), reader.read(table.ALPHAPULSE_JWT_SECRET)
     if ours is not None and theirs is not None and ours != theirs:
         reader.mistakes.append(
-            "JWT_SECRET_KEY: differs from ALPHAPULSE_JWT_SECRET, and both mean the same key; "
-            "keep one of the two"
+            "JWT_SECRET_KEY: differs from ALPHAPULSE_JWT_SECRET, and both mean the same key; keep one of the two"
         )
     return theirs if ours is None else ours
 

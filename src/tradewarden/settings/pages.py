@@ -59,11 +59,7 @@ def markdown() -> str:
         ]
         for variable in section.variables:
             default = _default(variable)
-            shown = (
-                default
-                if "`" in default or default == "unset" or variable.shown
-                else f"`{default}`"
-            )
+            shown = default if "`" in default or default == "unset" or variable.shown else f"`{default}`"
             name = f"`{variable.name}`" + (" (secret)" if variable.secret else "")
             rows.append(f"| {name} | {variable.kind.name} | {shown} | {variable.effect} |")
         parts.append("\n".join(rows))

@@ -42,28 +42,16 @@ def outside_development(settings: Settings, given: Mapping[str, str]) -> Iterato
     where = f"in {settings.environment}"
     root = given.get(table.ROOT_KEY.name)
     if root is None:
-        yield (
-            f"TRADEWARDEN_ROOT_KEY: unset, and {where} no root key is made up on disk; "
-            "use env:NAME or passphrase:"
-        )
+        yield (f"TRADEWARDEN_ROOT_KEY: unset, and {where} no root key is made up on disk; use env:NAME or passphrase:")
     elif root.startswith("file:"):
-        yield (
-            f"TRADEWARDEN_ROOT_KEY: a root key on disk (file:) is refused {where}; "
-            "use env:NAME or passphrase:"
-        )
+        yield (f"TRADEWARDEN_ROOT_KEY: a root key on disk (file:) is refused {where}; use env:NAME or passphrase:")
     for variable in table.VARIABLES:
         if variable.placeholder and given.get(variable.name) == variable.placeholder:
-            yield (
-                f"{variable.name}: holds the placeholder of .env.example, refused {where}; "
-                "set your own"
-            )
+            yield (f"{variable.name}: holds the placeholder of .env.example, refused {where}; set your own")
     if "*" in settings.cors_origins:
         yield f"TRADEWARDEN_CORS_ORIGINS: the wildcard * is refused {where}; list the origins"
     if settings.bcrypt_cost < LEAST_BCRYPT_COST:
-        yield (
-            f"TRADEWARDEN_BCRYPT_COST: {settings.bcrypt_cost} is too cheap {where}; "
-            f"use {LEAST_BCRYPT_COST} or more"
-        )
+        yield (f"TRADEWARDEN_BCRYPT_COST: {settings.bcrypt_cost} is too cheap {where}; use {LEAST_BCRYPT_COST} or more")
 
 
 def from_dotenv(settings: Settings, dotenv: Mapping[str, str]) -> Iterator[str]:
@@ -73,15 +61,16 @@ def from_dotenv(settings: Settings, dotenv: Mapping[str, str]) -> Iterator[str]:
     for name in NOT_FROM_DOTENV:
         for form in (name, f"{name}_FILE"):
             if form in dotenv:
-                yield (
-                    f"{form}: .env may not set it in {settings.environment}; "
-                    "set it in the process's environment"
-                )
+                yield (f"{form}: .env may not set it in {settings.environment}; set it in the process's environment")
+
+
+_OF_CLIENTS = {"TRADEWARDEN_URL", "TRADEWARDEN_TOKEN", "TRADEWARDEN_TOKEN_FILE", "TRADEWARDEN_CA_FILE"}
+"""Read by the command line alone, which may share a shell with a service or a library."""
 
 
 def unknown(names: Collection[str], root_key: str) -> Iterator[str]:
     """Yields TRADEWARDEN_ names that no table row has: a typing error would go unseen else."""
-    known = {variable.name for variable in table.VARIABLES}
+    known = {variable.name for variable in table.VARIABLES} | _OF_CLIENTS
     # env:NAME lets the operator choose the name.
     named = set(re.findall(r"[A-Z][A-Z0-9_]*", root_key))
     for name in sorted(names):

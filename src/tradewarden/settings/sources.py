@@ -38,9 +38,7 @@ def read_dotenv(path: Path | None, mistakes: list[str]) -> dict[str, str]:
 class Reader:
     """Reads variables one by one and gathers every mistake instead of stopping at the first."""
 
-    def __init__(
-        self, environ: Mapping[str, str], dotenv: Mapping[str, str], mistakes: list[str]
-    ) -> None:
+    def __init__(self, environ: Mapping[str, str], dotenv: Mapping[str, str], mistakes: list[str]) -> None:
         self.mistakes = mistakes
         self.given: dict[str, str] = {}
         """The text of each variable that was set, by name."""

@@ -105,12 +105,8 @@ SERVICE_HOST = Variable(
     "127.0.0.1",
     "Address to listen on. Any other than loopback ends the credential-free bootstrap.",
 )
-SERVICE_PORT = Variable(
-    "SERVICE_PORT", kinds.PORT, 8002, "Port of the HTTP API; 0 takes any free one."
-)
-MTLS_PORT = Variable(
-    "TRADEWARDEN_MTLS_PORT", kinds.PORT, 8443, "Port of the mTLS listener; 0 takes any free one."
-)
+SERVICE_PORT = Variable("SERVICE_PORT", kinds.PORT, 8002, "Port of the HTTP API; 0 takes any free one.")
+MTLS_PORT = Variable("TRADEWARDEN_MTLS_PORT", kinds.PORT, 8443, "Port of the mTLS listener; 0 takes any free one.")
 TLS_CERT = Variable[Path | None](
     "TRADEWARDEN_TLS_CERT",
     kinds.PATH,
@@ -118,9 +114,7 @@ TLS_CERT = Variable[Path | None](
     "Server certificate chain (PEM) for the HTTP API. Goes with `TRADEWARDEN_TLS_KEY`.",
     shown="one of our CA outside development",
 )
-TLS_KEY = Variable[Path | None](
-    "TRADEWARDEN_TLS_KEY", kinds.PATH, None, "Private key (PEM) of `TRADEWARDEN_TLS_CERT`."
-)
+TLS_KEY = Variable[Path | None]("TRADEWARDEN_TLS_KEY", kinds.PATH, None, "Private key (PEM) of `TRADEWARDEN_TLS_CERT`.")
 TRUSTED_PROXIES = Variable[tuple[Network, ...]](
     "TRADEWARDEN_TRUSTED_PROXIES",
     kinds.NETWORKS,
@@ -172,15 +166,12 @@ SHUTDOWN_SECONDS = Variable(
     "Time to answer what was accepted when the service is told to stop, seconds.",
 )
 
-ENABLE_JWT = Variable(
-    "ENABLE_JWT", kinds.FLAG, default=True, effect="Token routes; false: they answer 503."
-)
+ENABLE_JWT = Variable("ENABLE_JWT", kinds.FLAG, default=True, effect="Token routes; false: they answer 503.")
 JWT_SECRET_KEY = Variable[Secret | None](
     "JWT_SECRET_KEY",
     kinds.STRONG_SECRET,
     None,
-    "Signs HS256 tokens. A changed one becomes a new key version; older tokens verify until they "
-    "expire.",
+    "Signs HS256 tokens. A changed one becomes a new key version; older tokens verify until they expire.",
     shown="generated and kept",
     placeholder="change-me-to-at-least-32-random-bytes",
     secret=True,
@@ -199,9 +190,7 @@ JWT_ALGORITHM = Variable[TokenAlgorithm](
     "HS256",
     "Signature of new tokens. ES256 and EdDSA let others verify with `/.well-known/jwks.json`.",
 )
-JWT_EXPIRATION_HOURS = Variable(
-    "JWT_EXPIRATION_HOURS", whole(1, 8760), 24, "Longest life of a service token, hours."
-)
+JWT_EXPIRATION_HOURS = Variable("JWT_EXPIRATION_HOURS", whole(1, 8760), 24, "Longest life of a service token, hours.")
 ACCESS_TOKEN_MINUTES = Variable(
     "TRADEWARDEN_ACCESS_TOKEN_MINUTES",
     whole(1, 1440),
@@ -221,12 +210,8 @@ BCRYPT_COST = Variable(
     "Cost of a password hash (2 to this power rounds); at least 10 outside development.",
 )
 
-ENABLE_MTLS = Variable(
-    "ENABLE_MTLS", kinds.FLAG, default=True, effect="Certificate routes; false: they answer 503."
-)
-CERT_VALIDITY_DAYS = Variable(
-    "CERT_VALIDITY_DAYS", whole(1, 3650), 365, "Longest life of a service certificate, days."
-)
+ENABLE_MTLS = Variable("ENABLE_MTLS", kinds.FLAG, default=True, effect="Certificate routes; false: they answer 503.")
+CERT_VALIDITY_DAYS = Variable("CERT_VALIDITY_DAYS", whole(1, 3650), 365, "Longest life of a service certificate, days.")
 CA_CERT_PATH = Variable[Path | None](
     "CA_CERT_PATH",
     kinds.PATH,
@@ -270,9 +255,7 @@ VAULT_URL = Variable[str | None](
 VAULT_TOKEN = Variable[Secret | None](
     "VAULT_TOKEN", kinds.SECRET, None, "Vault's token.", placeholder="change-me", secret=True
 )
-MAX_VERSIONS = Variable(
-    "TRADEWARDEN_MAX_VERSIONS", whole(1, 1000), 10, "Versions that are kept of one secret."
-)
+MAX_VERSIONS = Variable("TRADEWARDEN_MAX_VERSIONS", whole(1, 1000), 10, "Versions that are kept of one secret.")
 
 AUDIT_SYNC = Variable[AuditSync](
     "TRADEWARDEN_AUDIT_SYNC",
@@ -280,9 +263,7 @@ AUDIT_SYNC = Variable[AuditSync](
     "normal",
     "`full` makes reads and denials survive a power loss too, before the answer leaves.",
 )
-LOG_LEVEL = Variable[LogLevel](
-    "TRADEWARDEN_LOG_LEVEL", one_of(LOG_LEVELS), "info", "What the log shows at least."
-)
+LOG_LEVEL = Variable[LogLevel]("TRADEWARDEN_LOG_LEVEL", one_of(LOG_LEVELS), "info", "What the log shows at least.")
 LOG_FORMAT = Variable[LogFormat | None](
     "TRADEWARDEN_LOG_FORMAT",
     one_of(LOG_FORMATS),
@@ -334,6 +315,4 @@ SECTIONS = (
     Section("Secrets", (ENABLE_VAULT, VAULT_URL, VAULT_TOKEN, MAX_VERSIONS)),
     Section("Audit and logs", (AUDIT_SYNC, LOG_LEVEL, LOG_FORMAT)),
 )
-VARIABLES: tuple[Variable[object], ...] = tuple(
-    variable for section in SECTIONS for variable in section.variables
-)
+VARIABLES: tuple[Variable[object], ...] = tuple(variable for section in SECTIONS for variable in section.variables)

@@ -109,6 +109,6 @@ async def rotate_root(warden: Warden, grant: Grant, command: RotateRoot, entry: 
 
 
 async def rewrap(warden: Warden, grant: Grant, command: RewrapSecrets, entry: Entry) -> BatchRewrapped:
-    """Move one batch of secrets from older key versions to the current one; call again with `after` until it is null."""
+    """Move one batch of secrets to the current key version; call again with `after` until it is null."""
     done = await warden.rewrap.batch(grant, command.after or START, command.limit, entry)
     return BatchRewrapped(done.moved, done.refused, done.after)

@@ -9,7 +9,15 @@ import msgspec
 from tradewarden.clock import rfc3339
 from tradewarden.errors import InvalidInputError
 from tradewarden.http.route import Content, Nothing
-from tradewarden.tokens.commands import IssueToken, RefreshToken, RevokeToken, TokenIssued, TokenPage, TokensRevoked, TokenValid
+from tradewarden.tokens.commands import (
+    IssueToken,
+    RefreshToken,
+    RevokeToken,
+    TokenIssued,
+    TokenPage,
+    TokensRevoked,
+    TokenValid,
+)
 
 if TYPE_CHECKING:
     from tradewarden.access.grant import Grant
@@ -37,7 +45,12 @@ async def validate(warden: Warden, grant: Grant, command: Nothing, entry: Entry)
     if credential is None or not credential.expires_at:
         raise InvalidInputError("Only a bearer token can be validated here")
     entry.resource = credential.name
-    return TokenValid(True, credential.name, credential.permissions, rfc3339(credential.expires_at))
+    return TokenValid(
+        valid=True,
+        service_name=credential.name,
+        permissions=credential.permissions,
+        expires_at=rfc3339(credential.expires_at),
+    )
 
 
 async def refresh(warden: Warden, grant: Grant, command: RefreshToken, entry: Entry) -> TokenIssued:
