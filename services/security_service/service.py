@@ -19,7 +19,6 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from tradewarden import Settings, Warden, __version__, load_settings
-from tradewarden.cli.environment import CLIENT_ONLY
 from tradewarden.clock import rfc3339
 from tradewarden.errors import SecretNotFoundError, TokenError, UnavailableError
 from tradewarden.http.endpoints.health import Components, Health, health_of
@@ -76,7 +75,7 @@ class SecurityConfig:
 
     def _environment(self) -> Mapping[str, str]:
         """Return the environment with the given fields in the place of their variables."""
-        environ = {name: value for name, value in os.environ.items() if name not in CLIENT_ONLY}
+        environ = dict(os.environ)
         for each in fields(self):
             value = getattr(self, each.name) if each.init else None
             if value is not None:

@@ -1,5 +1,5 @@
 """One service on trial for all tests here that only talk to it."""
 
-from tests.support.trial import admin, ledger, trial
+from tests.support.trial import admin, ledger, stranger, trial
 
-__all__ = ["admin", "ledger", "trial"]
+__all__ = ["admin", "ledger", "stranger", "trial"]

@@ -46,7 +46,7 @@ class Evidence(NamedTuple):
     def audit(self, *arguments: str) -> tuple[int, dict[str, Any]]:
         """Run `tradewarden audit …` on the copy; return exit code and answer."""
         environment = {**self.environment, "TRADEWARDEN_DATA_DIR": str(self.directory)}
-        command = [PROGRAM, "audit", *arguments, "--json"]
+        command = [str(PROGRAM), "audit", *arguments, "--json"]
         ran = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=60)
         assert ran.returncode in (OK, FOUND), ran.stderr
         return ran.returncode, json.loads(ran.stdout)

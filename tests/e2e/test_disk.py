@@ -139,7 +139,7 @@ def test_files_that_cannot_be_written_stop_answers_until_they_can(patient: Patie
 def test_a_disk_that_turned_read_only_is_told_and_a_repair_brings_all_back(
     patient: Patient, disk: Disk, tmp_path: Path
 ) -> None:
-    """When the kernel makes the file system read-only, health says so; mounted again, nothing acknowledged is missing."""
+    """When the kernel makes the disk read-only, health says so; mounted again, nothing acknowledged is missing."""
     disk.abort()
     patient.assert_ill("read-only", "cannot be written", "Read-only")
     patient.admin.close()

@@ -27,10 +27,19 @@ from tradewarden.http.routes import ROUTES
 
 HANG_SECONDS = 5.0
 SOURCE = "127.0.0.41"
-BEFORE_THE_DOOR = frozenset({
-    "malformed_request", "ambiguous_framing", "unknown_framing", "http_version", "target_too_long", "headers_too_large",
-    "slow_headers", "slow_body", "pipeline",
-})  # fmt: skip
+BEFORE_THE_DOOR = frozenset(
+    {
+        "malformed_request",
+        "ambiguous_framing",
+        "unknown_framing",
+        "http_version",
+        "target_too_long",
+        "headers_too_large",
+        "slow_headers",
+        "slow_body",
+        "pipeline",
+    }
+)
 """Codes of the listener's own refusals: those are counted, and have no entry of their own."""
 OPEN = frozenset(route.path for route in ROUTES if route.proof is Proof.OPEN)
 CHANGES_KEYS = frozenset({"/keys/rotate", "/keys/rotate-root"})
@@ -139,7 +148,13 @@ def a_csr() -> str:
     """Return a good request for a certificate."""
     key = ec.generate_private_key(ec.SECP256R1())
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "fuzzed")])
-    return x509.CertificateSigningRequestBuilder().subject_name(subject).sign(key, SHA256()).public_bytes(Encoding.PEM).decode()
+    return (
+        x509.CertificateSigningRequestBuilder()
+        .subject_name(subject)
+        .sign(key, SHA256())
+        .public_bytes(Encoding.PEM)
+        .decode()
+    )
 
 
 CSR = a_csr()
@@ -156,7 +171,9 @@ def test_no_csr_breaks_the_door(door: Door, csr: str) -> None:
     assert answer.status != 200 or "private_key" not in answer.json()
 
 
-TEXT = st.text(max_size=40) | st.sampled_from(["", "fuzz/a", "../x", "\0", "*", "read", "admin", "\ud800", "é", "9" * 40])
+TEXT = st.text(max_size=40) | st.sampled_from(
+    ["", "fuzz/a", "../x", "\0", "*", "read", "admin", "\ud800", "é", "9" * 40]
+)
 NUMBERS = st.integers(-(2**70), 2**70) | st.floats(allow_nan=True)
 JSON = st.recursive(
     st.none() | st.booleans() | NUMBERS | TEXT,
@@ -188,12 +205,17 @@ def test_no_body_breaks_the_door(door: Door, data: st.DataObject) -> None:
 
 
 RAW = st.binary(max_size=60).map(lambda raw: raw.translate(None, b"\r\n "))
-ESCAPES = st.lists(st.sampled_from(["%00", "%2f", "%2e", "%ff", "%", "%zz", "..", "/", "//", "\\", "a", "*", "?", ";", "%C3%A9"]),
-                   max_size=12).map("".join)  # fmt: skip
+ESCAPES = st.lists(
+    st.sampled_from(["%00", "%2f", "%2e", "%ff", "%", "%zz", "..", "/", "//", "\\", "a", "*", "?", ";", "%C3%A9"]),
+    max_size=12,
+).map("".join)
 
 
 @fuzz
-@given(prefix=st.sampled_from(["/", "/secrets/", "/services/", "/credentials/", "/docs/", ""]), rest=RAW | ESCAPES.map(str.encode))
+@given(
+    prefix=st.sampled_from(["/", "/secrets/", "/services/", "/credentials/", "/docs/", ""]),
+    rest=RAW | ESCAPES.map(str.encode),
+)
 def test_no_path_breaks_the_door(door: Door, prefix: str, rest: bytes) -> None:
     """Whatever stands in a path, it leads somewhere or nowhere."""
     target = (prefix.encode() + rest) or b"/"
@@ -201,11 +223,34 @@ def test_no_path_breaks_the_door(door: Door, prefix: str, rest: bytes) -> None:
 
 
 TOKEN_LETTERS = string.ascii_letters + string.digits + "!#$%&'*+-.^_`|~"
-NAMES = st.sampled_from([
-    "Host", "Content-Length", "Transfer-Encoding", "Content-Type", "Authorization", "Expect", "Connection", "Upgrade", "TE",
-    "X-Forwarded-For", "Forwarded", "Origin", "Sec-Fetch-Site", "User-Agent", "X-Request-ID", "Trailer", "Cookie",
-]) | st.text(TOKEN_LETTERS, min_size=1, max_size=20) | st.text(max_size=5)  # fmt: skip
-VALUES = st.text(st.characters(max_codepoint=255), max_size=60) | st.sampled_from(["chunked", "0", "-1", "close", "h2c", "100-continue"])
+NAMES = (
+    st.sampled_from(
+        [
+            "Host",
+            "Content-Length",
+            "Transfer-Encoding",
+            "Content-Type",
+            "Authorization",
+            "Expect",
+            "Connection",
+            "Upgrade",
+            "TE",
+            "X-Forwarded-For",
+            "Forwarded",
+            "Origin",
+            "Sec-Fetch-Site",
+            "User-Agent",
+            "X-Request-ID",
+            "Trailer",
+            "Cookie",
+        ]
+    )
+    | st.text(TOKEN_LETTERS, min_size=1, max_size=20)
+    | st.text(max_size=5)
+)
+VALUES = st.text(st.characters(max_codepoint=255), max_size=60) | st.sampled_from(
+    ["chunked", "0", "-1", "close", "h2c", "100-continue"]
+)
 
 
 @fuzz
@@ -248,6 +293,9 @@ def test_no_query_breaks_the_door(door: Door, data: st.DataObject) -> None:
     route = data.draw(st.sampled_from(GETS))
     path = route.prefix + ("fuzz" if route.parameter else "")
     names = [field.encode_name for field in msgspec.structs.fields(route.command)]
-    pairs = st.tuples(st.sampled_from([*names, "x"]), st.sampled_from(["0", "-1", "1", "9" * 30, "%00", "%ff", "a*", "true", "NaN"]) | ESCAPES)
+    pairs = st.tuples(
+        st.sampled_from([*names, "x"]),
+        st.sampled_from(["0", "-1", "1", "9" * 30, "%00", "%ff", "a*", "true", "NaN"]) | ESCAPES,
+    )
     query = data.draw(st.lists(pairs, max_size=4).map(lambda given: "&".join(f"{n}={v}" for n, v in given)) | ESCAPES)
     door.push(door.wire.request(route.method, f"{path}?{query}"))

@@ -5,10 +5,11 @@ from __future__ import annotations
 import random
 import threading
 import time
+from base64 import b64encode
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 import pytest
 
@@ -34,7 +35,7 @@ def service(tmp_path: Path) -> Iterator[Service]:
 
 
 class Load:
-    """Clients that write, read, and get and use tokens as fast as they are answered; every answer must be a good one."""
+    """Clients that write, read, and use tokens as fast as they are answered; every answer must be a good one."""
 
     def __init__(self, service: Service, clients: int = 4) -> None:
         self.answered: list[str] = []
@@ -79,7 +80,7 @@ class Load:
                     bearer.token = answer.json()["token"]
                     validated = bearer.ask("POST", "/tokens/validate")
                     assert validated.status == 200, validated.body
-        except BaseException as error:
+        except BaseException as error:  # noqa: BLE001 - told by the test, which waits for these threads
             self._failures.append(error)
 
 
@@ -97,7 +98,7 @@ def everywhere(service: Service) -> Iterator[list[Wire]]:
 
 
 def test_every_purpose_key_can_be_rotated_under_load(service: Service) -> None:
-    """Rotating each purpose's key, and the one that signs tokens, loses no request and shows at once in every worker."""
+    """Rotating each purpose's key, and the one that signs, loses no request and shows at once in every worker."""
     token = service.admin_token
     with everywhere(service) as wires, Load(service) as load:
         for purpose in (*Purpose, "signing"):
@@ -120,6 +121,43 @@ def test_every_purpose_key_can_be_rotated_under_load(service: Service) -> None:
                 break
     with Wire(service.url, token=token) as admin:
         wait_until_recorded(admin, load.answered)
+
+
+def test_a_worker_that_was_idle_follows_any_number_of_rotations(service: Service) -> None:
+    """A worker that heard nothing of several rotations serves its first call after them, whoever makes it."""
+    with everywhere(service) as wires:
+        done(wires[0].ask("POST", "/services", {"service_name": "idle", "permissions": ["read"]}))
+        secret = done(wires[0].ask("POST", "/services/rotate-secret", {"service_name": "idle"}))["client_secret"]
+        proof = ("Authorization", "Basic " + b64encode(f"idle:{secret}".encode()).decode())
+        refresh = {"service_name": "idle", "refresh": True}
+        with Wire(service.url) as stranger:
+            families = [done(stranger.ask("POST", "/tokens/generate", refresh, [proof])) for _ in range(len(wires) + 1)]
+        calls: tuple[tuple[str, str, Any], ...] = (
+            ("GET", "/secrets/idle", None),
+            ("GET", "/services/idle", None),
+            ("GET", "/tokens?service_name=idle", None),
+            ("POST", "/credentials/issue", {"service_name": "idle"}),
+            ("GET", "/credentials", None),
+            ("GET", "/audit/checkpoint", None),
+        )
+        open_calls = ("/ca/certificate", "/ca/crl", "/.well-known/jwks.json", "/health")
+        for number in range(len(calls) + len(open_calls) + 2):
+            for purpose in (*Purpose, *Purpose, "signing"):
+                done(wires[0].ask("POST", "/keys/rotate", {"purpose": purpose}))
+            done(wires[0].ask("POST", "/secrets/store", {"path": "idle", "data": {"n": number}}))
+            for wire in wires[1:]:
+                token, wire.token = wire.token, ""
+                if number < len(calls):
+                    wire.token = token
+                    answer = wire.ask(*calls[number])
+                elif number < len(calls) + len(open_calls):
+                    answer = wire.ask("GET", open_calls[number - len(calls)])
+                elif number == len(calls) + len(open_calls):
+                    answer = wire.ask("POST", "/tokens/generate", {"service_name": "idle"}, [proof])
+                else:
+                    answer = wire.ask("POST", "/tokens/refresh", {"refresh_token": families.pop()["refresh_token"]})
+                wire.token = token
+                assert answer.status == 200, (number, answer.body)
 
 
 def current_keys(wire: Wire) -> dict[str, int]:
@@ -154,7 +192,7 @@ async def test_the_root_key_can_be_rotated_under_load(service: Service, tmp_path
 
 
 async def test_a_library_beside_the_service_shares_its_store(service: Service) -> None:
-    """What a process with the library open writes, rotates or revokes holds in the service at once, and the other way."""
+    """What a process with the library open writes or revokes holds in the service at once, and the other way."""
     settings = load_settings({**service.environment}, Path("no.env"))
     with everywhere(service) as wires:
         async with Warden.open(settings) as warden:

@@ -188,7 +188,7 @@ class SecretsMachine(RuleBasedStateMachine):
     @rule(path=PATHS, versions=PICKED)
     def destroy(self, path: str, versions: tuple[int, ...]) -> None:
         """Erase versions."""
-        command, grant = PickVersions(path, versions), may("secrets:destroy", path)
+        command, grant = PickVersions(path, versions), may("secrets:write", path)
         outcome = self.outcome(self.room.secrets.destroy(grant, command, self.room.entry()))
         found = [self.model.get(path, Known()).versions.get(each) for each in versions]
         if None in found:

@@ -54,6 +54,13 @@ def admin(trial: Service) -> Iterator[Wire]:
         yield wire
 
 
+@pytest.fixture
+def stranger(trial: Service) -> Iterator[Wire]:
+    """A connection without any credential, from an address of its own."""
+    with Wire(trial.url, source="127.0.0.2") as wire:
+        yield wire
+
+
 class Ledger:
     """Collects requests whose audit entries must stand in the log; looks for all of them at once, at the end."""
 

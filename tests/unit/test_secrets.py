@@ -108,7 +108,7 @@ async def test_missing_deleted_and_destroyed_are_not_found(here: Room) -> None:
     await miss("a")
     await here.secrets.undelete(may("secrets:write", "a"), pick, here.entry())
     assert await here.value("a") == {"n": 1}
-    await here.secrets.destroy(may("secrets:destroy", "a"), pick, here.entry())
+    await here.secrets.destroy(may("secrets:write", "a"), pick, here.entry())
     await miss("a")
     with pytest.raises(SecretNotFoundError):
         await here.secrets.undelete(may("secrets:write", "a"), pick, here.entry())
@@ -200,7 +200,7 @@ async def test_picked_versions_have_limits(here: Room, versions: tuple[int, ...]
     """Between one and a hundred possible versions are destroyed at a time."""
     await here.put("a", {})
     with pytest.raises(InvalidInputError):
-        await here.secrets.destroy(may("secrets:destroy", "a"), PickVersions("a", versions), here.entry())
+        await here.secrets.destroy(may("secrets:write", "a"), PickVersions("a", versions), here.entry())
 
 
 @pytest.mark.parametrize("version", [0, -1, 10**30])
@@ -224,7 +224,7 @@ CALLS: list[tuple[str, Callable[[Room, Grant], Awaitable[object]]]] = [
     ("secrets:write", lambda r, g: r.secrets.undelete(g, PickVersions("a", (1,)), r.entry())),
     ("secrets:write", lambda r, g: r.secrets.set_metadata(g, SetSecretMetadata("a"), r.entry())),
     ("secrets:delete", lambda r, g: r.secrets.delete(g, PickVersions("a"), r.entry())),
-    ("secrets:destroy", lambda r, g: r.secrets.destroy(g, PickVersions("a", (1,)), r.entry())),
+    ("secrets:write", lambda r, g: r.secrets.destroy(g, PickVersions("a", (1,)), r.entry())),
 ]
 
 
@@ -372,7 +372,7 @@ async def test_a_rollback_looks_again_inside_its_transaction() -> None:
         async def change(self, path, versions, decide):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
             if self.armed:
                 self.armed = False
-                pick, grant = PickVersions("a", (1,)), may("secrets:destroy", "a")
+                pick, grant = PickVersions("a", (1,)), may("secrets:write", "a")
                 await late_room.secrets.destroy(grant, pick, late_room.entry())
             return await super().change(path, versions, decide)
 

@@ -91,7 +91,7 @@ async def test_writers_and_the_job_do_not_disturb_each_other(rotated: Room) -> N
     await asyncio.gather(
         rotated.rewrap.batch(may("keys:rewrap"), START, 100, rotated.entry()),
         rotated.put("a", {"new": 1}),
-        rotated.secrets.destroy(may("secrets:destroy", "b"), destroy, rotated.entry()),
+        rotated.secrets.destroy(may("secrets:write", "b"), destroy, rotated.entry()),
     )
     assert await rotated.value("a") == {"new": 1}
     assert await rotated.value("a", 1) == {"path": "a"}
@@ -110,7 +110,7 @@ async def test_what_went_since_it_was_found_is_no_failure(rotated: Room) -> None
 
     rotated.store.__class__ = Late
     destroy = PickVersions("b", (1,))
-    await rotated.secrets.destroy(may("secrets:destroy", "b"), destroy, rotated.entry())
+    await rotated.secrets.destroy(may("secrets:write", "b"), destroy, rotated.entry())
     batch = await rotated.rewrap.batch(may("keys:rewrap"), START, 100, rotated.entry())
     assert batch.refused == ()
     found = await rotated.store.read("b", 1)
@@ -122,7 +122,7 @@ async def test_a_version_destroyed_at_the_last_moment_stays_so(rotated: Room) ->
     """What was read before the transaction is looked at again inside it."""
     store = rotated.store
     destroy = PickVersions("b", (1,))
-    grant = may("secrets:destroy", "b")
+    grant = may("secrets:write", "b")
 
     class Late(MemorySecretStore):
         raced = False

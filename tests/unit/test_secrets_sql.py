@@ -72,6 +72,6 @@ async def test_a_destroyed_value_leaves_the_file(tmp_path: Path) -> None:
         assert found is not None
         pieces = [found[2][at : at + 32] for at in range(100, 20_000, 500)]
         pick = PickVersions("a", (1,))
-        await here.secrets.destroy(may("secrets:destroy", "a"), pick, here.entry())
+        await here.secrets.destroy(may("secrets:write", "a"), pick, here.entry())
     content = (tmp_path / "tradewarden.db").read_bytes()
     assert not [piece for piece in pieces if piece in content]

@@ -13,13 +13,10 @@ URL = "TRADEWARDEN_URL"
 TOKEN = "TRADEWARDEN_TOKEN"  # noqa: S105 - a name
 TOKEN_FILE = "TRADEWARDEN_TOKEN_FILE"  # noqa: S105 - a name
 CA_FILE = "TRADEWARDEN_CA_FILE"
-CLIENT_ONLY = frozenset({URL, TOKEN, TOKEN_FILE, CA_FILE})
-"""What only this command line reads; the settings would call them typing errors."""
 
 
 def settings() -> Settings:
     """Return the settings; raises `ConfigurationError` listing every mistake."""
     from tradewarden.settings import load_settings
 
-    environ = {name: value for name, value in os.environ.items() if name not in CLIENT_ONLY}
-    return load_settings(environ, Path(".env"))
+    return load_settings(os.environ, Path(".env"))

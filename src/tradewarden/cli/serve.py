@@ -24,8 +24,6 @@ def serve(
         if value:
             os.environ.pop(f"{name}_FILE", None)
             os.environ[name] = value
-    for name in environment.CLIENT_ONLY:
-        os.environ.pop(name, None)
     settings = environment.settings()
     from tradewarden.http.serve import main
 

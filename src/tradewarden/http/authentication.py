@@ -50,9 +50,13 @@ class Authentication:
         self._warden = warden
 
     async def prove(self, connection: Connection, route: Route) -> Caller:
-        """Return who is calling, by one of the proofs that the route takes."""
+        """Return who is calling, by one of the proofs that the route takes.
+
+        Whatever the proof is, what other processes changed since the last call is known first, key rotations too.
+        """
         header = connection.headers.get(b"authorization")
         if header is None:
+            await self._warden.revisions()
             return self._unauthenticated(connection, route)
         scheme, _, value = header.partition(b" ")
         kind = scheme.lower()
@@ -76,11 +80,12 @@ class Authentication:
     async def bearer(self, token: str) -> Caller:
         """Return whose bearer token this is: a service's, or the admin token."""
         warden = self._warden
+        revisions = await warden.revisions()
         if token.startswith(ADMIN_TOKEN_PREFIX):
             admin, rights = await warden.admin_token.authenticate(token)
             return Caller(admin, str(admin), rights, Credential("admin_token"))
         warden.require("ENABLE_JWT")
-        proven = await warden.tokens.authenticate(token, await warden.revisions())
+        proven = await warden.tokens.authenticate(token, revisions)
         credential = Credential("token", proven.service_name, proven.names, proven.expires_at)
         return Caller(proven.principal, f"service:{proven.service_name}", proven.permissions, credential)
 
@@ -90,6 +95,7 @@ class Authentication:
         except (binascii.Error, UnicodeDecodeError) as error:
             raise AuthenticationError("Authentication failed", reason="malformed Basic header") from error
         name, _, secret = map(unquote_plus, text.partition(":"))  # RFC 6749 section 2.3.1
+        await self._warden.revisions()
         service = await self._warden.services.authenticate(name, secret)
         principal = Principal(Kind.SERVICE, service.service_name)
         rights = with_own(service.service_name, service.permissions)

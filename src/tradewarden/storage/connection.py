@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 _PRAGMAS = (
     "PRAGMA synchronous=NORMAL",  # the writer syncs the log by itself, outside its lock
     "PRAGMA foreign_keys=ON",
-    "PRAGMA secure_delete=FAST",  # a destroyed value is overwritten, not only forgotten
+    "PRAGMA secure_delete=ON",  # a destroyed value is overwritten, not only forgotten
     "PRAGMA cache_size=-8192",
     "PRAGMA wal_autocheckpoint=2000",
     "PRAGMA temp_store=MEMORY",

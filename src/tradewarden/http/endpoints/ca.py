@@ -21,4 +21,5 @@ async def certificate(warden: Warden, grant: Grant, command: Nothing, entry: Ent
 async def crl(warden: Warden, grant: Grant, command: Nothing, entry: Entry) -> Content:
     """Give the certificate revocation list (DER, RFC 5280)."""
     del grant, command, entry
+    await warden.revisions()
     return Content(await warden.authority.crl(), "application/pkix-crl")

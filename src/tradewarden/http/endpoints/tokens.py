@@ -73,4 +73,5 @@ async def listing(warden: Warden, grant: Grant, command: ListTokens, entry: Entr
 async def jwks(warden: Warden, grant: Grant, command: Nothing, entry: Entry) -> Content:
     """Give the public keys that verify our tokens (RFC 7517); empty with HS256."""
     del grant, command, entry
+    await warden.revisions()
     return Content(msgspec.json.encode(await warden.tokens.jwks()), "application/jwk-set+json")

@@ -1,0 +1,34 @@
+"""What a start tells a newcomer can be copied and run."""
+
+from __future__ import annotations
+
+import pytest
+
+from tradewarden.http.banner import banner
+from tradewarden.settings import Settings, load_settings
+
+PRODUCTION = {"ALPHAPULSE_ENV": "production", "TRADEWARDEN_ROOT_KEY": "env:ROOT", "TRADEWARDEN_DATA_DIR": "/data"}
+
+
+def _settings(tmp_path_factory: pytest.TempPathFactory, environment: dict[str, str]) -> Settings:
+    return load_settings(environment, tmp_path_factory.mktemp("empty") / ".env")
+
+
+def test_development_shows_plain_calls_and_the_bootstrap(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """In development the calls are plain HTTP, and one asks for a token without credentials."""
+    text = banner(_settings(tmp_path_factory, {}))
+    assert "curl http://127.0.0.1:8002/health" in text
+    assert "/tokens/generate" in text
+
+
+def test_our_own_certificate_is_named_to_curl(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Outside development the calls trust the CA that signed the listener's certificate, and nobody is let in bare."""
+    text = banner(_settings(tmp_path_factory, PRODUCTION))
+    assert "curl --cacert /data/ca/ca_cert.pem https://127.0.0.1:8002/health" in text
+    assert "/tokens/generate" not in text
+
+
+def test_behind_a_proxy_the_calls_are_plain(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """With listed proxies and no certificate the listener speaks plain HTTP, and the calls say so."""
+    text = banner(_settings(tmp_path_factory, {**PRODUCTION, "TRADEWARDEN_TRUSTED_PROXIES": "10.0.0.1"}))
+    assert "curl http://127.0.0.1:8002/health" in text
