@@ -60,6 +60,7 @@ if TYPE_CHECKING:
 
     from tradewarden.audit.examine import Report
     from tradewarden.keys.root import RootSource
+    from tradewarden.pki.store import Tally
     from tradewarden.storage.database import Revisions, Transaction
 
 _LOOK_SECONDS = 1.0
@@ -199,9 +200,9 @@ class Warden:
         """Return the root source that a URI names, for a rotation; raises `ConfigurationError`."""
         return root_source(uri, _root_environment(self.settings))
 
-    async def active(self) -> tuple[int, int]:
-        """Return how many certificates and tokens are valid; a few seconds old at most."""
-        return (await self.authority.counts()).active, await self.tokens.counts()
+    async def active(self) -> tuple[Tally, int]:
+        """Return the certificates and the number of tokens that are valid; a few seconds old at most."""
+        return await self.authority.counts(), await self.tokens.counts()
 
     async def listener_certificate(self) -> tuple[str, str]:
         """Issue the certificate of our own listener; returns its chain and its key, both PEM."""

@@ -16,6 +16,7 @@ from tradewarden.access.grant import ANY, authorize
 from tradewarden.access.permission import ALL
 from tradewarden.access.principal import Kind, Principal
 from tradewarden.audit.entry import EventType
+from tradewarden.audit.log import RESOURCE as LOG
 from tradewarden.audit.query import Filter, Query
 from tradewarden.identity.commands import RegisterService
 from tradewarden.pki.credentials import IssueCredentials, Reason, RevokeCertificate
@@ -239,6 +240,6 @@ class LocalAudit:
 
     async def search(self, wanted: Filter | None = None, limit: int = 100) -> list[dict[str, object]]:
         """Return the newest entries that fit, as they stand in the log."""
-        async with _acting(self._rooms, EventType.API_ACCESS, "audit:read") as (grant, _):
+        async with _acting(self._rooms, EventType.API_ACCESS, "audit:read", LOG) as (grant, _):
             page = await self._rooms.audit_log.search(grant, Query(wanted or Filter(), limit))
         return [msgspec.json.decode(entry) for entry in page.entries]

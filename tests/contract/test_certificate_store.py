@@ -141,13 +141,14 @@ async def test_pages_are_ordered_filtered_and_continued(store: PkiStore) -> None
 
 async def test_the_tally_counts_what_is_valid(store: PkiStore) -> None:
     """Revoked and expired certificates do not count; the first end is that of a valid one."""
-    assert await store.tally(150.0) == Tally(0, 0)
+    assert await store.tally(150.0, "") == Tally(0, 0)
     for number, end in {1: 300, 2: 100, 3: 200}.items():
         await store.add(row(number, end=end), b"")
-    assert await store.tally(50.0) == Tally(3, 100)
-    assert await store.tally(100.0) == Tally(2, 200)
+    assert await store.tally(50.0, "") == Tally(3, 100)
+    assert await store.tally(50.0, row(1).service_name) == Tally(0, 0)
+    assert await store.tally(100.0, "") == Tally(2, 200)
     await store.revoke(row(3).serial, revoking())
-    assert await store.tally(100.0) == Tally(1, 300)
+    assert await store.tally(100.0, "") == Tally(1, 300)
 
 
 async def test_authorities_are_founded_once(store: PkiStore) -> None:

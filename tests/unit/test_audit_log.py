@@ -31,8 +31,8 @@ if TYPE_CHECKING:
 AUDITOR = Principal(Kind.USER, "auditor")
 
 
-def _grant(permission: str = "audit:read") -> Grant:
-    return authorize(AUDITOR, PermissionSet((permission,)), permission)
+def _grant(permission: str = "audit:read", action: str = "") -> Grant:
+    return authorize(AUDITOR, PermissionSet((permission,)), action or permission)
 
 
 @pytest.fixture
@@ -47,9 +47,9 @@ async def room(tmp_path: Path) -> AsyncIterator[Room]:
     await made.close()
 
 
-async def test_only_auditors_read(room: Room) -> None:
-    """A grant for something else opens nothing here."""
-    other = _grant("secrets:read")
+@pytest.mark.parametrize("other", [_grant("secrets:read"), _grant("audit:read:foo", "audit:read")])
+async def test_only_auditors_read(room: Room, other: Grant) -> None:
+    """A grant for something else, or for a part of the log, opens nothing here."""
     for call in (
         room.log.search(other, Query()),
         room.log.checkpoint(other),

@@ -10,7 +10,9 @@ import pytest
 from msgspec.structs import replace
 
 from tests.support.keys import keyring
-from tests.support.secrets import Room, may
+from tests.support.secrets import BOT, Room, may
+from tradewarden.access.grant import authorize
+from tradewarden.access.permission import PermissionSet
 from tradewarden.crypto.aead import key_version
 from tradewarden.errors import InvalidInputError, PermissionDeniedError
 from tradewarden.keys.purpose import Purpose
@@ -143,8 +145,10 @@ async def test_a_version_destroyed_at_the_last_moment_stays_so(rotated: Room) ->
 
 async def test_the_job_needs_its_grant_and_a_bound(rotated: Room) -> None:
     """Only who may rewrap does, and only in batches of a stated size."""
-    with pytest.raises(PermissionDeniedError):
-        await rotated.rewrap.batch(may("secrets:read"), START, 1, rotated.entry())
+    narrow = authorize(BOT, PermissionSet(("keys:rewrap:audit",)), "keys:rewrap")
+    for grant in (may("secrets:read"), narrow):
+        with pytest.raises(PermissionDeniedError):
+            await rotated.rewrap.batch(grant, START, 1, rotated.entry())
     for limit in (0, 501):
         with pytest.raises(InvalidInputError):
             await rotated.rewrap.batch(may("keys:rewrap"), START, limit, rotated.entry())

@@ -57,4 +57,4 @@ def client_address(peer: str, forwarded_for: str, proxies: Sequence[Network]) ->
 def require_listed(address: str, allowed: Sequence[Network]) -> None:
     """Raise `PermissionDeniedError` when there is a list and the address is not on it."""
     if allowed and not listed(address, allowed):
-        raise PermissionDeniedError("the address is not in TRADEWARDEN_ALLOWED_IPS")
+        raise PermissionDeniedError("the address is not listed (TRADEWARDEN_ALLOWED_IPS or _TRUSTED_PROXIES)")

@@ -26,7 +26,8 @@ _PAGE = 1024
 _WINDOW = 1 << 16
 _MAX_WINDOW = 1 << 19
 _SEARCH_SECONDS = 0.5
-_EVERYTHING = ""
+RESOURCE = "log"
+"""The log is read as a whole: a narrower `audit:read` opens nothing."""
 
 
 class Grant(Protocol):
@@ -88,7 +89,7 @@ class AuditLog:
 
     async def search(self, grant: Grant, query: Query) -> Page:
         """Return the next page of what is wanted; raises `InvalidInputError` naming a bad parameter."""
-        grant.require(ACTION, _EVERYTHING)
+        grant.require(ACTION, RESOURCE)
         query = checked(query)
         wanted = query.filter
         low, high = await self._store.bounds(wanted.since, wanted.until)
@@ -117,7 +118,7 @@ class AuditLog:
 
     async def checkpoint(self, grant: Grant, size: int | None = None) -> bytes:
         """Return the newest signed checkpoint, or that of one size; raises `NotFoundError`."""
-        grant.require(ACTION, _EVERYTHING)
+        grant.require(ACTION, RESOURCE)
         return (await self._checkpoint(size)).note
 
     async def _checkpoint(self, size: int | None) -> StoredCheckpoint:
@@ -131,7 +132,7 @@ class AuditLog:
 
         RFC 6962 2.1.1.
         """
-        grant.require(ACTION, _EVERYTHING)
+        grant.require(ACTION, RESOURCE)
         tree_size = await self._size(tree_size)
         if not 0 <= sequence < tree_size:
             raise InvalidInputError("sequence must be smaller than tree_size")
@@ -140,7 +141,7 @@ class AuditLog:
 
     async def consistency(self, grant: Grant, first: int, second: int | None = None) -> ConsistencyProof:
         """Return the consistency proof between two sizes of the log (None: the newest checkpoint's; RFC 6962 2.1.2)."""
-        grant.require(ACTION, _EVERYTHING)
+        grant.require(ACTION, RESOURCE)
         second = await self._size(second)
         if not 1 <= first <= second:
             raise InvalidInputError("first must be from 1 to second")
@@ -163,7 +164,7 @@ class AuditLog:
         The files are what `tradewarden.audit.verify.verify_export` reads: entries, leaf hashes as
         stored beside them, every kept checkpoint, the newest one, the public key.
         """
-        grant.require(ACTION, _EVERYTHING)
+        grant.require(ACTION, RESOURCE)
         newest = await self._checkpoint(None)
         write(PUBLIC_KEY, self._signer.public_pem)
         write(CHECKPOINT, newest.note)

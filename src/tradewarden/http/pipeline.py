@@ -59,6 +59,8 @@ class Door:
         self._slot = slot
         self._deadlines = deadlines
         self._authentication = Authentication(warden)
+        plain_behind_proxies = not settings.development and settings.tls_cert is None
+        self._only_proxies = settings.trusted_proxies if plain_behind_proxies else ()
         self._max_body = settings.max_body_bytes
         self._room = settings.max_concurrency
         self._strangers = Throttle(*settings.rate_limits["anonymous"], warden.clock)
@@ -141,6 +143,7 @@ class Door:
         """Stop strangers from a listed-out or exhausted address before anything costly; count them, record none."""
         address = peer_key(connection.origin.ip_address)
         try:
+            require_listed(connection.peer, self._only_proxies)
             require_listed(connection.origin.ip_address, self._warden.settings.allowed_ips)
             if self._room < 0:
                 raise OverloadedError

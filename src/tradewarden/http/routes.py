@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any, cast
 
 from tradewarden.audit.entry import EventType as Event
+from tradewarden.audit.log import RESOURCE as LOG
 from tradewarden.http.endpoints import (
     audit,
     ca,
@@ -20,6 +22,8 @@ from tradewarden.http.endpoints import (
 )
 from tradewarden.http.route import Handler, Nothing, Proof, Rate, Route
 from tradewarden.identity.commands import RegisterService, ServiceListed, ServicePage, ServiceRegistered
+from tradewarden.keys.inventory import ROOT
+from tradewarden.keys.purpose import Purpose
 from tradewarden.pki.credentials import IssueCredentials, RevokeCertificate
 from tradewarden.secrets.commands import (
     PickVersions,
@@ -56,12 +60,13 @@ def _row(  # noqa: PLR0913  (a row is what it is)
     answer: type[msgspec.Struct] | str,
     *,
     of: str = "",
+    on: str = "",
     **more: Any,  # noqa: ANN401  (the rest of a Route's fields)
 ) -> Route:
-    """Make one row; `of` names the command's field that the call acts on."""
+    """Make one row; `of` names the command's field that the call acts on, `on` the one thing that it always acts on."""
     method, path = call.split(" ")
     chosen = cast("Handler", handler)
-    resource = cast("Callable[[msgspec.Struct], str]", lambda command: getattr(command, of)) if of else None
+    resource = _resource(of, on)
     summary = (chosen.__doc__ or "").partition("\n")[0]
     return Route(
         method=method,
@@ -76,6 +81,12 @@ def _row(  # noqa: PLR0913  (a row is what it is)
         resource=resource,
         **more,
     )
+
+
+def _resource(of: str, on: str) -> Callable[[msgspec.Struct], str] | None:
+    if of:
+        return cast("Callable[[msgspec.Struct], str]", attrgetter(of))
+    return (lambda _: on) if on else None
 
 
 def _open(call: str, handler: object, answer: type[msgspec.Struct] | str, **more: Any) -> Route:  # noqa: ANN401
@@ -166,20 +177,20 @@ KEYS = (
     _row("POST /keys/rotate", keys.rotate, "keys:rotate", Event.KEY, Rate.ADMIN,
          keys.RotateKey, keys.KeyRotated, of="purpose"),
     _row("POST /keys/rotate-root", keys.rotate_root, "keys:rotate", Event.KEY, Rate.ADMIN,
-         keys.RotateRoot, keys.KeyRotated),
+         keys.RotateRoot, keys.KeyRotated, on=ROOT),
     _row("POST /keys/rewrap", keys.rewrap, "keys:rewrap", Event.KEY, Rate.ADMIN,
-         keys.RewrapSecrets, keys.BatchRewrapped),
+         keys.RewrapSecrets, keys.BatchRewrapped, on=Purpose.SECRETS),
 )
 
 AUDIT = (
     _row("GET /audit/events", audit.events, "audit:read", Event.API_ACCESS, Rate.ADMIN,
-         audit.SearchEvents, audit.EventPage),
+         audit.SearchEvents, audit.EventPage, on=LOG),
     _row("GET /audit/checkpoint", audit.checkpoint, "audit:read", Event.API_ACCESS, Rate.READ,
-         Nothing, audit.CheckpointShown, errors=(404,)),
+         Nothing, audit.CheckpointShown, on=LOG, errors=(404,)),
     _row("GET /audit/proof/inclusion", audit.inclusion, "audit:read", Event.API_ACCESS, Rate.READ,
-         audit.ProveInclusion, audit.InclusionShown, errors=(404,)),
+         audit.ProveInclusion, audit.InclusionShown, on=LOG, errors=(404,)),
     _row("GET /audit/proof/consistency", audit.consistency, "audit:read", Event.API_ACCESS, Rate.READ,
-         audit.ProveConsistency, audit.ConsistencyShown, errors=(404,)),
+         audit.ProveConsistency, audit.ConsistencyShown, on=LOG, errors=(404,)),
 )
 
 OPERATIONS = (

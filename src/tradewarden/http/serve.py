@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
+from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -13,6 +14,7 @@ from tradewarden.access.throttle import peer_key
 from tradewarden.app import Warden, close_windows
 from tradewarden.audit.flood import WINDOW_SECONDS
 from tradewarden.background import work
+from tradewarden.errors import TradewardenError
 from tradewarden.http import listener
 from tradewarden.http.balance import Balance
 from tradewarden.http.banner import banner
@@ -127,6 +129,7 @@ def _set_lag(slot: Slot, unshipped: int, unnumbered: int, seconds: float) -> Non
 async def _every_second(warden: Warden, slot: Slot, deadlines: Deadlines) -> None:
     """Set this worker's gauges, and close the windows in which strangers are counted."""
     opened = warden.clock.monotonic()
+    await _count(warden, slot)
     while True:
         slot.set(Gauge.WRITER_QUEUE, warden.database.waiting)
         slot.set(Gauge.IN_FLIGHT, len(deadlines))
@@ -134,7 +137,17 @@ async def _every_second(warden: Warden, slot: Slot, deadlines: Deadlines) -> Non
             opened = warden.clock.monotonic()
             slot.measure()
             await close_windows(warden)
+            await _count(warden, slot)
         await asyncio.sleep(_TICK_SECONDS)
+
+
+async def _count(warden: Warden, slot: Slot) -> None:
+    with suppress(TradewardenError):  # the gauges keep their last value; readiness tells why
+        certificates, tokens = await warden.active()
+        slot.set(Gauge.ACTIVE_TOKENS, tokens)
+        slot.set(Gauge.ACTIVE_CERTIFICATES, certificates.active)
+        if certificates.soonest_expiry:
+            slot.set(Gauge.CERTIFICATE_EXPIRY_SECONDS, certificates.soonest_expiry - warden.clock.now())
 
 
 async def _tls(warden: Warden) -> ssl.SSLContext | None:

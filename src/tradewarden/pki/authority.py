@@ -188,7 +188,8 @@ class Authority:
         entry.resource = f"{service}/{row.serial}"
         await self._store.add(row, entry.draft(sha256(row.seal).hexdigest()))
         entry.commit()
-        self._count(end)
+        if service != OWN_NAME:
+            self._count(end)
         return row, issued.certificate
 
     async def _signed(self, order: Order) -> Issued:
@@ -268,7 +269,7 @@ class Authority:
         """Return how many certificates are valid and when the first ends; at most five seconds old."""
         now = self._clock.monotonic()
         if self._tally is None or now - self._tally[0] >= _TALLY_SECONDS:
-            self._tally = (now, await self._store.tally(self._clock.now()))
+            self._tally = (now, await self._store.tally(self._clock.now(), OWN_NAME))
         return self._tally[1]
 
     def _count(self, end: int) -> None:

@@ -106,8 +106,8 @@ class CertificateStore(Protocol):
         """Load a certificate and the last revocation's number, decide, write, record, bump; return what stands."""
         ...
 
-    async def tally(self, now: float) -> Tally:
-        """Count what is valid now."""
+    async def tally(self, now: float, without: str) -> Tally:
+        """Count what is valid now; certificates of the name `without` do not count."""
         ...
 
 

@@ -9,9 +9,9 @@ from __future__ import annotations
 from copy import copy
 from typing import TYPE_CHECKING
 
-from tradewarden.access.grant import ANY
 from tradewarden.crypto.aead import key_version
 from tradewarden.errors import IntegrityError, InvalidInputError, SecretNotFoundError
+from tradewarden.keys.purpose import Purpose
 from tradewarden.secrets.commands import Rewrapped
 from tradewarden.secrets.protection import Protection
 from tradewarden.secrets.rules import Step
@@ -37,7 +37,7 @@ class Rewrap:
 
     async def batch(self, grant: Grant, after: tuple[str, int], limit: int, entry: Entry) -> Rewrapped:
         """Move up to `limit` rows that follow `after` (first: `START`), each with its own entry."""
-        grant.require("keys:rewrap", ANY)
+        grant.require("keys:rewrap", Purpose.SECRETS.value)
         if not 1 <= limit <= MAX_BATCH:
             raise InvalidInputError(f"limit must be 1 to {MAX_BATCH}")
         newest = max(self._protection.cipher.current, self._protection.sealer.current)

@@ -32,7 +32,10 @@ _PAGE = (
 _PAGE_OF_SERVICE = _PAGE.replace("WHERE", "WHERE service_name = ? AND")
 _LAST_REVOCATION = "SELECT coalesce(max(revocation), 0) FROM certificates WHERE revocation > 0"
 _REVOKE = "UPDATE certificates SET revocation = ?, revoked_at = ?, reason = ?, seal = ? WHERE serial = ?"
-_TALLY = "SELECT count(*), coalesce(min(not_after), 0) FROM certificates WHERE not_after > ? AND revocation = 0"
+_TALLY = (
+    "SELECT count(*), coalesce(min(not_after), 0) FROM certificates"
+    " WHERE not_after > ? AND revocation = 0 AND service_name <> ?"
+)
 # `revocation > 0` is what lets the planner take the partial index.
 _REVOCATIONS = (
     f"SELECT {_ROW} FROM certificates"  # noqa: S608
@@ -93,9 +96,9 @@ class SqlPkiStore:
 
         return await self._database.transact(work)
 
-    async def tally(self, now: float) -> Tally:
-        """Count what is valid now."""
-        (row,) = await self._database.all(_TALLY, now)
+    async def tally(self, now: float, without: str) -> Tally:
+        """Count what is valid now, one name left out."""
+        (row,) = await self._database.all(_TALLY, now, without)
         return Tally(*row)  # type: ignore[arg-type]
 
     async def authorities(self) -> list[AuthorityRow]:

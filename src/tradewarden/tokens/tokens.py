@@ -43,6 +43,8 @@ MAX_PAGE = 1000
 KEPT_SECONDS = DAY_SECONDS
 """Rows of expired tokens are kept this long, for the listing and for whoever looks into an incident."""
 _INTROSPECT = "tokens:introspect"
+SIGNING = "signing"
+"""The resource under which the key that signs tokens is rotated."""
 _COUNT_SECONDS = 5.0
 
 
@@ -130,7 +132,7 @@ class Tokens:
 
         Raises `ConflictError` while JWT_SECRET_KEY is the key.
         """
-        grant.require("keys:rotate", "tokens")
+        grant.require("keys:rotate", SIGNING)
         return await self._parts.signing_keys.rotate(entry)
 
     async def jwks(self) -> JWKS:

@@ -8,6 +8,7 @@ import msgspec
 
 from tradewarden.clock import rfc3339
 from tradewarden.http.route import Content, Nothing
+from tradewarden.pki.store import Tally
 
 if TYPE_CHECKING:
     from tradewarden.access.grant import Grant
@@ -67,14 +68,14 @@ async def health_of(warden: Warden) -> Health:
         state.storage,
         state.audit,
     )
-    credentials, tokens = await warden.active() if state.storage else (0, 0)
+    credentials, tokens = await warden.active() if state.storage else (Tally(), 0)
     return Health(
         "security_service",
         "degraded" if state.reasons else "healthy",
         rfc3339(warden.clock.now()),
         warden.version,
         components,
-        credentials,
+        credentials.active,
         tokens,
     )
 

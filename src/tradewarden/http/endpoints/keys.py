@@ -11,6 +11,7 @@ from tradewarden.errors import ConfigurationError, InvalidInputError
 from tradewarden.http.route import Nothing
 from tradewarden.keys.purpose import Purpose
 from tradewarden.secrets.rewrap import START
+from tradewarden.tokens.tokens import SIGNING
 
 if TYPE_CHECKING:
     from tradewarden.access.grant import Grant
@@ -19,8 +20,6 @@ if TYPE_CHECKING:
 
 VersionNumber = Annotated[int, msgspec.Meta(ge=0, le=2**53 - 1)]
 """A version, or 0 for what is kept of all of them."""
-SIGNING = "signing"
-"""Beside the purposes: the key that signs tokens."""
 
 
 class RotateKey(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
