@@ -119,14 +119,18 @@ async def test_pages_follow_one_another(kept: Kept) -> None:
 
 
 async def test_the_admin_token_is_one_row(kept: Kept) -> None:
-    """It is replaced by the next; a decision without a row writes and records nothing."""
+    """It is replaced by the next, and caches learn of it; a decision without a row writes, records, moves nothing."""
     rows = [AdminTokenRow("admin", b"s", n, n + 1, 0, b"seal") for n in (1, 2)]
 
     def putting(row: AdminTokenRow) -> Callable[[AdminTokenRow | None], AdminTokenChange[None]]:
         return lambda _: AdminTokenChange(None, b"entry", row)
 
+    moved = {(await kept.revisions()).services}
     for row in rows:
         await kept.store.change_admin_token(putting(row))
+        moved.add((await kept.revisions()).services)
+    assert len(moved) == 3
+    before = await kept.revisions()
     seen: list[AdminTokenRow | None] = []
 
     def look(row: AdminTokenRow | None) -> AdminTokenChange[bool]:
@@ -135,5 +139,6 @@ async def test_the_admin_token_is_one_row(kept: Kept) -> None:
 
     assert await kept.store.change_admin_token(look) is False
     assert seen == [rows[1]]
+    assert await kept.revisions() == before
     assert await kept.store.read_admin_token() == rows[1]
     assert await kept.entries() == [b"entry", b"entry"]

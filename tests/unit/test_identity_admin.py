@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from tradewarden.identity.admin import AdminToken
+    from tradewarden.identity.store import AdminTokenRow
+    from tradewarden.storage.database import Revisions
 
 DAY = 86_400
 
@@ -27,10 +29,17 @@ def read(token: AdminToken) -> str:
     return token.path.read_text().strip()
 
 
+async def current(token: AdminToken) -> Revisions:
+    """Return the revisions that a call would read now."""
+    store = token._store
+    assert isinstance(store, MemoryServiceStore)
+    return await store._database.revisions()
+
+
 async def is_good(token: AdminToken, text: str) -> bool:
     """Tell whether a text gets in."""
     try:
-        principal, permissions = await token.authenticate(text)
+        principal, permissions = await token.authenticate(text, await current(token))
     except AuthenticationError as error:
         return str(error) != "Authentication failed"
     return (principal, permissions.names) == (ADMIN, ("admin",))
@@ -140,6 +149,48 @@ async def test_another_one_voids_the_one_before(tmp_path: Path) -> None:
     assert not made.journal.events
 
 
+async def test_another_process_voids_it_for_the_very_next_call(tmp_path: Path) -> None:
+    """What a process has accepted before ends there as soon as another makes a new token, or enrols an admin."""
+    made = await identity_room()
+    ours, theirs = made.admin_token(tmp_path), made.admin_token(tmp_path)
+    await theirs.ensure(made.entry())
+    first = read(ours)
+    assert await is_good(ours, first)
+    await theirs.issue(made.entry())
+    assert not await is_good(ours, first)
+    assert await is_good(ours, read(ours))
+    await theirs.enrolled(made.entry())
+    assert not await is_good(ours, read(ours))
+
+
+async def test_a_token_made_after_a_refusal_is_good_at_once(tmp_path: Path) -> None:
+    """That there was no token yet is not remembered beyond the making of the first."""
+    made = await identity_room()
+    ours, theirs = made.admin_token(tmp_path), made.admin_token(tmp_path)
+    assert not await is_good(ours, "twa_" + "A" * 43)
+    await theirs.ensure(made.entry())
+    assert await is_good(ours, read(ours))
+
+
+async def test_its_row_is_read_once_while_nothing_changes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Call after call is proven from the row that was checked, and its end still comes to the second."""
+    made = await identity_room()
+    token = made.admin_token(tmp_path)
+    await token.ensure(made.entry())
+    reads: list[object] = []
+    real = made.store.read_admin_token
+
+    async def counted() -> AdminTokenRow | None:
+        reads.append(None)
+        return await real()
+
+    monkeypatch.setattr(made.store, "read_admin_token", counted)
+    assert [await is_good(token, text) for text in (read(token), "twa_wrong", read(token))] == [True, False, True]
+    made.clock.move(DAY)
+    assert not await is_good(token, read(token))
+    assert len(reads) == 1
+
+
 async def test_a_link_in_its_place_is_replaced_and_not_followed(tmp_path: Path) -> None:
     """Whatever a link at that name points to stays as it is."""
     made = await identity_room()
@@ -163,6 +214,6 @@ async def test_a_row_that_was_written_past_us_is_refused(tmp_path: Path) -> None
     assert row is not None
     made.store._admin_token = msgspec.structs.replace(row, expires_at=2**40)
     with pytest.raises(IntegrityError):
-        await token.authenticate(read(token))
+        await token.authenticate(read(token), await current(token))
     with pytest.raises(IntegrityError):
         await token.enrolled(made.entry())

@@ -82,7 +82,7 @@ class Authentication:
         warden = self._warden
         revisions = await warden.revisions()
         if token.startswith(ADMIN_TOKEN_PREFIX):
-            admin, rights = await warden.admin_token.authenticate(token)
+            admin, rights = await warden.admin_token.authenticate(token, revisions)
             return Caller(admin, str(admin), rights, Credential("admin_token"))
         warden.require("ENABLE_JWT")
         proven = await warden.tokens.authenticate(token, revisions)

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 
     from tradewarden.audit.entry import Entry
     from tradewarden.clock import Clock, Randomness
+    from tradewarden.identity.services import Revisions
     from tradewarden.keys.port import Keys
 
 ADMIN = Principal(Kind.USER, "admin")
@@ -59,6 +60,8 @@ class AdminToken:
         self._mac = keys.mac(Purpose.IDENTITY, "admin-token")
         self._clock = clock
         self._randomness = randomness
+        self._cached: AdminTokenRow | None = None
+        self._cached_at = -1
 
     async def ensure(self, entry: Entry) -> bool:
         """Make the first token at the first start, and tell whether one was made.
@@ -77,11 +80,12 @@ class AdminToken:
         await self._make(entry, lambda _: True)
         return self.path
 
-    async def authenticate(self, token: str) -> tuple[Principal, PermissionSet]:
-        """Return the admin and all permissions; raises `AuthenticationError`, one for every cause."""
-        row = await self._store.read_admin_token()
-        if row is not None:
-            self._sealer.check(row)
+    async def authenticate(self, token: str, revisions: Revisions) -> tuple[Principal, PermissionSet]:
+        """Return the admin and all permissions; raises `AuthenticationError`, one for every cause.
+
+        `revisions` were read for this call: a token that another process made, or voided, counts at once.
+        """
+        row = self._cached if revisions.services == self._cached_at else await self._checked(revisions.services)
         if not matches(self._mac, token, row.secret if row is not None else None):
             raise AuthenticationError("Authentication failed", reason="admin token is wrong")
         if row is None or not self._is_good(row):
@@ -103,6 +107,14 @@ class AdminToken:
 
         await self._store.change_admin_token(decide)
         entry.commit()
+
+    async def _checked(self, revision: int) -> AdminTokenRow | None:
+        """Read the row and keep it until the revision of the services moves, as it does with every change of it."""
+        row = await self._store.read_admin_token()
+        if row is not None:
+            self._sealer.check(row)
+        self._cached, self._cached_at = row, revision
+        return row
 
     def _is_good(self, row: AdminTokenRow) -> bool:
         return not row.enrolled_at and self._clock.now() < row.expires_at

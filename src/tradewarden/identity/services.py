@@ -52,11 +52,11 @@ _decode_names = msgspec.json.Decoder(tuple[str, ...]).decode
 
 
 class Revisions(Protocol):
-    """The counter that the cache depends on (`tradewarden.storage.database.Revisions`)."""
+    """The counter that the caches depend on (`tradewarden.storage.database.Revisions`)."""
 
     @property
     def services(self) -> int:
-        """Moves when a registration changes."""
+        """Moves when a registration or the admin token changes."""
         ...
 
 

@@ -58,7 +58,7 @@ class ServiceChange(msgspec.Struct, Generic[T], frozen=True):
 
 
 class AdminTokenChange(msgspec.Struct, Generic[T], frozen=True):
-    """What a decision wants written; without `row` nothing is written or recorded."""
+    """What a decision wants written; without `row` nothing is written, recorded or bumped."""
 
     answer: T
     entry: bytes = b""
@@ -85,7 +85,7 @@ class ServiceStore(Protocol):
         ...
 
     async def change_admin_token(self, decide: Callable[[AdminTokenRow | None], AdminTokenChange[T]]) -> T:
-        """Load, decide, write, record; return the durable answer."""
+        """Load, decide, write, record, bump `services`; return the durable answer."""
         ...
 
 

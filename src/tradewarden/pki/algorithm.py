@@ -10,6 +10,7 @@ from enum import StrEnum
 from typing import Final, NamedTuple
 
 from cryptography import x509
+from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, padding, rsa
 
@@ -24,6 +25,17 @@ MAX_RSA_BITS: Final = 8192
 _EXPONENT: Final = 65537
 _CURVES: Final = (ec.SECP256R1, ec.SECP384R1)
 
+# AlgorithmIdentifiers in DER: RFC 5758 section 3.2, RFC 8410 section 3, RFC 4055 section 3.1.
+_ECDSA_SHA256: Final = bytes.fromhex("300a06082a8648ce3d040302")
+_ECDSA_SHA384: Final = bytes.fromhex("300a06082a8648ce3d040303")
+_ED25519: Final = bytes.fromhex("300506032b6570")
+_PSS_SHA256: Final = bytes.fromhex(
+    "304106092a864886f70d01010a3034"
+    "a00f300d06096086480165030402010500"  # the hash: SHA-256
+    "a11c301a06092a864886f70d010108300d06096086480165030402010500"  # the mask: MGF1 over SHA-256
+    "a203020120"  # 32 bytes of salt
+)
+
 
 class Algorithm(StrEnum):
     """What a CA's key is made as; chosen by setting, the default first."""
@@ -35,11 +47,26 @@ class Algorithm(StrEnum):
 
 
 class Signing(NamedTuple):
-    """How a key signs: the hash (None: the scheme has its own), the padding (RSA only), and whether it takes long."""
+    """How a key signs: the hash (None: the scheme has its own), the padding (RSA only), and whether it takes long.
+
+    `identifier` is the AlgorithmIdentifier (DER) that such a signature stands under.
+    """
 
     hash: Sha2 | None
+    identifier: bytes
     padding: padding.PSS | None = None
     slow: bool = False
+
+    def verify(self, key: PublicKey, signature: bytes, data: bytes) -> None:
+        """Verify a signature that was made this way and no other; raises `InvalidSignature`."""
+        if isinstance(key, ec.EllipticCurvePublicKey) and self.hash is not None:
+            key.verify(signature, data, ec.ECDSA(self.hash))
+        elif isinstance(key, rsa.RSAPublicKey) and self.hash is not None and self.padding is not None:
+            key.verify(signature, data, self.padding, self.hash)
+        elif isinstance(key, ed25519.Ed25519PublicKey) and self.hash is None:
+            key.verify(signature, data)
+        else:
+            raise InvalidSignature
 
 
 def generate(algorithm: Algorithm) -> PrivateKey:
@@ -59,10 +86,12 @@ def signing(key: PrivateKey) -> Signing:
     """Return how `key` signs certificates and CRLs (FIPS 186-5; RSA: PSS of RFC 8017 section 8.1, RFC 4055)."""
     if isinstance(key, rsa.RSAPrivateKey):
         pss = padding.PSS(padding.MGF1(hashes.SHA256()), padding.PSS.DIGEST_LENGTH)
-        return Signing(hashes.SHA256(), pss, slow=True)
+        return Signing(hashes.SHA256(), _PSS_SHA256, pss, slow=True)
     if isinstance(key, ec.EllipticCurvePrivateKey):
-        return Signing(hashes.SHA256() if key.curve.key_size == 256 else hashes.SHA384())  # noqa: PLR2004
-    return Signing(None)
+        if key.curve.key_size == 256:  # noqa: PLR2004
+            return Signing(hashes.SHA256(), _ECDSA_SHA256)
+        return Signing(hashes.SHA384(), _ECDSA_SHA384)
+    return Signing(None, _ED25519)
 
 
 def strong(key: object) -> PublicKey:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple, Self
 
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import NameOID
 
 from tradewarden.access.principal import service_name
@@ -82,8 +83,8 @@ class Authority:
         self._issuer = Issuer(pair.issuing, pair.issuing_key, places(policy.crl_url, policy.issuer_url))
         self._crl = RevocationList(store, sealer, self._issuer, clock, policy.crl_hours)
         self._published = Published(directory / "credentials")
-        self._root_pem = certificate_pem(pair.root)
-        self._above_pem = "" if pair.issuing == pair.root else certificate_pem(pair.issuing)
+        self._root_pem = certificate_pem(pair.root.public_bytes(Encoding.DER))
+        self._above_pem = "" if pair.issuing == pair.root else certificate_pem(self._issuer.der)
         self._tally: tuple[float, Tally] | None = None
 
     @classmethod
@@ -141,7 +142,7 @@ class Authority:
             public = requested_key(command.csr, service, SERVICE, names)
             private_key = None
         wanted = _Wanted(service, SERVICE, names, public, seconds)
-        credentials = self._credentials(*await self._certify(grant, wanted, entry), private_key)
+        credentials = self._credentials(await self._certify(grant, wanted, entry), private_key)
         self._published.offer(credentials)
         return credentials
 
@@ -153,7 +154,7 @@ class Authority:
         names = names_of(self._policy.trust_domain, OWN_NAME, dns_names, ip_addresses)
         key = ec.generate_private_key(_CURVE)
         wanted = _Wanted(OWN_NAME, SERVER, names, key.public_key(), self._seconds(None))
-        return self._credentials(*await self._certify(grant, wanted, entry), private_key_pem(key))
+        return self._credentials(await self._certify(grant, wanted, entry), private_key_pem(key))
 
     def _seconds(self, ttl_hours: int | None) -> int:
         longest = self._policy.validity_days * 24
@@ -162,7 +163,7 @@ class Authority:
             raise InvalidInputError(f"ttl_hours must be from 1 to {longest} (CERT_VALIDITY_DAYS)")
         return hours * _HOUR
 
-    async def _certify(self, grant: Grant, wanted: _Wanted, entry: Entry) -> tuple[CertificateRow, x509.Certificate]:
+    async def _certify(self, grant: Grant, wanted: _Wanted, entry: Entry) -> CertificateRow:
         """Sign what is wanted and return it once its row and its audit entry stand."""
         service, profile, names, public, seconds = wanted
         now = self._clock.now()
@@ -190,15 +191,15 @@ class Authority:
         entry.commit()
         if service != OWN_NAME:
             self._count(end)
-        return row, issued.certificate
+        return row
 
     async def _signed(self, order: Order) -> Issued:
         if self._issuer.slow:
             return await asyncio.to_thread(self._issuer.issue, order)
         return self._issuer.issue(order)
 
-    def _credentials(self, row: CertificateRow, certificate: x509.Certificate, private_key: str | None) -> Credentials:
-        pem = certificate_pem(certificate)
+    def _credentials(self, row: CertificateRow, private_key: str | None) -> Credentials:
+        pem = certificate_pem(row.certificate)
         return Credentials(
             row.service_name,
             pem,

@@ -6,7 +6,6 @@ import re
 from hashlib import sha256
 from typing import TYPE_CHECKING
 
-from cryptography import x509
 from msgspec.structs import replace
 
 from tradewarden.errors import InvalidInputError, NotFoundError
@@ -52,7 +51,7 @@ def item(row: CertificateRow, now: float, *, pem: bool = False) -> InventoryItem
         issued_by=row.issued_by,
         revoked_at=row.revoked_at if row.revocation else None,
         reason=Reason(row.reason) if row.revocation else None,
-        certificate=_pem(row.certificate) if pem else "",
+        certificate=certificate_pem(row.certificate) if pem else "",
     )
 
 
@@ -109,7 +108,3 @@ def revocation(
         return Revocation(row, changed=False, entry=entry.draft())
     row = sealer.seal(replace(row, revocation=last + 1, revoked_at=now, reason=reason.value))
     return Revocation(row, changed=True, entry=entry.draft(sha256(row.seal).hexdigest()))
-
-
-def _pem(der: bytes) -> str:
-    return certificate_pem(x509.load_der_x509_certificate(der))

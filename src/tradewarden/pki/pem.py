@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
+from ssl import DER_cert_to_PEM_cert
 from typing import TYPE_CHECKING
 
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 if TYPE_CHECKING:
-    from cryptography import x509
-
     from tradewarden.pki.algorithm import PrivateKey
 
 
-def certificate_pem(certificate: x509.Certificate) -> str:
+def certificate_pem(der: bytes) -> str:
     """Return a certificate as one PEM block."""
-    return certificate.public_bytes(Encoding.PEM).decode()
+    return DER_cert_to_PEM_cert(der)
 
 
 def private_key_pem(key: PrivateKey) -> str:

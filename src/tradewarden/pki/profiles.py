@@ -7,11 +7,13 @@ from typing import Final, NamedTuple
 from cryptography import x509
 from cryptography.x509.oid import AuthorityInformationAccessOID, ExtendedKeyUsageOID
 
+from tradewarden.pki.encoding import extensions_der
+
 Extension = x509.Extension[x509.ExtensionType]
 
 
 class Profile(NamedTuple):
-    """One kind of certificate. `days` 0 means: as the policy and the command say."""
+    """One kind of certificate. `days` 0 means: as the policy and the command say; `der` is `extensions`, encoded."""
 
     name: str
     days: int
@@ -19,6 +21,7 @@ class Profile(NamedTuple):
     key_usage: x509.KeyUsage
     extended: x509.ExtendedKeyUsage | None
     extensions: tuple[Extension, ...]
+    der: bytes
 
 
 def extension(value: x509.ExtensionType, *, critical: bool = False) -> Extension:
@@ -49,7 +52,7 @@ def _profile(name: str, days: int, constraints: x509.BasicConstraints, *extended
     ]
     if purposes is not None:
         fixed.append(extension(purposes))
-    return Profile(name, days, constraints, usage, purposes, tuple(fixed))
+    return Profile(name, days, constraints, usage, purposes, tuple(fixed), extensions_der(fixed))
 
 
 _LEAF = x509.BasicConstraints(ca=False, path_length=None)

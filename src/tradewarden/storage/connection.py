@@ -18,7 +18,7 @@ _PRAGMAS = (
     "PRAGMA foreign_keys=ON",
     "PRAGMA secure_delete=ON",  # a destroyed value is overwritten, not only forgotten
     "PRAGMA cache_size=-8192",
-    "PRAGMA wal_autocheckpoint=2000",
+    "PRAGMA wal_autocheckpoint=8000",
     "PRAGMA temp_store=MEMORY",
     "PRAGMA trusted_schema=OFF",
 )

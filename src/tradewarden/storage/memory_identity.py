@@ -51,9 +51,10 @@ class MemoryServiceStore:
         return self._admin_token
 
     async def change_admin_token(self, decide: Callable[[AdminTokenRow | None], AdminTokenChange[T]]) -> T:
-        """Load, decide, write, record; return the answer."""
+        """Load, decide, write, record, bump; return the answer."""
         change = decide(self._admin_token)
         if change.row is not None:
             self._admin_token = change.row
             self._database.record(change.entry)
+            self._database.bump("services")
         return change.answer

@@ -70,13 +70,14 @@ class SqlServiceStore:
         return await _admin_token(self._database)
 
     async def change_admin_token(self, decide: Callable[[AdminTokenRow | None], AdminTokenChange[T]]) -> T:
-        """Load, decide, write, record; return the durable answer."""
+        """Load, decide, write, record, bump; return the durable answer."""
 
         async def work(transaction: Transaction) -> T:
             change = decide(await _admin_token(transaction))
             if change.row is not None:
                 await transaction.run(_PUT_ADMIN_TOKEN, *msgspec.structs.astuple(change.row))
                 await transaction.record(change.entry)
+                await transaction.bump("services")
             return change.answer
 
         return await self._database.transact(work)

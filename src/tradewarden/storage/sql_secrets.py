@@ -39,13 +39,11 @@ _HISTORY = (
     f"SELECT {_BOTH} FROM secrets s LEFT JOIN secret_versions v ON v.path = s.path WHERE s.path = ? ORDER BY v.version"
 )
 _HEADS = f"SELECT {_HEAD} FROM secrets WHERE path > ? AND path >= ? AND path < ? ORDER BY path LIMIT ?"
-_PUT_HEAD = (
-    f"INSERT INTO secrets ({_HEAD}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
-    " ON CONFLICT (path) DO UPDATE SET incarnation = excluded.incarnation,"
-    " current = excluded.current, oldest = excluded.oldest, max_versions = excluded.max_versions,"
-    " custom = excluded.custom, created_at = excluded.created_at,"
-    " updated_at = excluded.updated_at, seal = excluded.seal"
+_MOVE_HEAD = (
+    "UPDATE secrets SET incarnation = ?, current = ?, oldest = ?, max_versions = ?, custom = ?, created_at = ?,"
+    " updated_at = ?, seal = ? WHERE path = ?"
 )
+_NEW_HEAD = f"INSERT INTO secrets ({_HEAD}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
 _PUT_VERSION = (
     f"INSERT INTO secret_versions ({_VERSION}, value) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
     " ON CONFLICT (path, version) DO UPDATE SET incarnation = excluded.incarnation,"
@@ -108,8 +106,13 @@ class SqlSecretStore:
         """Load the head and the named versions, decide, write and record; return the answer."""
 
         async def work(transaction: Transaction) -> T:
-            change = decide(await _state(transaction, path, versions))
-            await transaction.run(_PUT_HEAD, *astuple(change.head))
+            state = await _state(transaction, path, versions)
+            change = decide(state)
+            head = astuple(change.head)
+            if state is None:
+                await transaction.run(_NEW_HEAD, *head)
+            else:
+                await transaction.run(_MOVE_HEAD, *head[1:], path)
             for row in change.versions:
                 value = change.values.get(row.version)
                 await transaction.run(_PUT_VERSION, *astuple(row), value)

@@ -1,6 +1,6 @@
 """The one writer of a process: takes what is handed in, in groups, and answers once a group is durable.
 
-Always true here: each work of a group runs in its own savepoint, so one that fails takes no other with it. The
+Always true here: a work that fails takes no other of its group with it, and leaves nothing behind. The
 write lock keeps the processes of a host in line, because SQLite's own busy-waiting lets one of them starve. A group is
 answered after its log is synced, never before; the sync comes after the lock is let go, so that another process writes
 its group meanwhile (its own sync covers ours too: the log is one file, and SQLite reads it up to the first torn frame).
@@ -39,12 +39,13 @@ _TAKEN = (sqlite3.SQLITE_CONSTRAINT_UNIQUE, sqlite3.SQLITE_CONSTRAINT_PRIMARYKEY
 
 
 class SqliteTransaction:
-    """A `Transaction` whose methods never suspend; lives on the writer thread."""
+    """A `Transaction` whose methods never suspend; lives on the writer thread. `wrote` tells whether anything was."""
 
-    __slots__ = ("_connection",)
+    __slots__ = ("_connection", "wrote")
 
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._connection = connection
+        self.wrote = False
 
     async def one(self, sql: str, *args: Value) -> Row | None:
         """Return the first row, or None."""
@@ -57,18 +58,22 @@ class SqliteTransaction:
 
     async def run(self, sql: str, *args: Value) -> int:
         """Execute and return how many rows were changed."""
+        self.wrote = True
         return self._connection.execute(sql, args).rowcount
 
     async def run_many(self, sql: str, rows: Iterable[Row]) -> None:
         """Execute once for each row."""
+        self.wrote = True
         self._connection.executemany(sql, rows)
 
     async def record(self, entry: bytes) -> None:
         """Put the audit entry of this change into the audit inbox."""
+        self.wrote = True
         self._connection.execute("INSERT INTO audit_inbox (batch) VALUES (?)", (entry,))
 
     async def bump(self, *kinds: str) -> None:
         """Move the revision of each kind; raises `AttributeError` for an unknown kind."""
+        self.wrote = True
         for kind in kinds:
             sql = "UPDATE revisions SET value = value + 1 WHERE kind = ?"
             if self._connection.execute(sql, (kind,)).rowcount != 1:
@@ -87,15 +92,23 @@ class Job(Generic[T]):
         self.result: T | None = None
         self.error: BaseException | None = None
 
-    def run(self, connection: sqlite3.Connection, transaction: Transaction) -> None:
-        """Do the work in its savepoint; keep its result, or its error with its writes undone."""
-        connection.execute("SAVEPOINT work")
+    def run(self, connection: sqlite3.Connection, transaction: SqliteTransaction) -> bool:
+        """Do the work; keep its result, or its error. False when it failed with something written already."""
+        transaction.wrote = False
+        self.error = None
         try:
             self.result = _drive(self.work(transaction))
         except BaseException as error:  # handed to the caller
             if not _concerns_one_work(error, connection):
                 raise
             self.error = _outcome(error)
+            return not transaction.wrote
+        return True
+
+    def run_apart(self, connection: sqlite3.Connection, transaction: SqliteTransaction) -> None:
+        """Do the work in a savepoint of its own; what it wrote before it failed is undone."""
+        connection.execute("SAVEPOINT work")
+        if not self.run(connection, transaction):
             connection.execute("ROLLBACK TO work")
         connection.execute("RELEASE work")
 
@@ -190,11 +203,7 @@ class Writer:
                 )
             connection = self._connection or self._connect()
             self._gather(jobs)
-            transaction = SqliteTransaction(connection)
-            connection.execute("BEGIN IMMEDIATE")
-            for job in jobs:
-                job.run(connection, transaction)
-            connection.execute("COMMIT")
+            _run_group(connection, jobs)
 
     def _connect(self) -> sqlite3.Connection:
         """Open the connection, and the log beside it: that stays the same file while a connection is open."""
@@ -221,6 +230,18 @@ class Writer:
         log, self._log = self._log, -1
         if log >= 0:
             os.close(log)
+
+
+def _run_group(connection: sqlite3.Connection, jobs: list[Job[Any]]) -> None:
+    """Run the works in one transaction. Only when one fails half-way are they run again, each in its own savepoint."""
+    transaction = SqliteTransaction(connection)
+    connection.execute("BEGIN IMMEDIATE")
+    if not all(job.run(connection, transaction) for job in jobs):
+        connection.execute("ROLLBACK")
+        connection.execute("BEGIN IMMEDIATE")
+        for job in jobs:
+            job.run_apart(connection, transaction)
+    connection.execute("COMMIT")
 
 
 def _identity(path: Path) -> tuple[int, int]:

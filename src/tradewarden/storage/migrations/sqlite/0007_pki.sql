@@ -26,7 +26,7 @@ CREATE TABLE certificates (
 
 CREATE UNIQUE INDEX certificates_serial ON certificates (serial);
 
-CREATE INDEX certificates_end ON certificates (not_after, serial, revocation);
+CREATE INDEX certificates_end ON certificates (not_after, serial, revocation, service_name);
 
 CREATE INDEX certificates_service ON certificates (service_name, not_after, serial);
 
