@@ -42,7 +42,7 @@ async def work(rooms: Rooms, stop: asyncio.Event, report: Callable[[int, int, fl
             await tidy(rooms)
         with suppress(TimeoutError):
             await asyncio.wait_for(stop.wait(), _ROUND_SECONDS)
-    await clerk.run_once()
+    await clerk.run_once(last=True)
     await clerk.resign()
 
 

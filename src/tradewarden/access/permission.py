@@ -30,6 +30,8 @@ SHORT_NAMES = {
     "manage_users": ("users:manage",),
     "configure_system": ("system:configure",),
 }
+INCLUDED = {"secrets:read": ("secrets:list",)}
+"""What an action includes: TradPal's `read` is `secrets:read`, reading and listing."""
 MAX_PERMISSIONS = 100
 _FORM = re.compile(r"[a-z][a-z0-9_]{0,31}:[a-z][a-z0-9_]{0,31}")
 SEGMENT = r"[A-Za-z0-9_.@+=,~ -]{1,255}"
@@ -71,8 +73,9 @@ def expand(name: str) -> tuple[Permission, ...]:
         actions, form_ok = SHORT_NAMES[head], True
     else:
         second, _, scope = scope.partition(":")
-        actions = (f"{head}:{second}",)
-        form_ok = _FORM.fullmatch(actions[0]) is not None
+        named = f"{head}:{second}"
+        actions = (named, *INCLUDED.get(named, ()))
+        form_ok = head != EVERYTHING and _FORM.fullmatch(named) is not None
     colons_ok = name.count(":") == (scope != "") + (head not in SHORT_NAMES)
     if not form_ok or not colons_ok or (scope and not _scope_is_valid(scope)):
         raise InvalidInputError(
@@ -133,8 +136,18 @@ class PermissionSet:
             elif self._everything and name == EVERYTHING:
                 kept.extend(other.names)
             else:
-                kept.extend(str(narrow) for permission in wanted for narrow in other.within(permission))
+                kept.extend(other.narrowed(wanted))
         return PermissionSet(kept)
+
+    def narrowed(self, wanted: Iterable[Permission]) -> list[str]:
+        """Return names for the parts of `wanted` that this set grants, each part once."""
+        names: list[str] = []
+        covered: set[Permission] = set()
+        for part in (part for permission in wanted for part in self.within(permission)):
+            if part not in covered:
+                names.append(str(part))
+                covered.update(expand(str(part)))
+        return names
 
     def within(self, permission: Permission) -> list[Permission]:
         """Return the parts of `permission` that this set grants, narrowest first."""

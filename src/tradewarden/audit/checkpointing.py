@@ -42,12 +42,12 @@ class Checkpointer:
         self._signed_at = -EVERY_SECONDS
         self._thinned = 0
 
-    async def run_once(self, leader: Leader) -> Checkpoint | None:
+    async def run_once(self, leader: Leader, *, at_once: bool = False) -> Checkpoint | None:
         """Sign the log as it stands, when it has grown and a second has passed; return what was signed."""
         size = await self._store.size()
         last = self._last or await self._newest()
         now = self._clock.monotonic()
-        if now - self._signed_at < EVERY_SECONDS or size == (last.size if last else 0):
+        if (now - self._signed_at < EVERY_SECONDS and not at_once) or size == (last.size if last else 0):
             return None
         if last is not None:
             await self._still_holds(last, size)

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from tradewarden.audit.store import AuditStore, Leader
     from tradewarden.clock import Clock, Randomness
 
-LEASE_SECONDS = 10.0
+LEASE_SECONDS = 4.0
 IDLE_SECONDS = 0.25
 CHUNK_ENTRIES = 1024
 _CHUNKS_A_ROUND = 128
@@ -75,12 +75,15 @@ class Clerk:
             if not (progress.shipped or progress.numbered) or progress.faults:
                 with suppress(TimeoutError):
                     await asyncio.wait_for(stop.wait(), IDLE_SECONDS)
-        await self.run_once()
+        await self.run_once(last=True)
         await self.resign()
         self._shipper.close()
 
-    async def run_once(self) -> Progress:
-        """Ship, number, sign. What fails becomes a fault; the other steps are still tried."""
+    async def run_once(self, *, last: bool = False) -> Progress:
+        """Ship, number, sign. What fails becomes a fault; the other steps are still tried.
+
+        The `last` round signs what it numbered, however short a time ago the last checkpoint was.
+        """
         faults: list[str] = []
         shipped = numbered = 0
         checkpoint = None
@@ -92,7 +95,7 @@ class Clerk:
             leader = await self._lead()
             if leader is not None:
                 numbered = await self._number(leader)
-                checkpoint = await self._checkpointer.run_once(leader)
+                checkpoint = await self._checkpointer.run_once(leader, at_once=last)
         except ConflictError as error:
             self._leader = None
             faults.append(_text(error))

@@ -67,12 +67,13 @@ class Authentication:
         raise AuthenticationError(_NEEDED, reason="unusable Authorization header")
 
     async def knows(self, connection: Connection) -> bool:
-        """Tell whether a call from an address that is throttled carries a bearer token that is good."""
+        """Tell whether a call proves itself although its address is throttled: strangers there harm nobody."""
         scheme, _, value = connection.headers.get(b"authorization", b"").partition(b" ")
-        if scheme.lower() != b"bearer" or len(value) > _MAX_CREDENTIAL:
+        kind = scheme.lower()
+        if kind not in (b"bearer", b"basic") or len(value) > _MAX_CREDENTIAL:
             return False
         try:
-            await self.bearer(value.strip().decode("latin-1"))
+            await (self.bearer(value.strip().decode("latin-1")) if kind == b"bearer" else self._basic(value))
         except AuthenticationError:
             return False
         return True

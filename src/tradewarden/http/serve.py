@@ -105,7 +105,7 @@ async def _worker(
 
 def _refused(warden: Warden, reason: str, address: str) -> None:
     """Count what the listener refused by itself; the window's end records it."""
-    _log.info("refused a connection or request", reason=reason, address=address)
+    _log.debug("refused a connection or request", reason=reason, address=address)
     warden.flood.note(peer_key(address))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from functools import lru_cache
 from hashlib import sha256
 from typing import TYPE_CHECKING, NamedTuple, Self
 
@@ -300,5 +301,6 @@ class Authority:
         return await self._crl.der()
 
 
+@lru_cache(maxsize=256)
 def _subject(service: str) -> x509.Name:
     return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, service)])

@@ -8,6 +8,7 @@ its SPIFFE ID and by the DNS names that are asked for.
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import TYPE_CHECKING
 
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
 
 MAX_NAMES = 32
 """Most DNS names, and most IP addresses, of one certificate."""
+_REMEMBERED = 256
+"""So many services' names are checked and built once; a certificate is asked for again and again."""
 _MAX_DNS = 253
 _LABEL = r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?"
 _DNS = re.compile(rf"{_LABEL}(?:\.{_LABEL})*", re.ASCII)
@@ -35,12 +38,18 @@ class Names(msgspec.Struct, frozen=True):
     dns: tuple[str, ...] = ()
     ips: tuple[IPv4Address | IPv6Address, ...] = ()
 
-    def general(self) -> list[x509.GeneralName]:
+    def general(self) -> tuple[x509.GeneralName, ...]:
         """Return the names as subject alternative names (RFC 5280 section 4.2.1.6)."""
-        found: list[x509.GeneralName] = [x509.UniformResourceIdentifier(self.spiffe_id)]
-        found += [x509.DNSName(name) for name in self.dns]
-        found += [x509.IPAddress(ip) for ip in self.ips]
-        return found
+        return _general(self)
+
+
+@lru_cache(maxsize=_REMEMBERED)
+def _general(names: Names) -> tuple[x509.GeneralName, ...]:
+    return (
+        x509.UniformResourceIdentifier(names.spiffe_id),
+        *map(x509.DNSName, names.dns),
+        *map(x509.IPAddress, names.ips),
+    )
 
 
 def names_of(trust_domain: str, service: str, dns_names: Sequence[str], ip_addresses: Sequence[str]) -> Names:
@@ -50,6 +59,11 @@ def names_of(trust_domain: str, service: str, dns_names: Sequence[str], ip_addre
     """
     if len(dns_names) > MAX_NAMES or len(ip_addresses) > MAX_NAMES:
         raise InvalidInputError(f"At most {MAX_NAMES} dns_names and {MAX_NAMES} ip_addresses can be asked for")
+    return _names(trust_domain, service, tuple(dns_names), tuple(ip_addresses))
+
+
+@lru_cache(maxsize=_REMEMBERED)
+def _names(trust_domain: str, service: str, dns_names: tuple[str, ...], ip_addresses: tuple[str, ...]) -> Names:
     own = (service,) if _DNS.fullmatch(service) and not _NUMBER.fullmatch(service) else ()
     dns = dict.fromkeys((*own, *map(dns_name, dns_names)))
     return Names(

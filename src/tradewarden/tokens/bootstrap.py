@@ -6,11 +6,11 @@ name, a port-forward, a proxy and a sidecar each fail at least one of them.
 
 from __future__ import annotations
 
-from ipaddress import ip_address
 from typing import TYPE_CHECKING, Final
 
 import msgspec
 
+from tradewarden.access.address import is_loopback
 from tradewarden.access.permission import PermissionSet
 from tradewarden.access.principal import Kind, Principal
 from tradewarden.errors import AuthenticationError
@@ -60,7 +60,7 @@ def _failures(request: BootstrapRequest) -> Iterator[str]:
         yield "the environment is not development"
     if not request.listener_loopback:
         yield "the listener is not bound to loopback"
-    if not _is_loopback(request.peer_address):
+    if not is_loopback(request.peer_address or ""):
         yield "the peer is not on loopback"
     names = {name.lower() for name in request.header_names}
     if any(name in _PROXY_HEADERS or name.startswith(_PROXY_PREFIX) for name in names):
@@ -71,13 +71,6 @@ def _failures(request: BootstrapRequest) -> Iterator[str]:
         yield "Host is not this listener by a loopback name"
     if not _is_json(request.content_type):
         yield "the content type is not application/json"
-
-
-def _is_loopback(address: str | None) -> bool:
-    try:
-        return address is not None and ip_address(address).is_loopback
-    except ValueError:
-        return False
 
 
 def _is_json(content_type: str | None) -> bool:
