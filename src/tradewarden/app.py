@@ -326,7 +326,7 @@ async def new_admin_token(settings: Settings) -> Path:
         raise ConfigurationError(f"{settings.data_dir} holds no Tradewarden data; run 'tradewarden init' first")
     warden = await Warden.start(settings)
     try:
-        async with warden.entry(EventType.AUTHENTICATION, "admin_token") as entry:
+        async with warden.entry(EventType.AUTHENTICATION, "create", "admin_token") as entry:
             return await warden.admin_token.issue(entry)
     finally:
         await warden.close()

@@ -59,14 +59,15 @@ class Signing(NamedTuple):
 
     def verify(self, key: PublicKey, signature: bytes, data: bytes) -> None:
         """Verify a signature that was made this way and no other; raises `InvalidSignature`."""
-        if isinstance(key, ec.EllipticCurvePublicKey) and self.hash is not None:
-            key.verify(signature, data, ec.ECDSA(self.hash))
-        elif isinstance(key, rsa.RSAPublicKey) and self.hash is not None and self.padding is not None:
-            key.verify(signature, data, self.padding, self.hash)
-        elif isinstance(key, ed25519.Ed25519PublicKey) and self.hash is None:
-            key.verify(signature, data)
-        else:
-            raise InvalidSignature
+        match key, self.hash, self.padding:
+            case ec.EllipticCurvePublicKey(), hashes.HashAlgorithm() as over, None:
+                key.verify(signature, data, ec.ECDSA(over))
+            case rsa.RSAPublicKey(), hashes.HashAlgorithm() as over, padding.PSS() as pss:
+                key.verify(signature, data, pss, over)
+            case ed25519.Ed25519PublicKey(), None, None:
+                key.verify(signature, data)
+            case _:
+                raise InvalidSignature
 
 
 def generate(algorithm: Algorithm) -> PrivateKey:

@@ -117,11 +117,11 @@ class Issuer:
         own = variable(order)
         signed = self._sign(builder(order, self.name, [*order.profile.extensions, *self._extensions, *own]))
         issued = Issued(signed, signed.public_bytes(Encoding.DER))
+        validate(issued.der, order, order.profile.der + self._encoded + extensions_der(own), self._signer)
         if not self._chained:
-            # Issuer's name and signature by the library's own judgement; the name's bytes are the same ever after.
+            # The library's own judgement of the chain, once: the bytes of the issuer's name are the same ever after.
             chain(signed, self.certificate)
             self._chained = True
-        validate(issued.der, order, order.profile.der + self._encoded + extensions_der(own), self._signer)
         return issued
 
     def sign_crl(self, crl: x509.CertificateRevocationListBuilder) -> bytes:
@@ -145,8 +145,8 @@ def self_signed(order: Order, key: PrivateKey) -> x509.Certificate:
     unsigned = builder(order, order.subject, [*order.profile.extensions, *own])
     root = unsigned.sign(key, how.hash, rsa_padding=how.padding)
     signer = _Signer(order.subject.public_bytes(), order.public_key, how, order.not_before, order.not_after)
-    chain(root, root)
     validate(root.public_bytes(Encoding.DER), order, order.profile.der + extensions_der(own), signer)
+    chain(root, root)
     return root
 
 
@@ -197,9 +197,12 @@ def validate(der: bytes, order: Order, extensions: bytes, signer: _Signer) -> No
     `extensions` are those that were ordered (DER). The order is written anew, so that one comparison of bytes holds
     every field of the certificate against it: these names, this key, these extensions, and nothing besides.
     """
-    signature = x509.load_der_x509_certificate(der).signature
+    try:
+        signature = x509.load_der_x509_certificate(der).signature
+    except (ValueError, x509.InvalidVersion) as error:
+        raise _not_as_ordered("it cannot be read") from error
     tbs = tbs_der(order, signer.name, signer.how.identifier, extensions)
-    # 1. All that it says, its issuer's name too (RFC 5280 section 6.1.3 a 4).
+    # 1. All that it says, its issuer's name too (RFC 5280 section 6.1.3 a 4), and the algorithm, twice (4.1.1.2).
     if der != certificate_der(tbs, signer.how.identifier, signature):
         raise _not_as_ordered("its bytes are not those of the order")
     # 2. The signature over it (6.1.3 a 1).

@@ -1,0 +1,189 @@
+"""The composition root: what may be started on, what is refused, and the rooms for this very process."""
+
+from __future__ import annotations
+
+import shutil
+from base64 import b64encode
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tradewarden import Warden, load_settings
+from tradewarden.app import initialise, new_admin_token
+from tradewarden.audit.query import Filter
+from tradewarden.errors import (
+    ConfigurationError,
+    ConflictError,
+    FeatureDisabledError,
+    NotFoundError,
+    PermissionDeniedError,
+    SecretNotFoundError,
+    TokenError,
+)
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tradewarden.settings import Settings
+
+KEY = b64encode(bytes(range(32))).decode()
+OTHER_KEY = b64encode(bytes(range(32, 64))).decode()
+
+
+def settings_of(directory: Path, **more: str) -> Settings:
+    """Return the settings of an installation in `directory`."""
+    return load_settings({"TRADEWARDEN_DATA_DIR": str(directory / "data"), **more})
+
+
+def production(directory: Path, **more: str) -> Settings:
+    """Return settings that production accepts."""
+    return settings_of(directory, ALPHAPULSE_ENV="production", TRADEWARDEN_ROOT_KEY="env:TEST_ROOT_KEY", **more)
+
+
+async def audited(warden: Warden, **wanted: str) -> list[dict[str, object]]:
+    """Return the log's entries that fit, once everything so far is numbered."""
+    await warden.clerk.run_once(last=True)
+    return await warden.local.audit.search(Filter(**wanted))
+
+
+async def test_a_first_start_is_explicit_outside_development(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Production refuses an empty directory and writes nothing; `init` makes it, once; then it starts."""
+    monkeypatch.setenv("TEST_ROOT_KEY", KEY)
+    settings = production(tmp_path)
+    with pytest.raises(ConfigurationError, match="tradewarden init"):
+        await Warden.start(settings)
+    assert not (tmp_path / "data").exists()
+    token = await initialise(settings)
+    assert token.read_text().startswith("twa_")
+    with pytest.raises(ConfigurationError, match="initialised already"):
+        await initialise(settings)
+    await (await Warden.start(settings)).close()
+
+
+@pytest.mark.parametrize("lost", ["secrets", "ca"])
+async def test_remains_are_never_taken_for_a_first_start(tmp_path: Path, lost: str) -> None:
+    """A root key, CA and journals without their database, or a database without its CA, stop the start (decision 6)."""
+    settings = settings_of(tmp_path)
+    await (await Warden.start(settings)).close()
+    shutil.rmtree(settings.data_dir / lost)
+    before = sorted(str(path) for path in settings.data_dir.rglob("*") if path.suffix in {".pem", ".key", ".token"})
+    with pytest.raises(ConfigurationError) as raised:
+        await Warden.start(settings)
+    assert str(settings.data_dir) in str(raised.value)
+    after = sorted(str(path) for path in settings.data_dir.rglob("*") if path.suffix in {".pem", ".key", ".token"})
+    assert after == before
+
+
+async def test_a_wrong_root_key_is_recognised_at_the_start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is named, nothing is written, and with the right one everything is there again."""
+    monkeypatch.setenv("TEST_ROOT_KEY", KEY)
+    settings = production(tmp_path)
+    await initialise(settings)
+    monkeypatch.setenv("TEST_ROOT_KEY", OTHER_KEY)
+    with pytest.raises(ConfigurationError, match="is not the root key"):
+        await Warden.start(settings)
+    monkeypatch.setenv("TEST_ROOT_KEY", KEY)
+    await (await Warden.start(settings)).close()
+
+
+async def test_another_admin_token_voids_the_one_before(tmp_path: Path) -> None:
+    """It needs an installation, is written to the same file, and is recorded."""
+    settings = settings_of(tmp_path)
+    with pytest.raises(ConfigurationError, match="holds no Tradewarden data"):
+        await new_admin_token(settings)
+    await (await Warden.start(settings)).close()
+    first = (settings.data_dir / "admin.token").read_text()
+    assert (await new_admin_token(settings)).read_text() != first
+    async with Warden.open(settings) as warden:
+        created = await audited(warden, resource="admin_token")
+        assert [each["event_type"] for each in created] == ["authentication", "authentication"]
+
+
+async def test_the_rooms_work_in_process(tmp_path: Path) -> None:
+    """Secrets, services, tokens and certificates, each with the errors of its room and an audit entry."""
+    async with Warden.open(settings_of(tmp_path)) as warden:
+        rooms = warden.local
+        await rooms.secrets.put("bots/a", {"key": "one"})
+        await rooms.secrets.put("bots/a", {"key": "two"}, cas=1)
+        with pytest.raises(ConflictError):
+            await rooms.secrets.put("bots/a", {"key": "three"}, cas=1)
+        await rooms.secrets.rollback("bots/a", 1)
+        assert (await rooms.secrets.get("bots/a")).value() == {"key": "one"}
+        assert (await rooms.secrets.get("bots/a", 2)).value() == {"key": "two"}
+        assert await rooms.secrets.list("bots/") == ["bots/a"]
+        await rooms.secrets.delete("bots/a")
+        with pytest.raises(SecretNotFoundError, match="Secret 'bots/a' not found"):
+            await rooms.secrets.get("bots/a")
+        await rooms.secrets.undelete("bots/a", [3])
+        await rooms.secrets.destroy("bots/a", [1])
+        assert [each.destroyed for each in (await rooms.secrets.metadata("bots/a")).versions] == [True, False, False]
+
+        await rooms.services.register("bot", ["secrets:read:bots/*"])
+        assert [each.service_name for each in await rooms.services.list()] == ["bot"]
+        token = await rooms.tokens.issue("bot", ["read"])
+        assert token.permissions == ("secrets:read:bots/*",)
+        assert (await rooms.tokens.validate(token.token)).service_name == "bot"
+        with pytest.raises(PermissionDeniedError):
+            await rooms.tokens.issue("bot", ["credentials:issue"])
+        assert [each.revoked for each in await rooms.tokens.list("bot")] == [False]
+        assert await rooms.tokens.revoke(token=token.token)
+        with pytest.raises(TokenError):
+            await rooms.tokens.validate(token.token)
+        await rooms.services.remove("bot")
+        with pytest.raises(NotFoundError):
+            await rooms.services.remove("bot")
+
+        made = await rooms.credentials.issue("bot", dns_names=["bot.internal"])
+        assert made.certificate_chain.startswith(made.certificate)
+        assert rooms.credentials.ca_certificate() == made.ca_certificate
+        assert (await rooms.credentials.revoke(made.serial_number)).state == "revoked"
+
+        denied = await audited(warden, result="denied")
+        assert {each["user"] for each in denied} == {str(denied[0]["user"])}
+        assert str(denied[0]["user"]).startswith("local:")
+        assert {(each["event_type"], each["action"]) for each in denied} == {("token", "issue"), ("token", "validate")}
+        everything = await audited(warden)
+        assert not [each for each in everything if each["action"] == "audit.integrity"]
+        assert "one" not in str([each for each in everything if each["event_type"] == "secret_access"])
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "call"),
+    [
+        ("ENABLE_JWT", "false", "tokens"),
+        ("ENABLE_MTLS", "false", "credentials"),
+        ("ENABLE_VAULT", "true", "secrets"),
+    ],
+)
+async def test_what_is_turned_off_raises(tmp_path: Path, variable: str, value: str, call: str) -> None:
+    """Also when Vault is asked for, which this version does not have: never silently elsewhere."""
+    vault = {"VAULT_URL": "http://127.0.0.1:1", "VAULT_TOKEN": "t" * 40} if variable == "ENABLE_VAULT" else {}
+    async with Warden.open(settings_of(tmp_path, **{variable: value}, **vault)) as warden:
+        rooms = warden.local
+        with pytest.raises(FeatureDisabledError, match=variable):
+            await {
+                "tokens": lambda: rooms.tokens.issue("a", ["read"]),
+                "credentials": lambda: rooms.credentials.issue("a"),
+                "secrets": lambda: rooms.secrets.get("a"),
+            }[call]()
+
+
+async def test_vault_without_an_address_uses_the_local_store_in_development(tmp_path: Path) -> None:
+    """It says so at the start; outside development it is not ready, and says what is missing."""
+    async with Warden.open(settings_of(tmp_path, ENABLE_VAULT="true")) as warden:
+        assert "VAULT_URL and VAULT_TOKEN" in warden.warnings()[0]
+        await warden.local.secrets.put("a", {})
+        assert not (await warden.readiness()).reasons
+
+
+async def test_vault_without_an_address_is_not_ready_in_production(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The secrets are refused and readiness names the variables."""
+    monkeypatch.setenv("TEST_ROOT_KEY", KEY)
+    settings = production(tmp_path, ENABLE_VAULT="true", VAULT_URL="https://vault.example")
+    await initialise(settings)
+    async with Warden.open(settings) as warden:
+        assert "VAULT_TOKEN" in " ".join((await warden.readiness()).reasons)
+        with pytest.raises(FeatureDisabledError, match="set VAULT_TOKEN"):
+            await warden.local.secrets.put("a", {})
