@@ -22,9 +22,7 @@ def alive(port: str) -> bool:
     )
     for scheme in ("http", "https"):
         try:
-            with opener.open(
-                f"{scheme}://127.0.0.1:{port}/health/live", timeout=TIMEOUT_SECONDS
-            ) as answer:
+            with opener.open(f"{scheme}://127.0.0.1:{port}/health/live", timeout=TIMEOUT_SECONDS) as answer:
                 return bool(answer.status == 200)  # noqa: PLR2004 - HTTP's own number
         except (OSError, ValueError):
             continue

@@ -30,12 +30,18 @@ from tradewarden.clock import Clock, Randomness, SystemClock, system_randomness
 from tradewarden.crypto.keyfile import private_directory
 from tradewarden.crypto.signers import Signer, Verifier
 from tradewarden.datadir import Stage, require_init, stage
-from tradewarden.errors import AuditUnavailableError, ConfigurationError, FeatureDisabledError, StorageUnavailableError
+from tradewarden.errors import (
+    AuditUnavailableError,
+    ConfigurationError,
+    FeatureDisabledError,
+    StorageUnavailableError,
+    TradewardenError,
+)
 from tradewarden.identity.admin import AdminToken
 from tradewarden.identity.services import Services
 from tradewarden.keys.keyring import Keyring
 from tradewarden.keys.purpose import Purpose
-from tradewarden.keys.source import PASSPHRASE_VARIABLE, root_source
+from tradewarden.keys.source import PASSPHRASE_VARIABLE, RootSources
 from tradewarden.local import Local, local_principal
 from tradewarden.pki.algorithm import Algorithm
 from tradewarden.pki.authority import OWN_NAME, Authority
@@ -112,14 +118,18 @@ class Warden:
         settings: Settings,
         *,
         create: bool = False,
+        follow: bytes | None = None,
         clock: Clock | None = None,
         randomness: Randomness = system_randomness,
     ) -> Self:
         """Open the installation that `settings` name; a fresh one is made in development, or with `create`.
 
+        A process of a running service gives `follow`, that service's `keyring.lineage`: it then also opens what was
+        put under another root key since the service started.
+
         Raises `ConfigurationError` naming what is missing, damaged or foreign; nothing is changed then.
         """
-        ground = await lay_ground(settings, clock or SystemClock(), randomness, create=create)
+        ground = await lay_ground(settings, clock or SystemClock(), randomness, create=create, follow=follow)
         warden = cls(settings, ground)
         try:
             await warden._begin(first=ground.first)
@@ -198,7 +208,7 @@ class Warden:
 
     def root_source(self, uri: str) -> RootSource:
         """Return the root source that a URI names, for a rotation; raises `ConfigurationError`."""
-        return root_source(uri, _root_environment(self.settings))
+        return _root_sources(self.settings).named(uri)
 
     async def active(self) -> tuple[Tally, int]:
         """Return the certificates and the number of tokens that are valid; a few seconds old at most."""
@@ -250,6 +260,9 @@ class Warden:
             reasons.append(f"database: {error.reason}")
         storage = len(reasons) == len(disk)
         if self.keyring.outdated:
+            with suppress(TradewardenError):
+                await self.keyring.refresh()  # a source that could not be opened then may be there now
+        if self.keyring.outdated:
             reasons.append("keys: the root key was rotated; restart with the new TRADEWARDEN_ROOT_KEY")
         if "ENABLE_VAULT" in self._refusals:
             reasons.append(f"vault: {self._refusals['ENABLE_VAULT']}")
@@ -288,7 +301,9 @@ class Ground(NamedTuple):
     first: bool
 
 
-async def lay_ground(settings: Settings, clock: Clock, randomness: Randomness, *, create: bool) -> Ground:
+async def lay_ground(
+    settings: Settings, clock: Clock, randomness: Randomness, *, create: bool, follow: bytes | None
+) -> Ground:
     """Open database, keys and journal, in this order; raises `ConfigurationError`."""
     path = settings.database_path
     found = require_init(settings.data_dir, path, development=settings.development or create)
@@ -296,8 +311,7 @@ async def lay_ground(settings: Settings, clock: Clock, randomness: Randomness, *
     await asyncio.to_thread(migrate_sqlite, path)
     database = SqliteDatabase(path)
     try:
-        source = root_source(settings.root_key.reveal(), _root_environment(settings))
-        keyring = await Keyring.open(SqlKeyStore(database), source, randomness, clock)
+        keyring = await Keyring.open(SqlKeyStore(database), _root_sources(settings), randomness, clock, follow=follow)
         await keyring.reserve(Purpose.AUDIT)
         audit = settings.data_dir / "audit"
         sync = settings.audit_sync == "full"
@@ -359,8 +373,7 @@ async def open_for_reading(settings: Settings) -> AsyncIterator[Records]:
         raise ConfigurationError(f"{settings.data_dir} holds no Tradewarden data; set TRADEWARDEN_DATA_DIR")
     database, clock = SqliteDatabase(settings.database_path), SystemClock()
     try:
-        source = root_source(settings.root_key.reveal(), _root_environment(settings))
-        keyring = await Keyring.open(SqlKeyStore(database), source, system_randomness, clock)
+        keyring = await Keyring.open(SqlKeyStore(database), _root_sources(settings), system_randomness, clock)
         yield Records(SqlAuditStore(database), Signer(keyring.derive(Purpose.AUDIT, "checkpoint")), clock)
         await keyring.close()
     finally:
@@ -402,9 +415,9 @@ def pki_policy(settings: Settings) -> Policy:
     )
 
 
-def _root_environment(settings: Settings) -> dict[str, str]:
+def _root_sources(settings: Settings) -> RootSources:
     passphrase = {PASSPHRASE_VARIABLE: settings.passphrase.reveal()} if settings.passphrase else {}
-    return {**os.environ, **passphrase}
+    return RootSources(settings.root_key.reveal(), {**os.environ, **passphrase})
 
 
 def _is_address(host: str) -> bool:

@@ -42,9 +42,7 @@ def dockerfile(request: pytest.FixtureRequest) -> Path:
 
 def test_the_root_image_copies_what_is_there() -> None:
     """Each copied path exists and is let through by .dockerignore."""
-    allowed = {
-        line[1:] for line in (ROOT / ".dockerignore").read_text().split() if line.startswith("!")
-    }
+    allowed = {line[1:] for line in (ROOT / ".dockerignore").read_text().split() if line.startswith("!")}
     paths = set(copied_from_context(DOCKERFILES[0]))
     assert paths == allowed
     assert all((ROOT / path).exists() for path in paths)
@@ -63,9 +61,7 @@ def test_the_service_image_copies_what_make_image_makes() -> None:
 def test_it_starts_the_console_script(dockerfile: Path) -> None:
     """The image's command is `tradewarden serve`, the script that the package installs."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    commands = [
-        json.loads(argument) for name, argument in instructions(dockerfile) if name == "CMD"
-    ]
+    commands = [json.loads(argument) for name, argument in instructions(dockerfile) if name == "CMD"]
     assert commands == [["tradewarden", "serve"]]
     assert project["scripts"]["tradewarden"] == "tradewarden.cli:main"
 

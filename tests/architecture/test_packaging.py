@@ -141,9 +141,7 @@ def asked(monkeypatch: pytest.MonkeyPatch, wheel: bytes) -> list[tuple[str, dict
     return calls
 
 
-def test_bootstrap_takes_the_pinned_file(
-    asked: list[tuple[str, dict[str, str]]], wheel: bytes, tmp_path: Path
-) -> None:
+def test_bootstrap_takes_the_pinned_file(asked: list[tuple[str, dict[str, str]]], wheel: bytes, tmp_path: Path) -> None:
     """A mirror with a login and relative links gives the wheel, and its program runs."""
     digest = hashlib.sha256(wheel).hexdigest()
     content = bootstrap._download("uv.whl", digest)
@@ -210,7 +208,5 @@ def test_settings_are_light() -> None:
     """Reading the settings loads no cryptography, HTTP client, server or .env parser."""
     heavy = "{'cryptography', 'dotenv', 'httpx', 'joserfc', 'msgspec', 'starlette', 'typer'}"
     code = f"import sys, tradewarden.settings; print(sorted({heavy} & set(sys.modules)))"
-    shown = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=True
-    ).stdout
+    shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     assert shown.strip() == "[]"

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from tradewarden.keys.store import KeyStore
     from tradewarden.storage.database import Revisions
 
-ROOT = RootRecord(1, 1, b"c" * 32, b"salt", 3, 4, 65536, "audit,secrets", 1.5, b"seal")
+ROOT = RootRecord(1, 1, b"c" * 32, "env:A", b"salt", 3, 4, 65536, "audit,secrets", 1.5, b"seal")
 KEYS = tuple(
     PurposeKey(purpose, version, state, b"w", 2.5, b"s")
     for purpose in ("audit", "secrets")
@@ -81,7 +81,17 @@ async def test_rows_come_back_as_they_were_put(backend: Backend) -> None:
 async def test_rows_are_replaced_by_key(backend: Backend) -> None:
     """A later change replaces rows of the same key, leaves the others, and sees what stands."""
     await backend.store.change(lambda _: KeyChange(ROOT, KEYS, (BUDGET,)))
-    root = replace(ROOT, generation=2, check_value=b"d", salt=b"", iterations=0, lanes=0, memory_cost=0, purposes="x")
+    root = replace(
+        ROOT,
+        generation=2,
+        check_value=b"d",
+        uri="file:/b",
+        salt=b"",
+        iterations=0,
+        lanes=0,
+        memory_cost=0,
+        purposes="x",
+    )
     key = replace(KEYS[0], state="retired", wrapped=b"v", created_at=9.0, seal=b"t")
     budget = replace(BUDGET, leased=7, seal=b"c")
     seen = []

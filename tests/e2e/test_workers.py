@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import random
+import signal
 import threading
 import time
 from base64 import b64encode
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any, Self
 
@@ -166,19 +169,22 @@ def current_keys(wire: Wire) -> dict[str, int]:
     return {each["purpose"]: each["version"] for each in keys if each["state"] == "current"}
 
 
-async def test_the_root_key_can_be_rotated_under_load(service: Service, tmp_path: Path) -> None:
-    """Rotating the root loses no request; the next start needs the new one, finds everything, and the log holds."""
-    new_root = f"file:{service.data_dir / 'new_root.key'}"
-    with Load(service) as load, Wire(service.url, token=service.admin_token) as admin:
-        done(admin.ask("POST", "/secrets/store", {"path": "under/old", "data": {"root": "old"}}))
-        done(admin.ask("POST", "/keys/rotate-root", {"new_root": new_root}))
-        load.more()
-        done(admin.ask("POST", "/secrets/store", {"path": "under/new", "data": {"root": "new"}}))
-    assert stop(service) == 0
-    with pytest.raises(AssertionError, match="did not become ready"):
+@pytest.mark.parametrize("new_root", ["file:{}/new_root.key", "env:SERVICE_NEXT_ROOT"])
+async def test_the_root_key_can_be_rotated_under_load(tmp_path: Path, new_root: str) -> None:
+    """Rotating the root loses no request, every worker and each successor follows, and a fresh start needs the new."""
+    new_root = new_root.format(tmp_path)
+    settings = {"TRADEWARDEN_WORKERS": str(WORKERS), "SERVICE_NEXT_ROOT": b64encode(os.urandom(32)).decode()}
+    service = start(tmp_path, **settings)
+    try:
+        load = rotate_root_and_kill(service, new_root)
+        assert stop(service) == 0
+    finally:
+        service.process.kill()
+    with pytest.raises(AssertionError, match="did not become ready") as caught:
         service.again()
-    settings = {"TRADEWARDEN_WORKERS": "2", "TRADEWARDEN_ROOT_KEY": new_root}
-    again = start(tmp_path, **settings)
+    assert "is not the root key this data was written with; nothing was changed" in str(caught.value)
+    assert service.process.returncode == 0
+    again = start(tmp_path, **settings, TRADEWARDEN_ROOT_KEY=new_root)
     try:
         with Wire(again.url, token=again.admin_token) as admin:
             for name in ("old", "new"):
@@ -189,6 +195,51 @@ async def test_the_root_key_can_be_rotated_under_load(service: Service, tmp_path
         assert stop(again) == 0
     report = await verified(live_path(again), key, kept)
     assert report.ok, report.problems
+
+
+def rotate_root_and_kill(service: Service, new_root: str) -> Load:
+    """Rotate the root under load, then purposes, twice; then kill each process but the supervisor, one by one."""
+    with everywhere(service) as wires, Load(service) as load:
+        done(wires[0].ask("POST", "/secrets/store", {"path": "under/old", "data": {"root": "old"}}))
+        done(wires[0].ask("POST", "/keys/rotate-root", {"new_root": new_root}))
+        load.more()
+        done(wires[0].ask("POST", "/secrets/store", {"path": "under/new", "data": {"root": "new"}}))
+        for wire in (wires[0], wires[-1]):
+            for purpose in (*Purpose, *Purpose, "signing"):
+                done(wire.ask("POST", "/keys/rotate", {"purpose": purpose}))
+        assert_all_serve(wires)
+        load.more()
+    for pid in service.children():
+        before = service.children()
+        os.kill(pid, signal.SIGKILL)
+        wait_until(partial(replaced, service, before, pid), "it is not replaced")
+        wait_until(partial(another_answers, service, set()), "its successor does not answer")
+    with everywhere(service) as wires, Load(service):
+        assert_all_serve(wires)
+    return load
+
+
+def replaced(service: Service, before: list[int], pid: int) -> bool:
+    """Tell whether a killed process has a successor."""
+    assert service.process.poll() is None, service.log.read_text(errors="replace")[-4000:]
+    now = service.children()
+    return pid not in now and len(now) == len(before)
+
+
+def another_answers(service: Service, seen: set[str]) -> bool:
+    """Ask over a new connection; tell whether every worker has answered by now."""
+    with Wire(service.url, token=service.admin_token) as wire:
+        seen.add(wire.ask("GET", "/secrets?limit=1").headers["x-request-id"][:10])
+    return len(seen) == WORKERS
+
+
+def assert_all_serve(wires: list[Wire]) -> None:
+    """Check that every worker is ready and has everything."""
+    for wire in wires:
+        ready = wire.ask("GET", "/health/ready")
+        assert ready.status == 200, ready.body
+        for name in ("old", "new"):
+            assert done(wire.ask("GET", f"/secrets/under/{name}"))["data"] == {"root": name}
 
 
 async def test_a_library_beside_the_service_shares_its_store(service: Service) -> None:

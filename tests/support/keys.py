@@ -10,7 +10,7 @@ from tradewarden.access.principal import Kind, Principal
 from tradewarden.audit.entry import Auditor, Entry, EventType, Origin
 from tradewarden.clock import Clock, Randomness, SystemClock, system_randomness
 from tradewarden.keys.keyring import Keyring
-from tradewarden.keys.source import root_source
+from tradewarden.keys.source import RootSources
 from tradewarden.storage.memory import MemoryDatabase
 from tradewarden.storage.memory_keys import MemoryKeyStore
 
@@ -26,8 +26,8 @@ async def keyring(
 ) -> Keyring:
     """Return a keyring of its own, whose first entry and revision are in `database` when that is given."""
     store = MemoryKeyStore(database or MemoryDatabase())
-    source = root_source("env:TEST_ROOT_KEY", ENVIRONMENT)
-    return await Keyring.open(store, source, randomness, clock or SystemClock())
+    sources = RootSources("env:TEST_ROOT_KEY", ENVIRONMENT)
+    return await Keyring.open(store, sources, randomness, clock or SystemClock())
 
 
 class Unrecorded:

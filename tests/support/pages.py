@@ -208,6 +208,9 @@ class Page:
         self._answer = 0, self._log()
 
     def _ready(self) -> bool:
+        """Tell whether it answers and has said where it listens, which it does once all of its processes are there."""
+        if "Try:" not in self._log():
+            return False
         try:
             return httpx.get(f"http://127.0.0.1:{self.port}/health/ready", trust_env=False).is_success
         except httpx.TransportError:

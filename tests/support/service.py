@@ -122,17 +122,19 @@ def start(directory: Path, **settings: str) -> Service:
     chosen = {"TRADEWARDEN_DATA_DIR": str(data), "SERVICE_PORT": str(free_port()), **settings}
     environment = {**bare_environment(), **chosen}
     with (directory / "serve.log").open("ab") as log:
+        said = log.tell()
         process = subprocess.Popen([PROGRAM, "serve"], cwd=directory, env=environment, stdout=log, stderr=log)
     scheme = "http" if environment.get("ALPHAPULSE_ENV", "development") == "development" else "https"
     service = Service(f"{scheme}://127.0.0.1:{chosen['SERVICE_PORT']}", data, process, environment)
-    _wait_until_ready(service)
+    _wait_until_ready(service, said)
     return service
 
 
-def _wait_until_ready(service: Service) -> None:
+def _wait_until_ready(service: Service, said: int) -> None:
+    """Wait until it answers and, behind byte `said` of its log, has told that all of its processes are there."""
     end = time.monotonic() + START_SECONDS
     while time.monotonic() < end and service.process.poll() is None:
-        if _is_ready(service):
+        if b"\nTry:" in service.log.read_bytes()[said:] and _is_ready(service):
             return
         time.sleep(0.05)  # the condition is the service's own answer; there is nothing to wait on before it listens
     stop(service)

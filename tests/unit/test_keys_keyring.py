@@ -32,7 +32,7 @@ from tradewarden.keys import changes
 from tradewarden.keys.changes import LEASE, MOST_MESSAGES
 from tradewarden.keys.keyring import Keyring
 from tradewarden.keys.purpose import Purpose
-from tradewarden.keys.source import root_source
+from tradewarden.keys.source import RootSources, root_source
 from tradewarden.keys.store import KeyChange, KeyState, State
 from tradewarden.storage.memory import MemoryDatabase
 from tradewarden.storage.memory_keys import MemoryKeyStore
@@ -80,7 +80,7 @@ class Store(MemoryKeyStore):
 
 async def opened(store: KeyStore, uri: str = "env:TEST_ROOT_KEY", environment: dict[str, str] | None = None) -> Keyring:
     """Open a keyring as a process does."""
-    return await Keyring.open(store, root_source(uri, environment or ENVIRONMENT), system_randomness, SystemClock())
+    return await Keyring.open(store, RootSources(uri, environment or ENVIRONMENT), system_randomness, SystemClock())
 
 
 async def encrypted(keys: Keyring, purpose: Purpose = Purpose.SECRETS) -> bytes:
@@ -361,12 +361,18 @@ def _redated_root(state: KeyState) -> KeyState:
     return replace(state, root=replace(state.root, created_at=1.0))
 
 
+def _elsewhere(state: KeyState) -> KeyState:
+    assert state.root
+    return replace(state, root=replace(state.root, uri="file:/elsewhere"))
+
+
 def _without_root(state: KeyState) -> KeyState:
     return replace(state, root=None)
 
 
 @pytest.mark.parametrize(
-    "tamper", [_without_next, _without_purpose, _moved, _renamed, _weaker_root, _redated_root, _without_root]
+    "tamper",
+    [_without_next, _without_purpose, _moved, _renamed, _weaker_root, _redated_root, _elsewhere, _without_root],
 )
 async def test_tampered_tables_are_refused(tamper: Callable[[KeyState], KeyState]) -> None:
     """Rows that were removed, moved or edited in the database stop the start and the refresh; nothing is remade."""
@@ -413,6 +419,9 @@ async def test_a_forged_budget_is_refused() -> None:
         "UPDATE root_keys SET generation = 99999999999",
         "UPDATE root_keys SET check_value = 5",
         "UPDATE root_keys SET salt = 'abc'",
+        "UPDATE root_keys SET uri = x'00'",
+        "UPDATE root_keys SET uri = 'file:/tmp/other'",
+        "UPDATE root_keys SET uri = printf('file:/%.*c', 5000, 'x')",
         "UPDATE purpose_keys SET version = 'x' WHERE version = 2",
         "UPDATE purpose_keys SET wrapped = 7",
         "UPDATE purpose_keys SET seal = 'x'",

@@ -13,7 +13,7 @@ from tradewarden.clock import SystemClock, system_randomness
 from tradewarden.errors import ConfigurationError, StorageUnavailableError
 from tradewarden.keys.keyring import Keyring
 from tradewarden.keys.purpose import Purpose
-from tradewarden.keys.source import root_source
+from tradewarden.keys.source import RootSources, root_source
 from tradewarden.storage.memory import MemoryDatabase
 from tradewarden.storage.memory_keys import MemoryKeyStore
 
@@ -80,7 +80,7 @@ def crashing_at(patch: pytest.MonkeyPatch, store: CrashingStore, steps: int) -> 
 
 async def opened(store: MemoryKeyStore, path: Path) -> Keyring:
     """Start on the file."""
-    return await Keyring.open(store, root_source(f"file:{path}", {}), system_randomness, SystemClock())
+    return await Keyring.open(store, RootSources(f"file:{path}", {}), system_randomness, SystemClock())
 
 
 async def rotated(keys: Keyring, path: Path) -> None:

@@ -332,9 +332,7 @@ def test_a_broken_dotenv_is_named(tmp_path: Path) -> None:
 def test_an_unreadable_dotenv_is_named(tmp_path: Path) -> None:
     """A .env that is no text file is refused."""
     (tmp_path / ".env").write_bytes(b"JWT_SECRET_KEY=\xff\xfe")
-    assert mistake({}, tmp_path / ".env").endswith(
-        "cannot be read (not UTF-8); repair or remove it"
-    )
+    assert mistake({}, tmp_path / ".env").endswith("cannot be read (not UTF-8); repair or remove it")
 
 
 def test_a_mounted_file_gives_the_value(tmp_path: Path) -> None:
@@ -460,9 +458,7 @@ def test_vault_without_address_or_token_is_no_mistake() -> None:
         "VAULT_URL",
         "VAULT_TOKEN",
     )
-    assert load_settings({"ENABLE_VAULT": "1", "VAULT_URL": "http://v"}).vault_missing == (
-        "VAULT_TOKEN",
-    )
+    assert load_settings({"ENABLE_VAULT": "1", "VAULT_URL": "http://v"}).vault_missing == ("VAULT_TOKEN",)
     assert load_settings({}).vault_missing == ()
 
 

@@ -108,7 +108,7 @@ def rotate_root(
     with connect(target(context)) as service:
         raw = service.post("/keys/rotate-root", {"new_root": new_root})
     _say_rotated(raw, as_json=as_json)
-    note("Set TRADEWARDEN_ROOT_KEY to the new URI before the next start.")
+    note("The running service follows by itself. Set TRADEWARDEN_ROOT_KEY to the new URI before its next start.")
 
 
 def _say_rotated(raw: bytes, *, as_json: bool) -> None:

@@ -6,6 +6,7 @@ its last step or from a file that others could have read, and a crash leaves eit
 
 from __future__ import annotations
 
+import errno
 import os
 import secrets
 import stat
@@ -70,7 +71,7 @@ def read_private(path: Path, max_bytes: int) -> bytes:
     except FileNotFoundError as error:
         raise ConfigurationError(f"{path} is missing") from error
     except OSError as error:
-        hint = "; it is a symbolic link, name the file itself" if path.is_symlink() else ""
+        hint = "; it is a symbolic link, name the file itself" if error.errno == errno.ELOOP else ""
         raise ConfigurationError(f"{path} cannot be read ({error.strerror}){hint}") from error
     try:
         found = os.fstat(descriptor)

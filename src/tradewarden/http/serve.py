@@ -45,33 +45,39 @@ _TICK_SECONDS = 1.0
 def main(settings: Settings) -> int:
     """Serve until a signal; returns the exit code. Raises `ConfigurationError` when it cannot start."""
     configure(settings.log_level, settings.log_format)
-    asyncio.run(_prepare(settings))
+    lineage = asyncio.run(_prepare(settings))
     clerk = settings.workers
     metrics = Metrics(ROUTES, [*(f"worker-{index}" for index in range(settings.workers)), "clerk"])
 
     balance = Balance(settings.workers)
 
     def run_worker(index: int, sockets: Sequence[socket.socket], ready: Callable[[], None]) -> None:
-        listener.run(_worker(settings, metrics, balance.share(index), index, sockets, ready))
+        listener.run(_worker(settings, lineage, metrics, balance.share(index), index, sockets, ready))
 
     def run_clerk(ready: Callable[[], None]) -> None:
-        listener.run(_clerk(settings, metrics.slot(clerk), ready))
+        listener.run(_clerk(settings, lineage, metrics.slot(clerk), ready))
 
     address = (settings.host, settings.port)
     on_ready = partial(print, banner(settings), file=sys.stderr, flush=True)
     return supervise(settings, [address], run_worker, run_clerk, _log, on_ready)
 
 
-async def _prepare(settings: Settings) -> None:
-    """Open and close everything once, so that what is wrong is said before anything is forked."""
+async def _prepare(settings: Settings) -> bytes:
+    """Open and close everything once, so that what is wrong is said before anything is forked.
+
+    Returns the lineage of the keys, by which a process that is replaced later knows them under another root key.
+    """
     warden = await Warden.start(settings)
     for warning in warden.warnings():
         _log.warning(warning)
+    lineage = warden.keyring.lineage
     await warden.close()
+    return lineage
 
 
 async def _worker(
     settings: Settings,
+    lineage: bytes,
     metrics: Metrics,
     share: Share,
     index: int,
@@ -81,7 +87,7 @@ async def _worker(
     stop = asyncio.Event()
     listener.stop_on_signals(stop)
     slot = metrics.slot(index)
-    warden = await Warden.start(settings)
+    warden = await Warden.start(settings, follow=lineage)
     warden.metrics = metrics
     deadlines = Deadlines(settings.request_seconds)
     ticking = asyncio.create_task(_every_second(warden, slot, deadlines))
@@ -109,10 +115,10 @@ def _refused(warden: Warden, reason: str, address: str) -> None:
     warden.flood.note(peer_key(address))
 
 
-async def _clerk(settings: Settings, slot: Slot, ready: Callable[[], None]) -> None:
+async def _clerk(settings: Settings, lineage: bytes, slot: Slot, ready: Callable[[], None]) -> None:
     stop = asyncio.Event()
     listener.stop_on_signals(stop)
-    warden = await Warden.start(settings)
+    warden = await Warden.start(settings, follow=lineage)
     try:
         ready()
         await work(warden, stop, partial(_set_lag, slot))

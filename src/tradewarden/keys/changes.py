@@ -26,6 +26,14 @@ LEASE: Final = 2**20
 MOST_MESSAGES: Final = 2**31
 """How many messages a key version encrypts at most; NIST SP 800-38D section 8.3 allows 2^32."""
 
+
+class RootOrigin(NamedTuple):
+    """What is noted of where a root key comes from."""
+
+    uri: str
+    stretching: Stretching
+
+
 Draft = Callable[[Ring, str, tuple[str, ...]], bytes]
 """Encodes the audit entry of a change that nobody asked for: the keys, what it is about, the digests of its rows."""
 
@@ -48,10 +56,11 @@ class Writer(NamedTuple):
         wrapped = self.root.wrap(purpose, version, material, self.randomness)
         return self.sealed(PurposeKey(purpose, version, state.value, wrapped, self.now))
 
-    def record(self, purposes: Iterable[str], stretching: Stretching) -> RootRecord:
+    def record(self, purposes: Iterable[str], origin: RootOrigin) -> RootRecord:
         """Make the root record."""
-        joined = ",".join(sorted(purposes))
+        joined, stretching = ",".join(sorted(purposes)), origin.stretching
         parameters = (
+            origin.uri,
             stretching.salt,
             stretching.iterations,
             stretching.lanes,
@@ -70,14 +79,12 @@ def digests(*rows: RootRecord | PurposeKey) -> tuple[str, ...]:
     return tuple(hashlib.sha256(row.seal).hexdigest() for row in rows)
 
 
-def created(
-    state: KeyState, writer: Writer, stretching: Stretching, purposes: Iterable[str], draft: Draft
-) -> KeyChange:
+def created(state: KeyState, writer: Writer, origin: RootOrigin, purposes: Iterable[str], draft: Draft) -> KeyChange:
     """Write the first keys of all purposes; nothing when another process was first."""
     if state.root is not None or state.keys:
         return KeyChange()
     names = sorted(purposes)
-    record = writer.record(names, stretching)
+    record = writer.record(names, origin)
     keys = tuple(row for name in names for row in writer.first_keys(name))
     ring = open_ring(KeyState(record, keys), writer.root)
     return KeyChange(record, keys, entry=draft(ring, ROOT, digests(record, *keys)), bump=True)
@@ -135,9 +142,9 @@ def leased(
     return KeyChange(keys=keys, budgets=budgets, entry=entry, bump=bool(keys))
 
 
-def rewrapped(state: KeyState, ring: Ring, writer: Writer, stretching: Stretching) -> KeyChange:
+def rewrapped(state: KeyState, ring: Ring, writer: Writer, origin: RootOrigin) -> KeyChange:
     """Write the root record and every key under another root key. No entry yet."""
-    record = writer.record(_root_of(state).purposes.split(","), stretching)
+    record = writer.record(_root_of(state).purposes.split(","), origin)
     keys = tuple(
         writer.sealed(replace(row, wrapped=writer.root.wrap(row.purpose, row.version, material, writer.randomness)))
         for row in state.keys

@@ -5,10 +5,10 @@ rooms hold stay the same objects; a rotation, here or in another process, instal
 one change or refresh happen at a time, so what is installed only ever moves forward.
 
 Rotating the root while several processes run: the one that rotates knows the new root key. Another finds out at its
-next `refresh` and opens its own source again: a `file:` source has the new key by then. One that still gives the old
-key (an environment variable) leaves the process `outdated`: it goes on with the purpose keys in its memory, follows
-rotations to versions it already knows, leases budgets, and asks for a restart (`UnavailableError`) only when it meets a
-version in use that it cannot unwrap or would have to rotate a key itself.
+next `refresh` and opens the source that the root record names. One that cannot (a variable it was not given) is
+`outdated`: it goes on with the purpose keys in its memory, follows rotations to versions it already knows, leases
+budgets, and asks for a restart (`UnavailableError`) only when it meets a version in use that it cannot unwrap or would
+have to rotate a key itself.
 """
 
 from __future__ import annotations
@@ -30,8 +30,10 @@ from tradewarden.errors import (
     TradewardenError,
     UnavailableError,
 )
+from tradewarden.keys.budgets import Budgets
 from tradewarden.keys.changes import (
     LEASE,
+    RootOrigin,
     Writer,
     created,
     digests,
@@ -40,22 +42,22 @@ from tradewarden.keys.changes import (
     rewrapped,
     rotated,
 )
+from tradewarden.keys.custody import Custody
 from tradewarden.keys.events import key_event
 from tradewarden.keys.inventory import ROOT, KeyInfo, inventory
 from tradewarden.keys.purpose import Purpose
 from tradewarden.keys.ring import Ring, damaged, open_ring
-from tradewarden.keys.root import Stretching
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Coroutine, Mapping
 
     from tradewarden.access.grant import Grant
     from tradewarden.audit.entry import Entry
     from tradewarden.clock import Clock, Randomness
     from tradewarden.keys.root import RootKey, RootSource
-    from tradewarden.keys.store import KeyChange, KeyState, KeyStore, RootRecord
+    from tradewarden.keys.source import RootSources
+    from tradewarden.keys.store import KeyChange, KeyState, KeyStore
 
-_LOW: Final = LEASE // 4
 _LONGEST_LABEL: Final = 128
 _encode = msgspec.json.Encoder().encode
 
@@ -63,33 +65,43 @@ _encode = msgspec.json.Encoder().encode
 class Keyring:
     """All keys of one process; implements `tradewarden.keys.port.Keys`. Made by `open`."""
 
-    def __init__(self, store: KeyStore, source: RootSource, randomness: Randomness, clock: Clock) -> None:
+    def __init__(self, store: KeyStore, sources: RootSources, randomness: Randomness, clock: Clock) -> None:
         self._store = store
-        self._source = source
+        self._custody = Custody(sources, randomness, clock)
         self._randomness = randomness
         self._clock = clock
         self._lock = asyncio.Lock()
         self._work: set[asyncio.Task[None]] = set()
-        self._ahead: set[Purpose] = set()
         self._ciphers = {purpose: Cipher(randomness) for purpose in Purpose}
         self._sealers = {purpose: Sealer() for purpose in Purpose}
+        self._budgets = Budgets(self._ciphers, self._lock, self._take, self._keep)
         self._ring = Ring({}, {})
-        self._root: RootKey | None = None
         self._generation = 0
         self.outdated = False
 
     @classmethod
-    async def open(cls, store: KeyStore, source: RootSource, randomness: Randomness, clock: Clock) -> Keyring:
+    async def open(
+        cls,
+        store: KeyStore,
+        sources: RootSources,
+        randomness: Randomness,
+        clock: Clock,
+        *,
+        follow: bytes | None = None,
+    ) -> Keyring:
         """Return the keyring over `store`; an empty store gets its first keys.
 
-        Raises `ConfigurationError` when `source` does not bring the root key that the data was written with (nothing is
-        written then), `IntegrityError` when rows were changed outside.
+        A process of a running service gives the `lineage` of that service's keys as `follow`; then the root key may
+        also come from where another process rotated it to, as long as it opens those keys.
+
+        Raises `ConfigurationError` when the configured source does not bring the root key that the data was written
+        with (nothing is written then), `IntegrityError` when rows were changed outside.
         """
-        ring = cls(store, source, randomness, clock)
+        ring = cls(store, sources, randomness, clock)
         state = await store.load()
         if state.root is None:
             state = await ring._create()
-        await ring._recognise(state)
+        await ring._recognise(state, follow)
         if set(Purpose) - ring._ring.purposes:
             ring._adopt(await store.change(ring._extend))
         return ring
@@ -97,6 +109,11 @@ class Keyring:
     async def close(self) -> None:
         """Wait for leases that are under way in the background."""
         await asyncio.gather(*self._work, return_exceptions=True)
+
+    @property
+    def lineage(self) -> bytes:
+        """A digest that these keys keep through every rotation and no other keys have; it tells nothing of them."""
+        return self._ring.lineage(Purpose)
 
     # What rooms use: tradewarden.keys.port.Keys
 
@@ -125,9 +142,7 @@ class Keyring:
 
         Below a quarter of a lease more is fetched in the background. Raises `UnavailableError` when none can be had.
         """
-        if self._ciphers[purpose].budget - messages >= _LOW:
-            return
-        await self._reserve_more(purpose, messages)
+        await self._budgets.reserve(purpose, messages)
 
     # Following and changing the stored keys
 
@@ -138,8 +153,9 @@ class Keyring:
         """
         async with self._lock:
             state = await self._store.load()
-            if state.root is not None and not self._knows(state):
-                await self._reopen(state.root)
+            if state.root is not None and not self._custody.knows(state) and state.root.generation > self._generation:
+                await self._custody.follow(state, self._ring.refuse_other)
+            self.outdated = not self._custody.knows(state)
             await self._follow(state)
 
     async def rotate(self, grant: Grant, purpose: Purpose, entry: Entry) -> int:
@@ -148,7 +164,7 @@ class Keyring:
 
         def decide(state: KeyState) -> KeyChange:
             ring = self._ring_of(state)
-            change = rotated(state, ring, self._present_writer(state), purpose.value, LEASE)
+            change = rotated(state, ring, self._custody.present_writer(state), purpose.value, LEASE)
             return msgspec.structs.replace(change, entry=entry.draft(*digests(*change.keys)))
 
         async with self._lock:
@@ -159,12 +175,11 @@ class Keyring:
     async def rotate_root(self, grant: Grant, new_source: RootSource, entry: Entry) -> int:
         """Put every purpose key under the root key of `new_source`, and return the new generation.
 
-        No data is touched. From the return on, this process and every later start need the new root key.
+        No data is touched. Other processes follow by themselves; from the return on, every fresh start needs the new
+        root key.
         """
         grant.require("keys:rotate", ROOT)
-        rotation = asyncio.create_task(self._rotate_root(new_source, entry))
-        self._keep(rotation)
-        await asyncio.shield(rotation)
+        await asyncio.shield(self._keep(self._rotate_root(new_source, entry)))
         return self._generation
 
     async def inventory(self, grant: Grant) -> list[KeyInfo]:
@@ -177,69 +192,54 @@ class Keyring:
     # First start
 
     async def _create(self) -> KeyState:
-        root, stretching = await asyncio.to_thread(self._source.prepare, self._randomness, None)
+        source = self._custody.source
+        root, stretching = await asyncio.to_thread(source.prepare, self._randomness, None)
         writer = Writer(root, 1, self._randomness, self._clock.now())
-        draft = partial(self._event, "create")
-        state = await self._change_under(
-            self._source, root, lambda found: created(found, writer, stretching, Purpose, draft)
-        )
-        if state.root is not None and root.matches(state.root.check_value):
-            await asyncio.to_thread(self._source.settle, root)
-            self._root = root
+        origin, draft = RootOrigin(source.uri, stretching), partial(self._event, "create")
+        state = await self._change_under(source, root, lambda found: created(found, writer, origin, Purpose, draft))
+        if self._custody.knows(state, root):
+            await asyncio.to_thread(source.settle, root)
+            self._custody.take(root, source)
         else:
-            await asyncio.to_thread(self._source.discard, root)
+            await asyncio.to_thread(source.discard, root)
         return state
 
     def _extend(self, state: KeyState) -> KeyChange:
-        return extended(
-            state, self._ring_of(state), self._present_writer(state), Purpose, partial(self._event, "create")
-        )
+        writer, draft = self._custody.present_writer(state), partial(self._event, "create")
+        return extended(state, self._ring_of(state), writer, Purpose, draft)
 
     # The root key
 
-    async def _recognise(self, state: KeyState) -> None:
-        """Open the source for this state and adopt its keys; the check value comes before anything else."""
-        if state.root is None:
-            raise damaged("the root record is gone")
-        root = self._root or await self._opened(state.root)
-        if not root.matches(state.root.check_value):
-            raise ConfigurationError(
-                f"{self._source.name} is not the root key this data was written with; nothing was changed; "
-                "set TRADEWARDEN_ROOT_KEY to the one it was"
-            )
-        self._root = root
-        self._adopt(state)
-
-    async def _opened(self, record: RootRecord) -> RootKey:
-        stretching = Stretching(record.salt, record.iterations, record.lanes, record.memory_cost)
-        return await asyncio.to_thread(self._source.open, record.check_value, stretching)
-
-    async def _reopen(self, record: RootRecord) -> None:
-        """Take over the root key that another process rotated to, if this process's source has it."""
+    async def _recognise(self, state: KeyState, follow: bytes | None) -> None:
+        """Hold the root key of this state and adopt its keys."""
         try:
-            root = await self._opened(record)
+            await self._custody.recognise(state, follow)
         except ConfigurationError:
+            newer = await self._store.load()
+            if newer.root is None or state.root is None or newer.root.check_value == state.root.check_value:
+                raise
+            await self._recognise(newer, follow)  # it was rotated between the two looks, at the state and at the source
             return
-        if root.matches(record.check_value):
-            self._root = root
+        self._adopt(state)
 
     async def _rotate_root(self, new_source: RootSource, entry: Entry) -> None:
         async with self._lock:
-            replaces = self._root.check_value if self._root else None
+            replaces = self._custody.root.check_value if self._custody.root else None
             root, stretching = await asyncio.to_thread(new_source.prepare, self._randomness, replaces)
+            origin = RootOrigin(new_source.uri, stretching)
 
             def decide(state: KeyState) -> KeyChange:
-                if self._knows(state, root):
+                if self._custody.knows(state, root):
                     raise InvalidInputError(f"{new_source.name} holds the present root key; give a new one")
-                present = self._present_writer(state)
+                present = self._custody.present_writer(state)
                 writer = present._replace(root=root, generation=present.generation + 1)
-                change = rewrapped(state, self._ring_of(state), writer, stretching)
+                change = rewrapped(state, self._ring_of(state), writer, origin)
                 rows = digests(*((change.root,) if change.root else ()), *change.keys)
                 return msgspec.structs.replace(change, entry=entry.draft(*rows))
 
             state = await self._change_under(new_source, root, decide)
             entry.commit()
-            self._root, self._source = root, new_source
+            self._custody.take(root, new_source)
             self._adopt(state)
             # The rotation stands. What could not be settled, the next start settles.
             with suppress(TradewardenError):
@@ -257,40 +257,22 @@ class Keyring:
 
     # Installing
 
-    def _knows(self, state: KeyState, root: RootKey | None = None) -> bool:
-        """Tell whether `state` is under `root`, or under this process's root key."""
-        root = root or self._root
-        return state.root is not None and root is not None and root.matches(state.root.check_value)
-
     def _ring_of(self, state: KeyState) -> Ring:
         """Return the keys as they stand by `state`; raises `IntegrityError` when they were changed outside."""
-        if state.root is None or self._root is None:
+        root = self._custody.root
+        if state.root is None or root is None:
             raise damaged("the root record is gone")
-        if not self._knows(state):
+        if not self._custody.knows(state):
             return self._ring.following(state)
-        ring = open_ring(state, self._root)
-        self._ring.refuse_step_back(ring)
+        ring = open_ring(state, root)
+        self._ring.refuse_other(ring)
         return ring
-
-    def _writer(self, state: KeyState) -> Writer | None:
-        """Return what it takes to write key rows now; None when another root key is in use."""
-        if state.root is None or self._root is None or not self._knows(state):
-            return None
-        return Writer(self._root, state.root.generation, self._randomness, self._clock.now())
-
-    def _present_writer(self, state: KeyState) -> Writer:
-        writer = self._writer(state)
-        if writer is None:
-            raise ConflictError(
-                "The root key was rotated by another process; restart this one with the new TRADEWARDEN_ROOT_KEY"
-            )
-        return writer
 
     def _adopt(self, state: KeyState, leases: Mapping[Purpose, int] | None = None) -> None:
         """Install what stands by `state`, and the leases taken with it; all in one step of the event loop."""
         ring = self._ring_of(state)
-        self.outdated = not self._knows(state)
-        self._generation = state.root.generation if state.root else 0
+        if state.root is not None and self._custody.knows(state):
+            self._generation = state.root.generation
         before, self._ring = self._ring, ring
         for purpose in ring.purposes & set(Purpose):
             messages = (leases or {}).get(Purpose(purpose), 0)
@@ -320,41 +302,22 @@ class Keyring:
         else:
             self._adopt(state)
 
-    # Budgets
-
-    async def _reserve_more(self, purpose: Purpose, messages: int) -> None:
-        if messages > LEASE - _LOW:
-            raise InvalidInputError(f"At most {LEASE - _LOW} messages can be encrypted in one change")
-        if self._ciphers[purpose].budget >= messages:
-            if purpose not in self._ahead:
-                self._ahead.add(purpose)
-                self._keep(asyncio.create_task(self._lease_ahead(purpose)))
-            return
-        async with self._lock:
-            if self._ciphers[purpose].budget < messages:
-                await self._take({purpose: LEASE})
-
-    async def _lease_ahead(self, purpose: Purpose) -> None:
-        try:
-            async with self._lock:
-                await self._take({purpose: LEASE})
-        finally:
-            self._ahead.discard(purpose)
-
     async def _take(self, demands: Mapping[Purpose, int]) -> None:
         """Lease in storage, then install what stands there now together with the lease."""
 
         def decide(state: KeyState) -> KeyChange:
             draft = partial(self._event, "rotate")
-            return leased(state, self._ring_of(state), self._writer(state), demands, draft)
+            return leased(state, self._ring_of(state), self._custody.writer(state), demands, draft)
 
         self._adopt(await self._store.change(decide), demands)
 
-    def _keep(self, task: asyncio.Task[None]) -> None:
+    def _keep(self, work: Coroutine[None, None, None]) -> asyncio.Task[None]:
         """Hold a task until it is done, and look at its error so that nothing else has to."""
+        task = asyncio.create_task(work)
         self._work.add(task)
         task.add_done_callback(self._work.discard)
         task.add_done_callback(_look_at)
+        return task
 
     def _event(self, action: str, ring: Ring, resource: str, rows: tuple[str, ...]) -> bytes:
         return key_event(ring, self._clock.now(), action, resource, rows)

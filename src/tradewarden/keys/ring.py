@@ -6,6 +6,8 @@ version is missing, and each purpose has one current version followed by one nex
 
 from __future__ import annotations
 
+import hashlib
+import hmac
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
@@ -15,7 +17,7 @@ from tradewarden.errors import IntegrityError, UnavailableError
 from tradewarden.keys.store import KeyState, PurposeKey, State
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     from tradewarden.keys.root import RootKey
 
@@ -70,11 +72,24 @@ class Ring:
             and self._material.get(purpose, {}).keys() == other._material[purpose].keys()
         )
 
-    def refuse_step_back(self, newer: Ring) -> None:
-        """Check that `newer` has every version that this one has; raises `IntegrityError`."""
+    def refuse_other(self, newer: Ring) -> None:
+        """Check that `newer` has every key that this one has, and the same; raises `IntegrityError`.
+
+        So nobody who does not know these keys can put others in their place, whatever root key they are under.
+        """
         for purpose, versions in self._material.items():
-            if versions.keys() - newer._material.get(purpose, {}).keys():
+            later = newer._material.get(purpose, {})
+            if versions.keys() - later.keys():
                 raise damaged(f"{purpose} went back to an older version")
+            if not all(hmac.compare_digest(key, later[version]) for version, key in versions.items()):
+                raise damaged(f"{purpose} has other keys than it had")
+
+    def lineage(self, purposes: Iterable[str]) -> bytes:
+        """Return a digest that these keys keep through every rotation, and that no others have.
+
+        Of the first version of each purpose. Only who knows them all can make it.
+        """
+        return hashlib.sha256(b"".join(self.derive(purpose, "lineage", 1) for purpose in sorted(purposes))).digest()
 
     def following(self, state: KeyState) -> Ring:
         """Return this ring as it stands by a state under a root key that this process does not have.

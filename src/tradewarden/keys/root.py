@@ -73,11 +73,20 @@ class RootSource(Protocol):
         """What to call it in messages: a file's path, a variable's name."""
         ...
 
-    def open(self, check_value: bytes, stretching: Stretching) -> RootKey:
-        """Return the root key for data that carries this check value, as far as this source has one.
+    @property
+    def uri(self) -> str:
+        """What names it, wherever a process stands: a path in it is absolute."""
+        ...
+
+    def look(self, check_value: bytes, stretching: Stretching) -> RootKey:
+        """Return the root key for data that carries this check value, as far as this source has one; writes nothing.
 
         The caller compares; raises `ConfigurationError` when the source holds no usable key at all.
         """
+        ...
+
+    def open(self, check_value: bytes, stretching: Stretching) -> RootKey:
+        """Do what `look` does, and finish what a crash has cut off. For a source that the operator named."""
         ...
 
     def prepare(self, randomness: Randomness, replaces: bytes | None) -> tuple[RootKey, Stretching]:

@@ -26,6 +26,15 @@ class EnvRoot:
         """What to call it in messages."""
         return self._variable
 
+    @property
+    def uri(self) -> str:
+        """What names it."""
+        return f"env:{self._variable}"
+
+    def look(self, check_value: bytes, stretching: Stretching) -> RootKey:  # noqa: ARG002
+        """Return the key in the variable."""
+        return self._read()
+
     def open(self, check_value: bytes, stretching: Stretching) -> RootKey:  # noqa: ARG002
         """Return the key in the variable."""
         return self._read()

@@ -3,7 +3,7 @@
 Always true here: at every instant the key that the database was last written under is readable at PATH or at
 `PATH.<check value>`. A new key is first written to the latter name; then the database takes it into use; then it is
 renamed to PATH. The name carries the key's own check value, so two processes never write each other's file, and `open`
-finishes a rename that a crash has cut off.
+finishes a rename that a crash has cut off. `look` writes nothing.
 """
 
 from __future__ import annotations
@@ -36,22 +36,37 @@ class FileRoot:
         """What to call it in messages."""
         return str(self._path)
 
+    @property
+    def uri(self) -> str:
+        """What names it."""
+        return f"file:{self._path}"
+
+    def look(self, check_value: bytes, stretching: Stretching) -> RootKey:  # noqa: ARG002
+        """Return the key that the database was written under, from PATH or its waiting name; else the one at PATH."""
+        return self._find(check_value)[0]
+
     def open(self, check_value: bytes, stretching: Stretching) -> RootKey:  # noqa: ARG002
         """Return the key at PATH, or finish the rename of the one that the database was written under."""
-        settled = self._read(self._path)
-        if settled is not None and settled.matches(check_value):
-            return settled
+        root, waiting = self._find(check_value)
+        if waiting:
+            self.settle(root)
+        return root
+
+    def _find(self, check_value: bytes) -> tuple[RootKey, bool]:
+        """Return the key, and whether it still waits under its first name."""
+        root = None
         candidate = self._candidate(check_value)
-        waiting = self._read(candidate)
-        if waiting is not None and waiting.matches(check_value):
-            self.settle(waiting)
-            return waiting
-        settled = settled or self._read(self._path)  # another process may have finished the rename meanwhile
-        if settled is None:
+        # PATH a second time: another process may have finished the rename between the two looks before.
+        for path in (self._path, candidate, self._path):
+            found = self._read(path)
+            if found is not None and found.matches(check_value):
+                return found, path == candidate
+            root = root if path == candidate else found
+        if root is None:
             raise ConfigurationError(
                 f"{self._path} is missing, and the database was written with the root key in it; put it back"
             )
-        return settled
+        return root, False
 
     def prepare(self, randomness: Randomness, replaces: bytes | None) -> tuple[RootKey, Stretching]:
         """Make a key at its waiting name; refuses to take over a PATH that holds some other key."""
@@ -82,9 +97,13 @@ class FileRoot:
             self._candidate(root.check_value).unlink()
 
     def _candidate(self, check_value: bytes) -> Path:
-        return self._path.with_name(f"{self._path.name}.{check_value[:8].hex()}")
+        return Path(f"{self._path}.{check_value[:8].hex()}")
 
     def _read(self, path: Path) -> RootKey | None:
-        if not path.exists() and not path.is_symlink():
-            return None
-        return RootKey(key_from_base64(read_private(path, _MAX_BYTES), str(path)))
+        try:
+            text = read_private(path, _MAX_BYTES)
+        except ConfigurationError as error:
+            if isinstance(error.__cause__, FileNotFoundError):
+                return None
+            raise
+        return RootKey(key_from_base64(text, str(path)))

@@ -28,11 +28,16 @@ _MOST = Argon2Profile(iterations=10, lanes=16, memory_cost=1024 * 1024)
 class PassphraseRoot:
     """The root source of `passphrase:`; `read` brings the passphrase each time it is needed."""
 
-    def __init__(self, name: str, read: Callable[[], bytes]) -> None:
+    def __init__(self, uri: str, name: str, read: Callable[[], bytes]) -> None:
+        self.uri = uri
         self.name = name
         self._read = read
 
-    def open(self, check_value: bytes, stretching: Stretching) -> RootKey:  # noqa: ARG002
+    def open(self, check_value: bytes, stretching: Stretching) -> RootKey:
+        """Stretch the passphrase as the root record says."""
+        return self.look(check_value, stretching)
+
+    def look(self, check_value: bytes, stretching: Stretching) -> RootKey:  # noqa: ARG002
         """Stretch the passphrase as the root record says."""
         profile = Argon2Profile(stretching.iterations, stretching.lanes, stretching.memory_cost)
         if not stretching.salt:
@@ -67,12 +72,18 @@ class PassphraseRoot:
 
 def passphrase_from_environment(variable: str, environment: Mapping[str, str]) -> PassphraseRoot:
     """Return the source that takes the passphrase from a variable, exactly as it is written there."""
-    return PassphraseRoot(variable, lambda: environment.get(variable, "").encode("utf-8", "surrogateescape"))
+    uri = f"passphrase:env:{variable}"
+    return PassphraseRoot(uri, variable, lambda: environment.get(variable, "").encode("utf-8", "surrogateescape"))
 
 
 def passphrase_from_file(path: Path) -> PassphraseRoot:
     """Return the source that takes the passphrase from a private file, without the line end at its end."""
-    return PassphraseRoot(str(path), lambda: read_private(path, _MOST_BYTES).removesuffix(b"\n").removesuffix(b"\r"))
+    uri = f"passphrase:file:{path}"
+    return PassphraseRoot(uri, str(path), lambda: _without_line_end(path))
+
+
+def _without_line_end(path: Path) -> bytes:
+    return read_private(path, _MOST_BYTES).removesuffix(b"\n").removesuffix(b"\r")
 
 
 def _within_limits(profile: Argon2Profile) -> bool:

@@ -10,6 +10,7 @@ from tradewarden.errors import ConfigurationError
 from tradewarden.keys.root_env import EnvRoot
 from tradewarden.keys.root_file import FileRoot
 from tradewarden.keys.root_passphrase import passphrase_from_environment, passphrase_from_file
+from tradewarden.keys.store import LONGEST_URI
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -28,9 +29,30 @@ def root_source(uri: str, environment: Mapping[str, str]) -> RootSource:
     `root_source("env:ALPHAPULSE_ENCRYPTION_KEY", os.environ)`. The message never repeats more than the scheme, because
     someone may have put the key itself where its URI belongs.
     """
+    source = _named(uri, environment)
+    if len(source.uri) > LONGEST_URI or not source.uri.isprintable():
+        raise ConfigurationError(
+            f"TRADEWARDEN_ROOT_KEY: a path may have printable characters only, {LONGEST_URI} with all its directories"
+        )
+    return source
+
+
+class RootSources:
+    """The root source that this process is configured with, and any other that its environment lets it open."""
+
+    def __init__(self, uri: str, environment: Mapping[str, str]) -> None:
+        self.configured = root_source(uri, environment)
+        self._environment = environment
+
+    def named(self, uri: str) -> RootSource:
+        """Return the source that `uri` names; raises `ConfigurationError`."""
+        return root_source(uri, self._environment)
+
+
+def _named(uri: str, environment: Mapping[str, str]) -> RootSource:
     scheme, colon, rest = uri.partition(":")
     if scheme == "file" and rest:
-        return FileRoot(Path(rest))
+        return FileRoot(Path(rest).absolute())
     if scheme == "env" and _VARIABLE.fullmatch(rest):
         return EnvRoot(rest, environment)
     if scheme == "passphrase" and colon:
@@ -49,5 +71,5 @@ def _passphrase(rest: str, environment: Mapping[str, str]) -> RootSource:
     if kind == "env" and _VARIABLE.fullmatch(where):
         return passphrase_from_environment(where, environment)
     if kind == "file" and where:
-        return passphrase_from_file(Path(where))
+        return passphrase_from_file(Path(where).absolute())
     raise ConfigurationError(f"TRADEWARDEN_ROOT_KEY is not understood after passphrase:; use {_FORMS}")

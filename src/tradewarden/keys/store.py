@@ -8,7 +8,7 @@ newest root key can still lease from it.
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import TYPE_CHECKING, Annotated, ClassVar, Protocol, TypeVar
+from typing import TYPE_CHECKING, Annotated, ClassVar, Final, Protocol, TypeVar
 
 import msgspec
 
@@ -18,6 +18,10 @@ if TYPE_CHECKING:
 
 Version = Annotated[int, msgspec.Meta(ge=1, lt=2**32)]
 """A key version or a root generation: it is written in four bytes."""
+
+
+LONGEST_URI: Final = 4096
+"""How many characters the URI of a root source has at most."""
 
 
 class State(StrEnum):
@@ -33,13 +37,17 @@ class State(StrEnum):
 
 
 class RootRecord(msgspec.Struct, frozen=True):
-    """Which root key all of this is under. One row. `purposes` (joined by commas) says which keys must be there."""
+    """Which root key all of this is under. One row. `purposes` (joined by commas) says which keys must be there.
+
+    `uri` names the source that the key came from when it was taken into use, for processes that meet it while they run.
+    """
 
     table: ClassVar[str] = "root_keys"
 
     id: int
     generation: Version
     check_value: bytes
+    uri: Annotated[str, msgspec.Meta(max_length=LONGEST_URI)]
     salt: bytes
     iterations: int
     lanes: int

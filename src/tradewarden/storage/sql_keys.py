@@ -17,12 +17,12 @@ if TYPE_CHECKING:
 
 R = TypeVar("R", bound=msgspec.Struct)
 
-_ROOT = "id, generation, check_value, salt, iterations, lanes, memory_cost, purposes, created_at, seal"
+_ROOT = "id, generation, check_value, uri, salt, iterations, lanes, memory_cost, purposes, created_at, seal"
 _KEY = "purpose, version, state, wrapped, created_at, seal"
 _BUDGET = "purpose, version, leased, seal"
 # One statement, so that what it returns is of one moment; a missing key or budget shows as NULL.
 _STATE = (
-    "SELECT r.id, r.generation, r.check_value, r.salt, r.iterations, r.lanes, r.memory_cost, r.purposes,"
+    "SELECT r.id, r.generation, r.check_value, r.uri, r.salt, r.iterations, r.lanes, r.memory_cost, r.purposes,"
     " r.created_at, r.seal, k.purpose, k.version, k.state, k.wrapped, k.created_at, k.seal,"
     " b.purpose, b.version, b.leased, b.seal FROM root_keys r LEFT JOIN purpose_keys k ON r.id = 1"
     " LEFT JOIN key_budgets b ON b.purpose = k.purpose AND b.version = k.version WHERE r.id = 1"
@@ -32,8 +32,8 @@ _ANY_KEY = "SELECT 1 FROM purpose_keys LIMIT 1"
 _ROOT_WIDTH = len(RootRecord.__struct_fields__)
 _KEY_END = _ROOT_WIDTH + len(PurposeKey.__struct_fields__)
 _PUT_ROOT = (
-    f"INSERT INTO root_keys ({_ROOT}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO UPDATE SET"  # noqa: S608
-    " generation = excluded.generation, check_value = excluded.check_value, salt = excluded.salt,"
+    f"INSERT INTO root_keys ({_ROOT}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO UPDATE SET"  # noqa: S608
+    " generation = excluded.generation, check_value = excluded.check_value, uri = excluded.uri, salt = excluded.salt,"
     " iterations = excluded.iterations, lanes = excluded.lanes, memory_cost = excluded.memory_cost,"
     " purposes = excluded.purposes, created_at = excluded.created_at, seal = excluded.seal"
 )

@@ -2,6 +2,7 @@ CREATE TABLE root_keys (
     id INTEGER PRIMARY KEY CHECK (id = 1),
     generation INTEGER NOT NULL,
     check_value BLOB NOT NULL,
+    uri TEXT NOT NULL,
     salt BLOB NOT NULL,
     iterations INTEGER NOT NULL,
     lanes INTEGER NOT NULL,
