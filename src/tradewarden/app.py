@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import os
 from contextlib import asynccontextmanager, suppress
-from ipaddress import ip_address
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, Protocol, Self
 
@@ -41,11 +40,9 @@ from tradewarden.identity.admin import AdminToken
 from tradewarden.identity.services import Services
 from tradewarden.keys.keyring import Keyring
 from tradewarden.keys.purpose import Purpose
-from tradewarden.keys.source import PASSPHRASE_VARIABLE, RootSources
 from tradewarden.local import Local, local_principal
-from tradewarden.pki.algorithm import Algorithm
 from tradewarden.pki.authority import OWN_NAME, Authority
-from tradewarden.pki.policy import Policy
+from tradewarden.policies import listener_names, pki_policy, refusals, root_sources, token_policy
 from tradewarden.readiness import Readiness, disk_reasons
 from tradewarden.secrets.rewrap import Rewrap
 from tradewarden.secrets.secrets import SecretLimits, Secrets
@@ -58,7 +55,6 @@ from tradewarden.storage.sql_pki import SqlPkiStore
 from tradewarden.storage.sql_secrets import SqlSecretStore
 from tradewarden.storage.sql_tokens import SqlTokenStore
 from tradewarden.storage.sqlite import SqliteDatabase
-from tradewarden.tokens.policy import TokenPolicy
 from tradewarden.tokens.tokens import Tokens
 
 if TYPE_CHECKING:
@@ -208,7 +204,7 @@ class Warden:
 
     def root_source(self, uri: str) -> RootSource:
         """Return the root source that a URI names, for a rotation; raises `ConfigurationError`."""
-        return _root_sources(self.settings).named(uri)
+        return root_sources(self.settings).named(uri)
 
     async def active(self) -> tuple[Tally, int]:
         """Return the certificates and the number of tokens that are valid; a few seconds old at most."""
@@ -216,27 +212,11 @@ class Warden:
 
     async def listener_certificate(self) -> tuple[str, str]:
         """Issue the certificate of our own listener; returns its chain and its key, both PEM."""
-        host = self.settings.host
-        names, addresses = ["localhost"], ["127.0.0.1", "::1"]
-        (addresses if _is_address(host) else names).append(host)
+        names, addresses = listener_names(self.settings.host)
         async with self.entry(EventType.CERTIFICATE, "issue", OWN_NAME) as entry:
             grant = authorize(local_principal(), ALL, "credentials:issue", OWN_NAME)
-            wanted = [name for name in addresses if name not in ("0.0.0.0", "::")]  # noqa: S104
-            made = await self.authority.server_certificate(grant, sorted({*names}), sorted({*wanted}), entry)
+            made = await self.authority.server_certificate(grant, names, addresses, entry)
         return made.certificate_chain, made.private_key or ""
-
-    def warnings(self) -> list[str]:
-        """Return what an operator should know at the start, in words."""
-        settings = self.settings
-        found = []
-        if settings.vault_missing and settings.development:
-            missing = " and ".join(settings.vault_missing)
-            found.append(f"ENABLE_VAULT=true without {missing}: secrets stay in the local store")
-        if settings.development and not settings.loopback:
-            found.append(
-                f"development on {settings.host}, which others can reach: tokens are not given without credentials here"
-            )
-        return found
 
     def require(self, feature: str) -> None:
         """Raise `FeatureDisabledError` when a setting turns this part off, or asks for one that cannot be had."""
@@ -311,7 +291,7 @@ async def lay_ground(
     await asyncio.to_thread(migrate_sqlite, path)
     database = SqliteDatabase(path)
     try:
-        keyring = await Keyring.open(SqlKeyStore(database), _root_sources(settings), randomness, clock, follow=follow)
+        keyring = await Keyring.open(SqlKeyStore(database), root_sources(settings), randomness, clock, follow=follow)
         await keyring.reserve(Purpose.AUDIT)
         audit = settings.data_dir / "audit"
         sync = settings.audit_sync == "full"
@@ -373,56 +353,8 @@ async def open_for_reading(settings: Settings) -> AsyncIterator[Records]:
         raise ConfigurationError(f"{settings.data_dir} holds no Tradewarden data; set TRADEWARDEN_DATA_DIR")
     database, clock = SqliteDatabase(settings.database_path), SystemClock()
     try:
-        keyring = await Keyring.open(SqlKeyStore(database), _root_sources(settings), system_randomness, clock)
+        keyring = await Keyring.open(SqlKeyStore(database), root_sources(settings), system_randomness, clock)
         yield Records(SqlAuditStore(database), Signer(keyring.derive(Purpose.AUDIT, "checkpoint")), clock)
         await keyring.close()
     finally:
         await database.close()
-
-
-def refusals(settings: Settings) -> dict[str, str]:
-    """Return which parts are not to be had, by the variable that says so, and why."""
-    found = {}
-    if not settings.enable_jwt:
-        found["ENABLE_JWT"] = "JWT tokens are turned off (ENABLE_JWT=false)"
-    if not settings.enable_mtls:
-        found["ENABLE_MTLS"] = "Certificates are turned off (ENABLE_MTLS=false)"
-    if settings.enable_vault and not (settings.development and settings.vault_missing):
-        missing = " and ".join(settings.vault_missing)
-        why = f"set {missing}" if missing else "this version cannot use Vault yet; set ENABLE_VAULT=false"
-        found["ENABLE_VAULT"] = f"ENABLE_VAULT=true, and secrets cannot go to Vault: {why}"
-    return found
-
-
-def token_policy(settings: Settings) -> TokenPolicy:
-    """Return the rules for tokens that the settings give."""
-    return TokenPolicy(
-        algorithm=settings.jwt_algorithm,
-        lifetime_seconds=settings.jwt_expiration_hours * 3600,
-        refresh_absolute_days=settings.refresh_days,
-        unregistered_ceiling=("read", "write") if settings.development else (),
-    )
-
-
-def pki_policy(settings: Settings) -> Policy:
-    """Return the rules for certificates that the settings give."""
-    return Policy(
-        trust_domain=settings.trust_domain,
-        algorithm=Algorithm(settings.ca_algorithm),
-        validity_days=settings.cert_validity_days,
-        ca_cert_path=settings.ca_cert_path,
-        ca_key_path=settings.ca_key_path,
-    )
-
-
-def _root_sources(settings: Settings) -> RootSources:
-    passphrase = {PASSPHRASE_VARIABLE: settings.passphrase.reveal()} if settings.passphrase else {}
-    return RootSources(settings.root_key.reveal(), {**os.environ, **passphrase})
-
-
-def _is_address(host: str) -> bool:
-    try:
-        ip_address(host)
-    except ValueError:
-        return False
-    return True

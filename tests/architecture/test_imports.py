@@ -23,6 +23,7 @@ BREACHES = {
     "local.py": "",
     "background.py": "",
     "rooms.py": "",
+    "policies.py": "",
     "errors.py": "",
     "clock.py": "",
     "__init__.py": "",

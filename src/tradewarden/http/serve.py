@@ -27,6 +27,7 @@ from tradewarden.http.render import EVERYWHERE, LOCKED_DOWN
 from tradewarden.http.routes import ROUTES
 from tradewarden.http.supervisor import supervise
 from tradewarden.http.tls import server_context
+from tradewarden.policies import warnings
 
 if TYPE_CHECKING:
     import socket
@@ -68,7 +69,7 @@ async def _prepare(settings: Settings) -> bytes:
     Returns the lineage of the keys, by which a process that is replaced later knows them under another root key.
     """
     warden = await Warden.start(settings)
-    for warning in warden.warnings():
+    for warning in warnings(settings):
         _log.warning(warning)
     lineage = warden.keyring.lineage
     await warden.close()

@@ -24,6 +24,7 @@ from tradewarden.secrets.commands import (
 from tradewarden.secrets.listing import MAX_PAGE, visible_parts
 from tradewarden.secrets.path import path_prefix, secret_path
 from tradewarden.secrets.protection import Protection
+from tradewarden.secrets.recent import Readable, Recent
 from tradewarden.secrets.value import MAX_BYTES, parse_object
 
 if TYPE_CHECKING:
@@ -62,11 +63,21 @@ class Secrets:
         self._clock = clock
         self._randomness = randomness
         self._limits = limits
+        self._recent = Recent()
 
     async def get(self, grant: Grant, path: str, version: int | None = None) -> SecretRead:
         """Return a version's value (None: the current one's); raises `SecretNotFoundError`."""
         grant.require("secrets:read", path)
-        secret_path(path)
+        mark = await self._store.mark()
+        found = self._recent.find(mark, path, version)
+        if found is None:
+            found = await self._readable(secret_path(path), version)
+            self._recent.keep(mark, path, version, found)
+        row = found.row
+        value = self._protection.decrypt(row, found.envelope)
+        return SecretRead(path, msgspec.Raw(value), row.version, row.created_at)
+
+    async def _readable(self, path: str, version: int | None) -> Readable:
         if version is not None:
             rules.check_version(version)
         found = await self._store.read(path, version)
@@ -78,9 +89,7 @@ class Secrets:
         row = found[1]
         if row is not None:
             protection.version(head, row, wanted)
-        row = rules.readable(head, row, wanted)
-        value = protection.decrypt(row, found[2])
-        return SecretRead(path, msgspec.Raw(value), wanted, row.created_at)
+        return Readable(rules.readable(head, row, wanted), found[2])
 
     async def metadata(self, grant: Grant, path: str) -> SecretMetadata:
         """Return all that is known of a secret but its values; raises `SecretNotFoundError`."""

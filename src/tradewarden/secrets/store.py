@@ -83,6 +83,10 @@ class SecretStore(Protocol):
         """Return head, one version (None: the current one) and its value; None without a head."""
         ...
 
+    async def mark(self) -> int:
+        """Return what stays the same for as long as nothing that is kept here changes, in any process."""
+        ...
+
     async def history(self, path: str) -> SecretState | None:
         """Return the head and every kept version, as they stood at one moment."""
         ...

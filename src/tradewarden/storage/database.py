@@ -75,6 +75,10 @@ class Database(Protocol):
         """
         ...
 
+    async def mark(self) -> int:
+        """Return what stays the same for as long as nobody, in any process, commits anything."""
+        ...
+
     async def revisions(self) -> Revisions:
         """Return the revisions as of now, with all that any process committed before this call."""
         ...

@@ -18,11 +18,16 @@ class MemoryDatabase:
     `inbox` holds the audit entries of all changes, oldest first.
     """
 
-    __slots__ = ("_revisions", "inbox")
+    __slots__ = ("_commits", "_revisions", "inbox")
 
     def __init__(self) -> None:
         self.inbox: list[bytes] = []
+        self._commits = 0
         self._revisions = Revisions(tokens=1, certificates=1, services=1, keys=1)
+
+    async def mark(self) -> int:
+        """Return what stays the same for as long as nothing is recorded."""
+        return self._commits
 
     async def revisions(self) -> Revisions:
         """Return the revisions as of now."""
@@ -31,6 +36,7 @@ class MemoryDatabase:
     def record(self, entry: bytes) -> None:
         """Put the audit entry of a change into the inbox."""
         self.inbox.append(entry)
+        self._commits += 1
 
     def bump(self, *kinds: str) -> None:
         """Move the revision of each kind; raises `AttributeError` for an unknown kind."""

@@ -35,6 +35,10 @@ class MemorySecretStore:
         wanted = head.current if version is None else version
         return head, self._versions[path].get(wanted), self._values.get((path, wanted), b"")
 
+    async def mark(self) -> int:
+        """Return what stays the same until the next change."""
+        return await self._database.mark()
+
     async def history(self, path: str) -> SecretState | None:
         """Return the head and every kept version."""
         head = self._heads.get(path)

@@ -84,6 +84,10 @@ class SqlSecretStore:
         value: bytes = row[_BOTH_WIDTH] or b""  # type: ignore[assignment]
         return _head(row), _version(row[_HEAD_WIDTH:_BOTH_WIDTH]), value
 
+    async def mark(self) -> int:
+        """Return what stays the same until the next commit of anybody."""
+        return await self._database.mark()
+
     async def history(self, path: str) -> SecretState | None:
         """Return the head and every kept version, as they stood at one moment."""
         rows = await self._database.all(_HISTORY, path)

@@ -61,13 +61,18 @@ class SqliteDatabase:
         except sqlite3.Error as error:
             raise unavailable(error, self.path) from error
 
-    async def revisions(self) -> Revisions:
-        """Return the revisions as of now.
-
-        `data_version` moves on every commit but its own connection's, and this one commits nothing.
-        """
+    async def mark(self) -> int:
+        """Return `data_version`: it moves on every commit but its own connection's, and this one commits nothing."""
         try:
-            (version,) = self._reader.execute("PRAGMA data_version").fetchone()
+            version: int = self._reader.execute("PRAGMA data_version").fetchone()[0]
+        except sqlite3.Error as error:
+            raise unavailable(error, self.path) from error
+        return version
+
+    async def revisions(self) -> Revisions:
+        """Return the revisions as of now."""
+        version = await self.mark()
+        try:
             if version != self._data_version:
                 rows = self._reader.execute("SELECT kind, value FROM revisions").fetchall()
                 self._revisions = msgspec.convert(dict(rows), Revisions)

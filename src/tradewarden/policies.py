@@ -1,0 +1,80 @@
+"""From settings to the rules of the rooms. Pure, but for the environment that root keys may stand in."""
+
+from __future__ import annotations
+
+import os
+from ipaddress import ip_address
+from typing import TYPE_CHECKING
+
+from tradewarden.keys.source import PASSPHRASE_VARIABLE, RootSources
+from tradewarden.pki.algorithm import Algorithm
+from tradewarden.pki.policy import Policy
+from tradewarden.tokens.policy import TokenPolicy
+
+if TYPE_CHECKING:
+    from tradewarden.settings import Settings
+
+
+def refusals(settings: Settings) -> dict[str, str]:
+    """Return which parts are not to be had, by the variable that says so, and why."""
+    found = {}
+    if not settings.enable_jwt:
+        found["ENABLE_JWT"] = "JWT tokens are turned off (ENABLE_JWT=false)"
+    if not settings.enable_mtls:
+        found["ENABLE_MTLS"] = "Certificates are turned off (ENABLE_MTLS=false)"
+    if settings.enable_vault and not (settings.development and settings.vault_missing):
+        missing = " and ".join(settings.vault_missing)
+        why = f"set {missing}" if missing else "this version cannot use Vault yet; set ENABLE_VAULT=false"
+        found["ENABLE_VAULT"] = f"ENABLE_VAULT=true, and secrets cannot go to Vault: {why}"
+    return found
+
+
+def warnings(settings: Settings) -> list[str]:
+    """Return what an operator should know at the start, in words."""
+    found = []
+    if settings.vault_missing and settings.development:
+        missing = " and ".join(settings.vault_missing)
+        found.append(f"ENABLE_VAULT=true without {missing}: secrets stay in the local store")
+    if settings.development and not settings.loopback:
+        found.append(
+            f"development on {settings.host}, which others can reach: tokens are not given without credentials here"
+        )
+    return found
+
+
+def token_policy(settings: Settings) -> TokenPolicy:
+    """Return the rules for tokens that the settings give."""
+    return TokenPolicy(
+        algorithm=settings.jwt_algorithm,
+        lifetime_seconds=settings.jwt_expiration_hours * 3600,
+        refresh_absolute_days=settings.refresh_days,
+        unregistered_ceiling=("read", "write") if settings.development else (),
+    )
+
+
+def pki_policy(settings: Settings) -> Policy:
+    """Return the rules for certificates that the settings give."""
+    return Policy(
+        trust_domain=settings.trust_domain,
+        algorithm=Algorithm(settings.ca_algorithm),
+        validity_days=settings.cert_validity_days,
+        ca_cert_path=settings.ca_cert_path,
+        ca_key_path=settings.ca_key_path,
+    )
+
+
+def root_sources(settings: Settings) -> RootSources:
+    """Return where root keys come from: the configured source, and others by their URI."""
+    passphrase = {PASSPHRASE_VARIABLE: settings.passphrase.reveal()} if settings.passphrase else {}
+    return RootSources(settings.root_key.reveal(), {**os.environ, **passphrase})
+
+
+def listener_names(host: str) -> tuple[list[str], list[str]]:
+    """Return the DNS names and IP addresses that the certificate of a listener on `host` bears."""
+    names, addresses = {"localhost"}, {"127.0.0.1", "::1"}
+    try:
+        if not ip_address(host).is_unspecified:
+            addresses.add(host)
+    except ValueError:
+        names.add(host)
+    return sorted(names), sorted(addresses)
