@@ -41,6 +41,7 @@ format: setup ## format, repair what ruff can, write .env.example and the settin
 	@$(BIN)/ruff format .
 	@$(BIN)/ruff check --fix .
 	@$(BIN)/python -m tradewarden.settings --update .
+	@$(BIN)/python scripts/tables.py --update
 
 bench: setup ## measure the service under load (needs wrk; ARGS= for the bench)
 	@scripts/test-tools

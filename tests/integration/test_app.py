@@ -161,13 +161,16 @@ async def test_what_is_turned_off_raises(tmp_path: Path, variable: str, value: s
     vault = {"VAULT_URL": "http://127.0.0.1:1", "VAULT_TOKEN": "t" * 40} if variable == "ENABLE_VAULT" else {}
     async with Warden.open(settings_of(tmp_path, **{variable: value}, **vault)) as warden:
         rooms = warden.local
+        calls = {
+            "tokens": rooms.tokens.issue("a", ["read"]),
+            "credentials": rooms.credentials.issue("a"),
+            "secrets": rooms.secrets.get("a"),
+        }
+        refused = calls.pop(call)
+        for other in calls.values():
+            other.close()
         with pytest.raises(FeatureDisabledError, match=variable):
-            if call == "tokens":
-                await rooms.tokens.issue("a", ["read"])
-            elif call == "credentials":
-                await rooms.credentials.issue("a")
-            else:
-                await rooms.secrets.get("a")
+            await refused
 
 
 async def test_vault_without_an_address_uses_the_local_store_in_development(tmp_path: Path) -> None:
