@@ -71,7 +71,11 @@ def test_the_page_runs_as_written(tmp_path: Path) -> None:
     assert page.ran == runnable
     data = page.folder / "cache" / "security"
     assert data.stat().st_mode & 0o777 == 0o700
-    assert {path.name for path in page.folder.iterdir()} - {path.name for path in ROOT.iterdir()} <= {".env", "cache", ".pytest_cache"}
+    assert {path.name for path in page.folder.iterdir()} - {path.name for path in ROOT.iterdir()} <= {
+        ".env",
+        "cache",
+        ".pytest_cache",
+    }
 
 
 def test_every_line_of_theirs_is_on_the_page_and_runs() -> None:
