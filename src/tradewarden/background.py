@@ -42,8 +42,7 @@ async def work(rooms: Rooms, stop: asyncio.Event, report: Callable[[int, int, fl
             await tidy(rooms)
         with suppress(TimeoutError):
             await asyncio.wait_for(stop.wait(), _ROUND_SECONDS)
-    await clerk.run_once(last=True)
-    await clerk.resign()
+    await clerk.finish()
 
 
 async def _report(rooms: Rooms, report: Callable[[int, int, float], None]) -> None:

@@ -21,6 +21,7 @@ from tradewarden.audit.query import Filter, Query
 from tradewarden.identity.commands import RegisterService
 from tradewarden.pki.credentials import IssueCredentials, Reason, RevokeCertificate
 from tradewarden.secrets.commands import PickVersions, PutSecret, RollbackSecret
+from tradewarden.secrets.value import raw_object
 from tradewarden.tokens.commands import IssueToken, RevokeToken
 
 if TYPE_CHECKING:
@@ -78,7 +79,7 @@ class LocalSecrets:
 
     async def put(self, path: str, data: Mapping[str, object], *, cas: int | None = None) -> SecretWritten:
         """Write a new version; `cas` is the version that must be current (0: none). Raises `ConflictError`."""
-        command = PutSecret(path, msgspec.Raw(msgspec.json.encode(data)), cas)
+        command = PutSecret(path, raw_object(data), cas)
         async with _acting(self._rooms, EventType.SECRET_ACCESS, "secrets:write", path) as (grant, entry):
             return await self._rooms.secrets.put(grant, command, entry)
 

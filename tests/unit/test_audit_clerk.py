@@ -363,15 +363,18 @@ async def test_checkpoints_come_once_a_second_and_are_thinned(room: Room) -> Non
     assert len(hours[:-2]) == len(set(hours[:-2]))
 
 
-async def test_run_ends_with_everything_in_the_log(room: Room) -> None:
-    """The loop works until it is told to stop, and then once more."""
-    stop = asyncio.Event()
-    task = asyncio.create_task(room.clerk.run(stop))
+async def test_the_end_leaves_everything_in_the_log_and_signed(room: Room) -> None:
+    """However short a time ago the last checkpoint was; and the next clerk leads at once."""
     for each in range(20):
         await room.read(f"a/{each}")
-    stop.set()
-    await task
+        if each in (5, 10):
+            await room.clerk.run_once()
+    await room.clerk.finish()
     assert len(await _lines(room)) == 20
+    newest = await room.store.checkpoint()
+    assert newest is not None
+    assert newest.size == 20
+    assert (await room.another_clerk().run_once()).leads
 
 
 def test_a_checkpoint_is_what_was_signed() -> None:

@@ -6,7 +6,6 @@ epoch every transaction of that work checks. A clerk whose lead is lost stops wr
 
 from __future__ import annotations
 
-import asyncio
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
@@ -24,7 +23,6 @@ if TYPE_CHECKING:
     from tradewarden.clock import Clock, Randomness
 
 LEASE_SECONDS = 4.0
-IDLE_SECONDS = 0.25
 CHUNK_ENTRIES = 1024
 _CHUNKS_A_ROUND = 128
 
@@ -68,13 +66,8 @@ class Clerk:
         self._leader: Leader | None = None
         self._idle_since = clock.monotonic()
 
-    async def run(self, stop: asyncio.Event) -> None:
-        """Work until `stop` is set; then a last round, so that what was answered is in the log."""
-        while not stop.is_set():
-            progress = await self.run_once()
-            if not (progress.shipped or progress.numbered) or progress.faults:
-                with suppress(TimeoutError):
-                    await asyncio.wait_for(stop.wait(), IDLE_SECONDS)
+    async def finish(self) -> None:
+        """Do a last round, so that what was answered is in the log, and give the lead up."""
         await self.run_once(last=True)
         await self.resign()
         self._shipper.close()

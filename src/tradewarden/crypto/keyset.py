@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hmac
 import struct
-from typing import TYPE_CHECKING, ClassVar, Protocol, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import msgspec
 
@@ -84,13 +84,6 @@ class Cipher:
         if key is None:
             raise DecryptionError(reason="key version is not installed")
         return key.decrypt(envelope, associated)
-
-
-class Record(Protocol):
-    """A stored row: a frozen `msgspec.Struct` that names its table and ends in a `seal`."""
-
-    table: ClassVar[str]
-    seal: bytes
 
 
 R = TypeVar("R", bound=msgspec.Struct)
