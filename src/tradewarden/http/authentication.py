@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from tradewarden.app import Warden
     from tradewarden.http.connection import Connection
     from tradewarden.http.route import Route
+    from tradewarden.storage.database import Revisions
 
 _MAX_CREDENTIAL = 8192
 _REFRESHING: Final = PermissionSet(("tokens:refresh",))
@@ -54,14 +55,14 @@ class Authentication:
 
         Whatever the proof is, what other processes changed since the last call is known first, key rotations too.
         """
+        revisions = await self._warden.revisions()
         header = connection.headers.get(b"authorization")
         if header is None:
-            await self._warden.revisions()
             return self._unauthenticated(connection, route)
         scheme, _, value = header.partition(b" ")
         kind = scheme.lower()
         if kind == b"bearer" and len(value) <= _MAX_CREDENTIAL:
-            return await self.bearer(value.strip().decode("latin-1"))
+            return await self._bearer(value, revisions)
         if kind == b"basic" and route.proof in _CLIENTS and len(value) <= _MAX_CREDENTIAL:
             return await self._basic(value)
         raise AuthenticationError(_NEEDED, reason="unusable Authorization header")
@@ -72,16 +73,16 @@ class Authentication:
         kind = scheme.lower()
         if kind not in (b"bearer", b"basic") or len(value) > _MAX_CREDENTIAL:
             return False
+        revisions = await self._warden.revisions()
         try:
-            await (self.bearer(value.strip().decode("latin-1")) if kind == b"bearer" else self._basic(value))
+            await (self._bearer(value, revisions) if kind == b"bearer" else self._basic(value))
         except AuthenticationError:
             return False
         return True
 
-    async def bearer(self, token: str) -> Caller:
+    async def _bearer(self, value: bytes, revisions: Revisions) -> Caller:
         """Return whose bearer token this is: a service's, or the admin token."""
-        warden = self._warden
-        revisions = await warden.revisions()
+        warden, token = self._warden, value.strip().decode("latin-1")
         if token.startswith(ADMIN_TOKEN_PREFIX):
             admin, rights = await warden.admin_token.authenticate(token, revisions)
             return Caller(admin, str(admin), rights, Credential("admin_token"))
@@ -96,7 +97,6 @@ class Authentication:
         except (binascii.Error, UnicodeDecodeError) as error:
             raise AuthenticationError("Authentication failed", reason="malformed Basic header") from error
         name, _, secret = map(unquote_plus, text.partition(":"))  # RFC 6749 section 2.3.1
-        await self._warden.revisions()
         service = await self._warden.services.authenticate(name, secret)
         principal = Principal(Kind.SERVICE, service.service_name)
         rights = with_own(service.service_name, service.permissions)
