@@ -16,8 +16,17 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from tests.support.pki import START, key_usage
 from tradewarden.errors import IntegrityError
 from tradewarden.pki.algorithm import Algorithm, generate, signing
-from tradewarden.pki.encoding import extensions_der
-from tradewarden.pki.issuer import Issuer, Order, builder, self_signed, validate, variable
+from tradewarden.pki.encoding import tbs_der
+from tradewarden.pki.issuer import (
+    Issuer,
+    Order,
+    builder,
+    fixed_der,
+    public_der,
+    self_signed,
+    validate,
+    variable,
+)
 from tradewarden.pki.names import names_of
 from tradewarden.pki.profiles import ROOT, SERVICE, extension
 
@@ -62,7 +71,8 @@ def extensions(order: Order = ORDER) -> list[Extension]:
 
 def check(der: bytes) -> None:
     """Hold a certificate against the order."""
-    validate(der, ORDER, extensions_der(extensions()), ISSUER._signer)
+    tbs = tbs_der(fixed_der(ORDER, ISSUER._signer, ISSUER._encoded), ORDER, public_der(ORDER.public_key))
+    validate(der, ORDER, tbs, ISSUER._signer)
 
 
 def made(

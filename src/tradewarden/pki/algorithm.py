@@ -57,6 +57,18 @@ class Signing(NamedTuple):
     padding: padding.PSS | None = None
     slow: bool = False
 
+    def sign(self, key: PrivateKey, data: bytes) -> bytes:
+        """Sign `data` this way; raises `TypeError` for a key of another kind."""
+        match key, self.hash, self.padding:
+            case ec.EllipticCurvePrivateKey(), hashes.HashAlgorithm() as over, None:
+                return key.sign(data, ec.ECDSA(over))
+            case rsa.RSAPrivateKey(), hashes.HashAlgorithm() as over, padding.PSS() as pss:
+                return key.sign(data, pss, over)
+            case ed25519.Ed25519PrivateKey(), None, None:
+                return key.sign(data)
+            case _:
+                raise TypeError("the key is of another kind than its signatures")
+
     def verify(self, key: PublicKey, signature: bytes, data: bytes) -> None:
         """Verify a signature that was made this way and no other; raises `InvalidSignature`."""
         match key, self.hash, self.padding:

@@ -1,17 +1,18 @@
-"""What a certificate's bytes must be (RFC 5280 section 4.1, in DER: ITU-T X.690), written from its order.
+"""A certificate in DER (ITU-T X.690), put together from its order (RFC 5280 section 4.1).
 
-For nothing but the comparison after signing: these bytes are never handed out. So a mistake here refuses a certificate
-and cannot make a wrong one, and a mistake of the builder cannot hide behind a parser that shares it.
+Every value that has a structure of its own (names, keys, what an extension holds) comes encoded from the library; here
+are only the frames around them. `pki.issuer` has the library write the same bytes once for every layout, and read back
+every certificate.
 """
 
 from __future__ import annotations
 
 import time
 from functools import lru_cache
-from typing import TYPE_CHECKING, Final
+from hashlib import sha1
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from cryptography import x509
-from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -27,25 +28,39 @@ _CRITICAL: Final = b"\x01\x01\xff"
 _GENERALIZED_FROM: Final = 2050
 _LONG: Final = 0x80
 """From this size on a length takes more than one byte."""
+_KEY_IDENTIFIER: Final = bytes.fromhex("301d0603551d0e04160414")
+"""The extension subject key identifier (RFC 5280 section 4.2.1.2), up to its twenty bytes."""
 
 
 def certificate_der(tbs: bytes, algorithm: bytes, signature: bytes) -> bytes:
     """Return a whole certificate: what was signed, the algorithm's identifier once more, the signature."""
-    return _tlv(_SEQUENCE, tbs, algorithm, _tlv(_BITS, b"\x00", signature))
+    return tlv(_SEQUENCE, tbs, algorithm, tlv(_BITS, b"\x00", signature))
 
 
-def tbs_der(order: Order, issuer: bytes, algorithm: bytes, extensions: bytes) -> bytes:
-    """Return the part that is signed, for an order; the other arguments are DER."""
-    return _tlv(
+class Fixed(NamedTuple):
+    """What is the same in all certificates of one layout, as DER: issuer and subject names, algorithm, extensions."""
+
+    issuer: bytes
+    subject: bytes
+    algorithm: bytes
+    before: bytes
+    """The extensions before the key's identifier."""
+    after: bytes
+    """Those behind it."""
+
+
+def tbs_der(fixed: Fixed, order: Order, key: bytes) -> bytes:
+    """Return the part that is signed, for an order; `key` is the order's public key (DER)."""
+    return tlv(
         _SEQUENCE,
         _VERSION_3,
-        _tlv(_INTEGER, order.serial.to_bytes(order.serial.bit_length() // 8 + 1, "big")),
-        algorithm,
-        issuer,
-        _tlv(_SEQUENCE, _time(order.not_before), _time(order.not_after)),
-        order.subject.public_bytes(),
-        order.public_key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo),
-        _tlv(_EXTENSIONS, _tlv(_SEQUENCE, extensions)),
+        tlv(_INTEGER, order.serial.to_bytes(order.serial.bit_length() // 8 + 1, "big")),
+        fixed.algorithm,
+        fixed.issuer,
+        tlv(_SEQUENCE, _time(order.not_before), _time(order.not_after)),
+        fixed.subject,
+        key,
+        tlv(_EXTENSIONS, tlv(_SEQUENCE, fixed.before, key_identifier_der(key), fixed.after)),
     )
 
 
@@ -54,9 +69,26 @@ def extensions_der(extensions: Iterable[Extension]) -> bytes:
     return b"".join(map(_extension, extensions))
 
 
+def key_identifier_der(key: bytes) -> bytes:
+    """Return the extension that identifies a public key (DER): SHA-1 over its bit string, as a name, not for safety."""
+    return _KEY_IDENTIFIER + sha1(_bit_string(key), usedforsecurity=False).digest()
+
+
+def _bit_string(key: bytes) -> bytes:
+    """Return the bits of a SubjectPublicKeyInfo: behind its header, its algorithm, and the bit string's own header."""
+    algorithm = _content(key, 0)
+    bits = _content(key, algorithm + 2 + key[algorithm + 1])
+    return key[bits + 1 :]
+
+
+def _content(der: bytes, at: int) -> int:
+    """Return where the value of the TLV at `at` begins."""
+    return at + 2 + (der[at + 1] & 0x7F if der[at + 1] >= _LONG else 0)
+
+
 def _extension(extension: Extension) -> bytes:
     critical = _CRITICAL if extension.critical else b""
-    return _tlv(_SEQUENCE, _oid(extension.oid), critical, _tlv(_OCTETS, extension.value.public_bytes()))
+    return tlv(_SEQUENCE, _oid(extension.oid), critical, tlv(_OCTETS, extension.value.public_bytes()))
 
 
 @lru_cache(maxsize=32)
@@ -70,11 +102,11 @@ def _time(seconds: int) -> bytes:
     """Return a time; from 2050 on with four digits for the year (RFC 5280 section 4.1.2.5)."""
     moment = time.gmtime(seconds)
     if moment.tm_year < _GENERALIZED_FROM:
-        return _tlv(_UTC_TIME, time.strftime("%y%m%d%H%M%SZ", moment).encode())
-    return _tlv(_GENERALIZED_TIME, time.strftime("%Y%m%d%H%M%SZ", moment).encode())
+        return tlv(_UTC_TIME, time.strftime("%y%m%d%H%M%SZ", moment).encode())
+    return tlv(_GENERALIZED_TIME, time.strftime("%Y%m%d%H%M%SZ", moment).encode())
 
 
-def _tlv(tag: int, *parts: bytes) -> bytes:
+def tlv(tag: int, *parts: bytes) -> bytes:
     """Return tag, length and value (X.690 section 8.1)."""
     value = b"".join(parts)
     size = len(value)

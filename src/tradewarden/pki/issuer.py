@@ -1,7 +1,9 @@
 """A CA that signs: build → sign → validate again (RFC 5280 section 4.1 and 6.1.3).
 
 Always true here: nothing comes out of `Issuer.issue` that was not read back from its own bytes and found to be exactly
-what was ordered, under this issuer's key and within its time.
+what was ordered, under this issuer's key and within its time. The bytes are our own (`pki.encoding`), because all but a
+few of them are the same from one certificate to the next; so for every layout (profile, subject and names) the
+library's builder writes the first certificate too, and both must agree byte for byte.
 """
 
 from __future__ import annotations
@@ -12,11 +14,11 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature
-from cryptography.hazmat.primitives.serialization import Encoding
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from tradewarden.errors import IntegrityError, UnavailableError
 from tradewarden.pki.algorithm import signing, strong
-from tradewarden.pki.encoding import certificate_der, extensions_der, tbs_der
+from tradewarden.pki.encoding import Fixed, certificate_der, extensions_der, tbs_der
 from tradewarden.pki.profiles import extension
 
 if TYPE_CHECKING:
@@ -25,6 +27,8 @@ if TYPE_CHECKING:
     from tradewarden.pki.algorithm import PrivateKey, PublicKey, Signing
     from tradewarden.pki.profiles import Extension, Profile
 
+_LAYOUTS = 4096
+"""So many layouts that the library agreed with are remembered."""
 BACKDATED_SECONDS = 60
 """A new certificate is valid from a minute ago, for verifiers whose clocks are behind."""
 
@@ -58,14 +62,18 @@ class _Signer(NamedTuple):
     ends: int
 
 
+_Layout = tuple[str, x509.Name, tuple[x509.GeneralName, ...]]
+"""Profile, subject and names: certificates that share them differ in serial number, time and key alone."""
+
+
 class Issuer:
     """One CA's certificate and private key, ready to sign."""
 
     __slots__ = (
-        "_chained",
         "_encoded",
         "_extensions",
         "_key",
+        "_layouts",
         "_signer",
         "_signing",
         "certificate",
@@ -89,7 +97,7 @@ class Issuer:
         self._encoded = extensions_der(self._extensions)
         public_key = strong(certificate.public_key())
         self._signer = _Signer(self.name.public_bytes(), public_key, self._signing, self.starts, self.ends)
-        self._chained = False
+        self._layouts: dict[_Layout, Fixed] = {}
 
     def __repr__(self) -> str:
         return f"Issuer({self.name.rfc4514_string()!r})"
@@ -114,15 +122,35 @@ class Issuer:
 
     def issue(self, order: Order) -> Issued:
         """Build, sign and validate again; raises `IntegrityError` when what was signed is not what was ordered."""
-        own = variable(order)
-        signed = self._sign(builder(order, self.name, [*order.profile.extensions, *self._extensions, *own]))
-        issued = Issued(signed, signed.public_bytes(Encoding.DER))
-        validate(issued.der, order, order.profile.der + self._encoded + extensions_der(own), self._signer)
-        if not self._chained:
-            # The library's own judgement of the chain, once: the bytes of the issuer's name are the same ever after.
-            chain(signed, self.certificate)
-            self._chained = True
+        layout = (order.profile.name, order.subject, tuple(order.names))
+        fixed = self._layouts.get(layout) or fixed_der(order, self._signer, self._encoded)
+        tbs = tbs_der(fixed, order, public_der(order.public_key))
+        der = certificate_der(tbs, fixed.algorithm, self.sign(tbs))
+        issued = Issued(validate(der, order, tbs, self._signer), der)
+        if layout not in self._layouts:
+            self._agree(order, issued.certificate, tbs)
+            if len(self._layouts) >= _LAYOUTS:
+                self._layouts.clear()
+            self._layouts[layout] = fixed
         return issued
+
+    def _agree(self, order: Order, issued: x509.Certificate, tbs: bytes) -> None:
+        """Hold the first certificate of a layout against what the library writes, and have it judge the chain."""
+        extensions = [*order.profile.extensions, *self._extensions, *variable(order)]
+        how = self._signing
+        written = builder(order, self.name, extensions).sign(self._key, how.hash, rsa_padding=how.padding)
+        if written.tbs_certificate_bytes != tbs:
+            raise _not_as_ordered("the library writes it otherwise")
+        chain(issued, self.certificate)
+
+    def sign(self, data: bytes) -> bytes:
+        """Return the CA's signature over what stands in a certificate, a CRL or an OCSP answer under `algorithm`."""
+        return self._signing.sign(self._key, data)
+
+    @property
+    def algorithm(self) -> bytes:
+        """The AlgorithmIdentifier (DER) of this issuer's signatures."""
+        return self._signing.identifier
 
     def sign_crl(self, crl: x509.CertificateRevocationListBuilder) -> bytes:
         """Sign a CRL and return it as DER."""
@@ -134,18 +162,15 @@ class Issuer:
         """The authority key identifier of whatever this issuer signs."""
         return self._extensions[0]
 
-    def _sign(self, certificate: x509.CertificateBuilder) -> x509.Certificate:
-        how = self._signing
-        return certificate.sign(self._key, how.hash, rsa_padding=how.padding)
-
 
 def self_signed(order: Order, key: PrivateKey) -> x509.Certificate:
     """Return a root: build, sign with its own key, validate again."""
-    own, how = variable(order), signing(key)
-    unsigned = builder(order, order.subject, [*order.profile.extensions, *own])
+    how = signing(key)
+    unsigned = builder(order, order.subject, [*order.profile.extensions, *variable(order)])
     root = unsigned.sign(key, how.hash, rsa_padding=how.padding)
     signer = _Signer(order.subject.public_bytes(), order.public_key, how, order.not_before, order.not_after)
-    validate(root.public_bytes(Encoding.DER), order, order.profile.der + extensions_der(own), signer)
+    tbs = tbs_der(fixed_der(order, signer, b""), order, public_der(order.public_key))
+    validate(root.public_bytes(Encoding.DER), order, tbs, signer)
     chain(root, root)
     return root
 
@@ -173,6 +198,18 @@ def variable(order: Order) -> list[Extension]:
     return found
 
 
+def fixed_der(order: Order, signer: _Signer, extensions: bytes) -> Fixed:
+    """Return what all certificates of an order's layout share; `extensions` (DER) are the issuer's."""
+    names = extensions_der([extension(x509.SubjectAlternativeName(order.names))]) if order.names else b""
+    subject = order.subject.public_bytes()
+    return Fixed(signer.name, subject, signer.how.identifier, order.profile.der + extensions, names)
+
+
+def public_der(key: PublicKey) -> bytes:
+    """Return a public key as SubjectPublicKeyInfo (DER)."""
+    return key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+
+
 def authority_key(certificate: x509.Certificate) -> Extension:
     """Return the authority key identifier that points at `certificate` (RFC 5280 section 4.2.1.1)."""
     try:
@@ -191,20 +228,23 @@ def chain(certificate: x509.Certificate, issuer: x509.Certificate) -> None:
         raise _not_as_ordered("it does not verify under the issuer's certificate") from error
 
 
-def validate(der: bytes, order: Order, extensions: bytes, signer: _Signer) -> None:
+def validate(der: bytes, order: Order, tbs: bytes, signer: _Signer) -> x509.Certificate:
     """Read a signed certificate back and compare it with what was ordered; raises `IntegrityError`.
 
-    `extensions` are those that were ordered (DER). The order is written anew, so that one comparison of bytes holds
-    every field of the certificate against it: these names, this key, these extensions, and nothing besides.
+    `tbs` is what was to be signed (DER): one comparison of bytes holds every field against it, and nothing besides.
+    What differs from one certificate to the next is also read by the library's parser, which knows nothing of `tbs`.
     """
     try:
-        signature = x509.load_der_x509_certificate(der).signature
+        certificate = x509.load_der_x509_certificate(der)
+        signature = certificate.signature
+        term = certificate.not_valid_before_utc, certificate.not_valid_after_utc
     except (ValueError, x509.InvalidVersion) as error:
         raise _not_as_ordered("it cannot be read") from error
-    tbs = tbs_der(order, signer.name, signer.how.identifier, extensions)
     # 1. All that it says, its issuer's name too (RFC 5280 section 6.1.3 a 4), and the algorithm, twice (4.1.1.2).
     if der != certificate_der(tbs, signer.how.identifier, signature):
         raise _not_as_ordered("its bytes are not those of the order")
+    if certificate.serial_number != order.serial or term != (utc(order.not_before), utc(order.not_after)):
+        raise _not_as_ordered("its serial number or time is not that of the order")
     # 2. The signature over it (6.1.3 a 1).
     try:
         signer.how.verify(signer.public_key, signature, tbs)
@@ -213,6 +253,7 @@ def validate(der: bytes, order: Order, extensions: bytes, signer: _Signer) -> No
     # 3. Time, within the issuer's (6.1.3 a 2).
     if order.not_before < signer.starts or order.not_after > signer.ends:
         raise _not_as_ordered("validity beyond the issuer's")
+    return certificate
 
 
 def utc(seconds: float) -> datetime:
