@@ -65,7 +65,7 @@ def _measure(options: Options, arguments: Sequence[str]) -> Results:
         busy = machine.busy()
         facts = machine.facts(directory, binaries)
         plan = Plan(options.runs, options.seconds, directory)
-        sides = start(options.sides, binaries, directory, stack, _tell) if options.works else {}
+        sides = start(options.services, binaries, directory, stack, _tell) if options.works else {}
         field = entrants(sides, audit_off=options.audit_off)
         return Results(
             command=shlex.join(["python", "-m", "bench", *arguments]),

@@ -15,18 +15,21 @@ from bench.peers import openbao, stepca
 from bench.request import BenchError
 from bench.side import Side, Work
 
+_OWN = (target.OURS, target.OURS_TLS)
 _METHOD = (
     f"wrk -t1 -c{wrk.CONNECTIONS}, keep-alive, same machine. Medians of the runs, least and most in brackets.",
     "A ratio is the median of each run divided by its neighbour's. A run with one failed answer does not count.",
 )
 _SIDES = {
     target.OURS: (f"Tradewarden: as `tradewarden serve` starts it in development, {WORKERS} workers, audit on.",),
+    target.OURS_TLS: ("Tradewarden over TLS: the same with TRADEWARDEN_TLS_CERT and _KEY, TLS 1.3.",),
     target.OPENBAO: (
         "OpenBao: raft storage, file audit device, root token: it skips policies and leases, so it is the fastest.",
         "OpenBao, many tokens in turn: ordinary service tokens, as they cannot all be the root token.",
     ),
     target.STEP_CA: (
-        "step-ca signs a certificate request over TLS for a one-time token; the others make the key, over HTTP.",
+        "step-ca signs a certificate request over TLS for a one-time token, in both works.",
+        "To issue, the others make the key and answer over HTTP; to sign, ours does what step-ca does.",
     ),
 }
 
@@ -53,7 +56,7 @@ def start(
     """Start ours and the peers that have a binary, one after the other; all of them end with `stack`."""
     sides: dict[str, Side] = {}
     for name in names:
-        if name != target.OURS and name not in binaries:
+        if name not in _OWN and name not in binaries:
             continue
         tell(f"starting {name}")
         own = directory / name
@@ -73,7 +76,7 @@ def _started(name: str, binaries: Mapping[str, Path], directory: Path) -> Side:
         return openbao.OpenBao(binaries[name], directory)
     if name == target.STEP_CA:
         return stepca.StepCa(binaries[name], directory)
-    return Tradewarden(directory)
+    return Tradewarden(directory, tls=name == target.OURS_TLS)
 
 
 def entrants(sides: Mapping[str, Side], *, audit_off: bool) -> Sequence[Entrant]:
@@ -81,7 +84,7 @@ def entrants(sides: Mapping[str, Side], *, audit_off: bool) -> Sequence[Entrant]
     field: list[Entrant] = []
     for name, side in sides.items():
         if not isinstance(side, openbao.OpenBao):
-            field.append(Entrant(name, side, side.works))
+            field.append(Entrant(target.OURS if name in _OWN else name, side, side.works))
             continue
         field.append(Entrant(name, side, side.works, side.audit_on))
         if audit_off:

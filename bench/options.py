@@ -9,7 +9,7 @@ from pathlib import Path
 import msgspec
 
 from bench.side import Work
-from bench.target import OPENBAO, OURS, STEP_CA
+from bench.target import OPENBAO, OURS, OURS_TLS, STEP_CA
 
 CRYPTO = "crypto"
 """The name of the group that is timed in process."""
@@ -34,6 +34,12 @@ class Options(msgspec.Struct, frozen=True):
     def works(self) -> Sequence[Work]:
         """The works that need running services."""
         return [work for work in Work if work in self.only]
+
+    @property
+    def services(self) -> Sequence[str]:
+        """The services that the works need; ours a second time for the one that goes over TLS."""
+        tls = [OURS_TLS] if OURS in self.sides and Work.SIGN in self.only else []
+        return [*tls, *self.sides]
 
 
 def parse(arguments: Sequence[str]) -> Options:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import ssl
 import sys
 import time
 from pathlib import Path
 
 import httpx
 
+from bench.peers.authority import make_authority, make_server, signing_request
 from bench.process import Process, free_port
 from bench.request import BenchError, Load, Request, send
 from bench.side import PATHS, Work, answers_ok, field, secret_value, send_all
@@ -22,12 +24,22 @@ _REST_SECONDS = 30.0
 class Tradewarden:
     """The running service with 1,000 secrets, 1,000 tokens and one registered service."""
 
-    works = frozenset(Work)
-
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, *, tls: bool = False) -> None:
         data, port = directory / "data", free_port()
-        self.url = f"http://127.0.0.1:{port}"
-        self._process = Process("tradewarden", (str(_command()), "serve"), directory, _environment(data, port))
+        self.works = frozenset({Work.SIGN}) if tls else frozenset(Work) - {Work.SIGN}
+        self.url = f"{'https' if tls else 'http'}://127.0.0.1:{port}"
+        environment = _environment(data, port)
+        self._trust: ssl.SSLContext | bool = True
+        if tls:
+            make_authority(directory)
+            make_server(directory)
+            self._trust = ssl.create_default_context(cafile=str(directory / "root.pem"))
+            environment |= {
+                "TRADEWARDEN_TLS_CERT": str(directory / "server.pem"),
+                "TRADEWARDEN_TLS_KEY": str(directory / "server-key.pem"),
+            }
+        self._csr = signing_request(_SERVICE)
+        self._process = Process("tradewarden", (str(_command()), "serve"), directory, environment)
         self.session = self._process.session
         try:
             with self.client() as client:
@@ -40,7 +52,7 @@ class Tradewarden:
 
     def client(self) -> httpx.Client:
         """Return a client for single requests."""
-        return httpx.Client(base_url=self.url, timeout=60)
+        return httpx.Client(base_url=self.url, verify=self._trust, timeout=60)
 
     def load(self, work: Work, at_most: int) -> Load:  # noqa: ARG002 - all of it can be repeated
         """Return the requests of a work."""
@@ -53,7 +65,8 @@ class Tradewarden:
             return Load([self._validate(token)], '"valid":true')
         if work is Work.VALIDATE_MANY:
             return Load([self._validate(token) for token in self._tokens], '"valid":true')
-        return Load([self._issue()], "BEGIN CERTIFICATE")
+        asked = {"service_name": _SERVICE} | ({"csr": self._csr} if work is Work.SIGN else {})
+        return Load([Request("POST", "/credentials/issue", _bearer(self._admin), asked)], "BEGIN CERTIFICATE")
 
     def rest(self) -> None:
         """Wait until the audit log has numbered every entry of the last load; raises `BenchError` when it does not."""
@@ -92,10 +105,6 @@ class Tradewarden:
     @staticmethod
     def _validate(token: str) -> Request:
         return Request("POST", "/tokens/validate", _bearer(token))
-
-    def _issue(self) -> Request:
-        body = {"service_name": _SERVICE}
-        return Request("POST", "/credentials/issue", _bearer(self._admin), body)
 
 
 def _command() -> Path:

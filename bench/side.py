@@ -25,6 +25,7 @@ class Work(StrEnum):
     VALIDATE = "validate"
     VALIDATE_MANY = "validate-many"
     ISSUE = "issue"
+    SIGN = "sign"
 
 
 class Side(Protocol):

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from bench.side import Work
 
 OURS = "Tradewarden"
+OURS_TLS = "Tradewarden over TLS"
 OPENBAO = "OpenBao"
 OPENBAO_UNAUDITED = "OpenBao, audit off"
 STEP_CA = "step-ca"
@@ -18,6 +19,7 @@ RATIOS: Mapping[tuple[Work, str], float] = {
     (Work.VALIDATE_MANY, OPENBAO): 3,
     (Work.ISSUE, OPENBAO): 2,
     (Work.ISSUE, STEP_CA): 2,
+    (Work.SIGN, STEP_CA): 2,
 }
 WORKER_MB = 100.0
 
@@ -27,4 +29,5 @@ TITLES: Mapping[Work, str] = {
     Work.VALIDATE: "validate a token",
     Work.VALIDATE_MANY: "validate 1,000 tokens in turn",
     Work.ISSUE: "issue a certificate, P-256",
+    Work.SIGN: "sign a request (CSR) over TLS",
 }

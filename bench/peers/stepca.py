@@ -30,7 +30,7 @@ _TOKEN_SECONDS = 900
 class StepCa:
     """The running certificate authority, with a database and the logger that `step ca init` sets up."""
 
-    works = frozenset({Work.ISSUE})
+    works = frozenset({Work.ISSUE, Work.SIGN})
 
     def __init__(self, binary: Path, directory: Path) -> None:
         self._port = free_port()
@@ -56,7 +56,7 @@ class StepCa:
         """Return a client for single requests, that trusts this authority only."""
         return httpx.Client(base_url=self.url, verify=self._trust, timeout=60)
 
-    def load(self, work: Work, at_most: int) -> Load:  # noqa: ARG002 - it does one work only
+    def load(self, work: Work, at_most: int) -> Load:  # noqa: ARG002 - both works are the same here
         """Return `at_most` signing requests, each with a one-time token of its own."""
         return Load([self._sign() for _ in range(at_most)], "BEGIN CERTIFICATE")
 

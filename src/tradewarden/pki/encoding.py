@@ -7,12 +7,13 @@ every certificate.
 
 from __future__ import annotations
 
-import time
 from functools import lru_cache
 from hashlib import sha1
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from cryptography import x509
+
+from tradewarden.pki.der import BIT_STRING, OCTET_STRING, SEQUENCE, integer, moment, tlv
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -20,12 +21,9 @@ if TYPE_CHECKING:
     from tradewarden.pki.issuer import Order
     from tradewarden.pki.profiles import Extension
 
-_INTEGER, _BITS, _OCTETS, _SEQUENCE = 0x02, 0x03, 0x04, 0x30
-_UTC_TIME, _GENERALIZED_TIME = 0x17, 0x18
 _EXTENSIONS: Final = 0xA3
 _VERSION_3: Final = b"\xa0\x03\x02\x01\x02"
 _CRITICAL: Final = b"\x01\x01\xff"
-_GENERALIZED_FROM: Final = 2050
 _LONG: Final = 0x80
 """From this size on a length takes more than one byte."""
 _KEY_IDENTIFIER: Final = bytes.fromhex("301d0603551d0e04160414")
@@ -34,7 +32,7 @@ _KEY_IDENTIFIER: Final = bytes.fromhex("301d0603551d0e04160414")
 
 def certificate_der(tbs: bytes, algorithm: bytes, signature: bytes) -> bytes:
     """Return a whole certificate: what was signed, the algorithm's identifier once more, the signature."""
-    return tlv(_SEQUENCE, tbs, algorithm, tlv(_BITS, b"\x00", signature))
+    return tlv(SEQUENCE, tbs, algorithm, tlv(BIT_STRING, b"\x00", signature))
 
 
 class Fixed(NamedTuple):
@@ -52,15 +50,15 @@ class Fixed(NamedTuple):
 def tbs_der(fixed: Fixed, order: Order, key: bytes) -> bytes:
     """Return the part that is signed, for an order; `key` is the order's public key (DER)."""
     return tlv(
-        _SEQUENCE,
+        SEQUENCE,
         _VERSION_3,
-        tlv(_INTEGER, order.serial.to_bytes(order.serial.bit_length() // 8 + 1, "big")),
+        integer(order.serial),
         fixed.algorithm,
         fixed.issuer,
-        tlv(_SEQUENCE, _time(order.not_before), _time(order.not_after)),
+        tlv(SEQUENCE, moment(order.not_before), moment(order.not_after)),
         fixed.subject,
         key,
-        tlv(_EXTENSIONS, tlv(_SEQUENCE, fixed.before, key_identifier_der(key), fixed.after)),
+        tlv(_EXTENSIONS, tlv(SEQUENCE, fixed.before, key_identifier_der(key), fixed.after)),
     )
 
 
@@ -88,29 +86,10 @@ def _content(der: bytes, at: int) -> int:
 
 def _extension(extension: Extension) -> bytes:
     critical = _CRITICAL if extension.critical else b""
-    return tlv(_SEQUENCE, _oid(extension.oid), critical, tlv(_OCTETS, extension.value.public_bytes()))
+    return tlv(SEQUENCE, _oid(extension.oid), critical, tlv(OCTET_STRING, extension.value.public_bytes()))
 
 
 @lru_cache(maxsize=32)
 def _oid(oid: x509.ObjectIdentifier) -> bytes:
     """Return an OID: an extended key usage is the sequence of its OIDs, so of this one behind two bytes of header."""
     return x509.ExtendedKeyUsage([oid]).public_bytes()[2:]
-
-
-@lru_cache(maxsize=256)
-def _time(seconds: int) -> bytes:
-    """Return a time; from 2050 on with four digits for the year (RFC 5280 section 4.1.2.5)."""
-    moment = time.gmtime(seconds)
-    if moment.tm_year < _GENERALIZED_FROM:
-        return tlv(_UTC_TIME, time.strftime("%y%m%d%H%M%SZ", moment).encode())
-    return tlv(_GENERALIZED_TIME, time.strftime("%Y%m%d%H%M%SZ", moment).encode())
-
-
-def tlv(tag: int, *parts: bytes) -> bytes:
-    """Return tag, length and value (X.690 section 8.1)."""
-    value = b"".join(parts)
-    size = len(value)
-    if size < _LONG:
-        return bytes((tag, size)) + value
-    length = size.to_bytes((size.bit_length() + 7) // 8, "big")
-    return bytes((tag, _LONG | len(length))) + length + value

@@ -12,7 +12,9 @@ import re
 from typing import TYPE_CHECKING, Final
 
 from cryptography import x509
-from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, padding, rsa
 from cryptography.x509.oid import NameOID
 
 from tradewarden.errors import InvalidInputError, LimitExceededError
@@ -86,9 +88,28 @@ def _proven_key(request: x509.CertificateSigningRequest) -> PublicKey:
     """Return the request's key when it is strong enough and signed the request; its strength is looked at first."""
     key = strong(request.public_key())
     approved_hash(request)
-    if not request.is_signature_valid:
-        raise InvalidInputError("its signature does not verify under its own key")
+    try:
+        _verify(request, key)
+    except InvalidSignature as error:
+        raise InvalidInputError("its signature does not verify under its own key") from error
     return key
+
+
+def _verify(request: x509.CertificateSigningRequest, key: PublicKey) -> None:
+    """Verify the request's own signature; raises `InvalidSignature`.
+
+    With the key that is read already: the library's `is_signature_valid` reads it again, a third of the time it takes.
+    """
+    signature, signed = request.signature, request.tbs_certrequest_bytes
+    match key, request.signature_algorithm_parameters, request.signature_hash_algorithm:
+        case ec.EllipticCurvePublicKey(), ec.ECDSA() as scheme, _:
+            key.verify(signature, signed, scheme)
+        case rsa.RSAPublicKey(), (padding.PSS() | padding.PKCS1v15()) as scheme, hashes.HashAlgorithm() as over:
+            key.verify(signature, signed, scheme, over)
+        case ed25519.Ed25519PublicKey(), None, _:
+            key.verify(signature, signed)
+        case _:
+            raise InvalidSignature
 
 
 def _subject(subject: x509.Name, service: str) -> None:
