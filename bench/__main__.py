@@ -16,9 +16,11 @@ import msgspec
 from bench import machine, memory, wrk
 from bench.compare import Plan, compare
 from bench.entrants import entrants, notes, peers, start
-from bench.options import CRYPTO, Options, parse
+from bench.growth import growth
+from bench.options import CRYPTO, GROWTH, Options, parse
+from bench.ours import Tradewarden
 from bench.request import BenchError
-from bench.result import Results
+from bench.result import Results, Stage
 from bench.table import report
 from bench.timings import timings
 
@@ -54,7 +56,7 @@ def _read(path: Path) -> Results:
 
 
 def _measure(options: Options, arguments: Sequence[str]) -> Results:
-    if options.works and not wrk.available():
+    if (options.works or GROWTH in options.only) and not wrk.available():
         raise BenchError("wrk is not installed (Debian, Ubuntu: apt-get install wrk)")
     # Beside the data of `make run`: a temporary directory may be in memory, where nothing is durable.
     (_ROOT / "cache").mkdir(exist_ok=True)
@@ -66,6 +68,7 @@ def _measure(options: Options, arguments: Sequence[str]) -> Results:
         facts = machine.facts(directory, binaries)
         plan = Plan(options.runs, options.seconds, directory)
         sides = start(options.services, binaries, directory, stack, _tell) if options.works else {}
+        grown = _growth(directory) if GROWTH in options.only else ()
         field = entrants(sides, audit_off=options.audit_off)
         return Results(
             command=shlex.join(["python", "-m", "bench", *arguments]),
@@ -74,7 +77,18 @@ def _measure(options: Options, arguments: Sequence[str]) -> Results:
             comparisons=[compare(work, field, plan, _tell) for work in options.works],
             memory={name: memory.at_rest(side.session) for name, side in sides.items()},
             timings=timings() if CRYPTO in options.only else (),
+            growth=grown,
         )
+
+
+def _growth(directory: Path) -> Sequence[Stage]:
+    own = directory / GROWTH
+    own.mkdir()
+    side = Tradewarden(own)
+    try:
+        return growth(side, own, _tell)
+    finally:
+        side.stop()
 
 
 def _tell(line: str) -> None:

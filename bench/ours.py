@@ -66,7 +66,11 @@ class Tradewarden:
         if work is Work.VALIDATE_MANY:
             return Load([self._validate(token) for token in self._tokens], '"valid":true')
         asked = {"service_name": _SERVICE} | ({"csr": self._csr} if work is Work.SIGN else {})
-        return Load([Request("POST", "/credentials/issue", _bearer(self._admin), asked)], "BEGIN CERTIFICATE")
+        return Load([self.admin_request("/credentials/issue", asked)], "BEGIN CERTIFICATE")
+
+    def admin_request(self, path: str, body: object = None) -> Request:
+        """Return a call of the admin: POST with a body, GET without."""
+        return Request("GET" if body is None else "POST", path, _bearer(self._admin), body)
 
     def rest(self) -> None:
         """Wait until the audit log has numbered every entry of the last load; raises `BenchError` when it does not."""
@@ -87,7 +91,7 @@ class Tradewarden:
     def _prepare(self, client: httpx.Client) -> list[str]:
         service = {"service_name": _SERVICE, "permissions": ["read", "write"]}
         admin = _bearer(self._admin)
-        send(client, Request("POST", "/services", admin, service))
+        send(client, self.admin_request("/services", service))
         generate = Request("POST", "/tokens/generate", admin, service)
         tokens = [field(answer, "token") for answer in send_all(client, [generate] * PATHS)]
         send_all(client, [self._write(n, tokens[0]) for n in range(PATHS)])

@@ -14,7 +14,7 @@ class BenchError(Exception):
 
 
 class Request(msgspec.Struct, frozen=True):
-    """One HTTP request; a `body` is sent as JSON."""
+    """One HTTP request; a `body` is sent as JSON, bytes as they are (with the content type in `headers`)."""
 
     method: str
     path: str
@@ -23,11 +23,13 @@ class Request(msgspec.Struct, frozen=True):
 
     def content(self) -> bytes:
         """Return the body's bytes, empty when there is none."""
+        if isinstance(self.body, bytes):
+            return self.body
         return b"" if self.body is None else msgspec.json.encode(self.body)
 
     def all_headers(self) -> dict[str, str]:
         """Return the headers with the body's content type."""
-        typed = {} if self.body is None else {"Content-Type": "application/json"}
+        typed = {} if self.body is None or isinstance(self.body, bytes) else {"Content-Type": "application/json"}
         return typed | dict(self.headers)
 
     def raw(self, host: str) -> bytes:

@@ -44,6 +44,18 @@ class Timing(msgspec.Struct, frozen=True):
     against_microseconds: float | None = None
 
 
+class Stage(msgspec.Struct, frozen=True):
+    """How fast issuing, the CRL and OCSP (cached, and with a nonce) are at one size of the inventory."""
+
+    name: str
+    certificates: int
+    revoked: int
+    issue: Run
+    crl: Run
+    ocsp: Run
+    ocsp_nonce: Run
+
+
 class Results(msgspec.Struct, frozen=True):
     """All that one call of the benchmark measured."""
 
@@ -53,6 +65,7 @@ class Results(msgspec.Struct, frozen=True):
     comparisons: Sequence[Comparison]
     memory: Mapping[str, Memory]
     timings: Sequence[Timing]
+    growth: Sequence[Stage] = ()
 
     @property
     def complete(self) -> bool:

@@ -9,8 +9,9 @@ import msgspec
 
 from bench import target
 from bench.memory import Memory
-from bench.result import Comparison, Results, Series, Spread, rates, ratio
+from bench.result import Comparison, Results, Series, Spread, Stage, rates, ratio
 from bench.target import OURS
+from bench.wrk import Run
 
 _NONE = "-"
 _TIMES = "×"  # noqa: RUF001 - the sign itself
@@ -28,7 +29,12 @@ class Table(msgspec.Struct, frozen=True):
 def report(results: Results, *, markdown: bool) -> str:
     """Return all of the results as text; `markdown` decides the form of the tables."""
     draw = _markdown if markdown else _plain
-    tables = (load_table(results.comparisons), memory_table(results), timing_table(results))
+    tables = (
+        load_table(results.comparisons),
+        growth_table(results.growth),
+        memory_table(results),
+        timing_table(results),
+    )
     facts = [f"- {name}: {value}" for name, value in results.machine.items()]
     notes = [f"- {note}" for note in (*results.notes, *_failures(results))]
     parts = [results.command, "\n".join(facts), *(draw(t) for t in tables if t.rows)]
@@ -43,6 +49,20 @@ def load_table(comparisons: Sequence[Comparison]) -> Table:
     )
     rows = [row for comparison in comparisons for row in _pairs(comparison)]
     return Table("Under load", head, rows)
+
+
+def growth_table(stages: Sequence[Stage]) -> Table:
+    """Return a row for each size of the inventory: answers a second and p99."""
+    head = ("certificates", "issued", "revoked", "issue", "CRL", "OCSP", "OCSP with nonce")
+    rows = [
+        (s.name, f"{s.certificates:,}", f"{s.revoked:,}", *map(_rate, (s.issue, s.crl, s.ocsp, s.ocsp_nonce)))
+        for s in stages
+    ]
+    return Table("Growth", head, rows)
+
+
+def _rate(run: Run) -> str:
+    return f"{run.rate:,.0f}/s, p99 {run.p99_ms:.1f} ms"
 
 
 def memory_table(results: Results) -> Table:

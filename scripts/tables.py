@@ -38,6 +38,9 @@ _PROOFS = {
     Proof.CLIENT: "bearer token or client secret",
     Proof.TOKEN_REQUEST: "bearer token, client secret, or the bootstrap rule",
     Proof.REFRESH_TOKEN: "the refresh token itself",
+    Proof.JOIN: "the join token itself",
+    Proof.RENEWAL: "bearer token, or a certificate with a proof of its key",
+    Proof.ACME: "ACME signature",
     Proof.OPERATOR: "bearer token, or loopback in development",
 }
 

@@ -1,6 +1,7 @@
 """Tradewarden: secrets, service identities, tokens, permissions and a provable audit log in one service.
 
-`from tradewarden import Warden` opens an installation in this very process; `tradewarden serve` runs the service.
+`from tradewarden import Warden` opens an installation in this very process; `tradewarden serve` runs the service; a
+service that calls it keeps its certificate fresh with `from tradewarden import ServiceIdentity`.
 """
 
 from __future__ import annotations
@@ -10,8 +11,9 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from tradewarden.app import Warden
     from tradewarden.settings import Settings, load_settings
+    from tradewarden.workload.identity import ServiceIdentity
 
-__all__ = ["Settings", "Warden", "__version__", "load_settings"]
+__all__ = ["ServiceIdentity", "Settings", "Warden", "__version__", "load_settings"]
 
 __version__ = "0.1.0"
 
@@ -26,4 +28,8 @@ def __getattr__(name: str) -> object:
         from tradewarden import settings
 
         return getattr(settings, name)
+    if name == "ServiceIdentity":
+        from tradewarden.workload.identity import ServiceIdentity
+
+        return ServiceIdentity
     raise AttributeError(f"module 'tradewarden' has no attribute {name!r}")

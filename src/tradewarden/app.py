@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol, Self
 from tradewarden import __version__
 from tradewarden.access.grant import ANY, authorize
 from tradewarden.access.permission import ALL
+from tradewarden.acme.acme import Acme
 from tradewarden.audit.checkpointing import Checkpointer
 from tradewarden.audit.clerk import Clerk
 from tradewarden.audit.entry import Auditor, Entry, EventType, Origin
@@ -27,6 +28,7 @@ from tradewarden.audit.verify import verify_log
 from tradewarden.background import work
 from tradewarden.clock import Clock, Randomness, SystemClock, system_randomness
 from tradewarden.crypto.keyfile import private_directory
+from tradewarden.crypto.pkcs11 import release
 from tradewarden.crypto.signers import Signer, Verifier
 from tradewarden.datadir import Stage, require_init, stage
 from tradewarden.errors import (
@@ -37,18 +39,22 @@ from tradewarden.errors import (
     TradewardenError,
 )
 from tradewarden.identity.admin import AdminToken
+from tradewarden.identity.enrolment import Enrolment
 from tradewarden.identity.services import Services
 from tradewarden.keys.keyring import Keyring
 from tradewarden.keys.purpose import Purpose
 from tradewarden.local import Local, local_principal
-from tradewarden.pki.authority import OWN_NAME, Authority
-from tradewarden.policies import listener_names, pki_policy, refusals, root_sources, token_policy
+from tradewarden.pki.allowance import OWN_NAME
+from tradewarden.pki.authority import Authority
+from tradewarden.policies import acme_policy, ca_token, listener_names, pki_policy, refusals, root_sources, token_policy
 from tradewarden.readiness import Readiness, disk_reasons
 from tradewarden.secrets.rewrap import Rewrap
 from tradewarden.secrets.secrets import SecretLimits, Secrets
 from tradewarden.settings import Settings, load_settings
 from tradewarden.storage.migration import migrate_sqlite
+from tradewarden.storage.sql_acme import SqlAcmeStore
 from tradewarden.storage.sql_audit import SqlAuditStore
+from tradewarden.storage.sql_enrolment import SqlJoinStore
 from tradewarden.storage.sql_identity import SqlServiceStore
 from tradewarden.storage.sql_keys import SqlKeyStore
 from tradewarden.storage.sql_pki import SqlPkiStore
@@ -83,10 +89,13 @@ class Warden:
         self.keyring = keyring
         self.journal = ground.journal
         self.metrics: Measured | None = None
+        self.mtls_fault = ""
         self._hide = keyring.mac(Purpose.AUDIT, "hidden")
         self._keys_seen = -1
+        self._authorities_seen = -1
         self._refusals = refusals(settings)
         self._looked: tuple[float, Readiness] | None = None
+        self._token = ca_token(settings)
         seal = InboxSeal(keyring.derive(Purpose.AUDIT, "inbox"))
         self.auditor = Auditor(ground.journal, clock, seal)
         self.flood = Flood(ground.journal, clock)
@@ -102,11 +111,15 @@ class Warden:
         self.rewrap = Rewrap(secret_store, keyring)
         services = SqlServiceStore(database)
         self.services = Services(services, keyring, clock, randomness, revisions)
+        self.enrolment = Enrolment(
+            SqlJoinStore(database), keyring, self.services, clock, randomness, lambda: self.authority.root_fingerprint
+        )
         self.admin_token = AdminToken(services, keyring, settings.data_dir, clock, randomness)
         self.tokens = Tokens(
             SqlTokenStore(database), keyring, self.services, token_policy(settings), clock, randomness, revisions
         )
         self.authority: Authority
+        self.acme: Acme
 
     @classmethod
     async def start(
@@ -148,6 +161,17 @@ class Warden:
                 self.randomness,
                 first_start=first,
                 entry=self.entry(EventType.CERTIFICATE, "create", "ca"),
+                register=self.services,
+            )
+            self.acme = Acme(
+                SqlAcmeStore(self.database),
+                self.keyring,
+                self.services,
+                self.authority,
+                acme_policy(settings),
+                self.clock,
+                self.randomness,
+                entries=lambda action, resource: self.entry(EventType.CERTIFICATE, action, resource),
             )
             await self.admin_token.ensure(self.entry(EventType.AUTHENTICATION, "create", "admin_token"))
 
@@ -189,13 +213,17 @@ class Warden:
         await self.keyring.close()
         await self.journal.close()
         await self.database.close()
+        await asyncio.to_thread(release)  # a process that forks next must not leave its tokens open to its children
 
     async def revisions(self) -> Revisions:
-        """Return the revisions as of now; a key rotation of another process is followed first."""
+        """Return the revisions as of now; a rotation of keys or CAs by another process is followed first."""
         revisions = await self.database.revisions()
         if revisions.keys != self._keys_seen:
             await self.keyring.refresh()
             self._keys_seen = revisions.keys
+        if revisions.authorities != self._authorities_seen:
+            await self.authority.follow(revisions)
+            self._authorities_seen = revisions.authorities
         return revisions
 
     def hidden(self, field: str, value: str) -> str:
@@ -210,10 +238,10 @@ class Warden:
         """Return the certificates and the number of tokens that are valid; a few seconds old at most."""
         return await self.authority.counts(), await self.tokens.counts()
 
-    async def listener_certificate(self) -> tuple[str, str]:
-        """Issue the certificate of our own listener; returns its chain and its key, both PEM."""
-        names, addresses = listener_names(self.settings.host)
-        async with self.entry(EventType.CERTIFICATE, "issue", OWN_NAME) as entry:
+    async def listener_certificate(self, action: str = "issue") -> tuple[str, str]:
+        """Issue (or `renew`) the certificate of our own listeners; returns its chain and its key, both PEM."""
+        names, addresses = listener_names(self.settings)
+        async with self.entry(EventType.CERTIFICATE, action, OWN_NAME) as entry:
             grant = authorize(local_principal(), ALL, "credentials:issue", OWN_NAME)
             made = await self.authority.server_certificate(grant, names, addresses, entry)
         return made.certificate_chain, made.private_key or ""
@@ -244,9 +272,14 @@ class Warden:
                 await self.keyring.refresh()  # a source that could not be opened then may be there now
         if self.keyring.outdated:
             reasons.append("keys: the root key was rotated; restart with the new TRADEWARDEN_ROOT_KEY")
+        if self._token is not None:
+            try:
+                await asyncio.to_thread(self._token.require_present)
+            except TradewardenError as error:
+                reasons.append(f"ca keys: {error.detail}")
         if "ENABLE_VAULT" in self._refusals:
             reasons.append(f"vault: {self._refusals['ENABLE_VAULT']}")
-        return Readiness(storage, not disk, tuple(reasons))
+        return Readiness(storage, not disk, tuple(reasons), await asyncio.to_thread(self.authority.cas.warnings))
 
 
 async def _touch(transaction: Transaction) -> None:
@@ -267,6 +300,10 @@ class Measured(Protocol):
 
     def render(self) -> bytes:
         """Return them as Prometheus text."""
+        ...
+
+    def count_ocsp(self, status: str) -> None:
+        """Count what an OCSP answer said about one certificate, or that it refused."""
         ...
 
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import structlog
 
+from tradewarden.audit.entry import EventType
 from tradewarden.errors import TradewardenError
 
 if TYPE_CHECKING:
@@ -32,6 +33,7 @@ async def work(rooms: Rooms, stop: asyncio.Event, report: Callable[[int, int, fl
     """
     clerk = rooms.clerk
     tidied = rooms.clock.monotonic()
+    validating = asyncio.create_task(rooms.acme.validator.run(stop, rooms.revisions))
     while not stop.is_set():
         progress = await clerk.run_once()
         for fault in progress.faults:
@@ -42,6 +44,7 @@ async def work(rooms: Rooms, stop: asyncio.Event, report: Callable[[int, int, fl
             await tidy(rooms)
         with suppress(TimeoutError):
             await asyncio.wait_for(stop.wait(), _ROUND_SECONDS)
+    await validating
     await clerk.finish()
 
 
@@ -54,12 +57,23 @@ async def _report(rooms: Rooms, report: Callable[[int, int, float], None]) -> No
 
 
 async def tidy(rooms: Rooms) -> None:
-    """Forget tokens that ended long ago, and renew the revocation list in time."""
+    """Forget tokens and join tokens that ended long ago, and renew the revocation lists in time."""
     try:
         await rooms.revisions()
         for _ in range(_SWEEPS):
-            if not await rooms.tokens.sweep():
+            if not await rooms.tokens.sweep() + await rooms.enrolment.sweep():
                 break
-        await rooms.authority.crl()
+        await rooms.authority.revocation.renew()
     except TradewardenError as error:
         _log.warning("tidying failed", reason=error.reason)
+    await _tend(rooms)
+
+
+async def _tend(rooms: Rooms) -> None:
+    """Rotate an issuing CA whose time has come, and say what an operator must do about CAs."""
+    try:
+        await rooms.authority.cas.tend(lambda what: rooms.entry(EventType.CERTIFICATE, "rotate", what))
+    except TradewardenError as error:
+        _log.warning("a CA could not be rotated", reason=error.detail)
+    for warning in await asyncio.to_thread(rooms.authority.cas.news):
+        _log.warning(warning)

@@ -70,6 +70,15 @@ class PermissionDeniedError(TradewardenError):
         super().__init__("Insufficient permissions for operation", reason=reason)
 
 
+class NameRefusedError(PermissionDeniedError):
+    """A certificate was asked for under a name that is not the service's own."""
+
+    code = "name_refused"
+
+    def __init__(self, detail: str, *, reason: str = "") -> None:
+        TradewardenError.__init__(self, detail, reason=reason)
+
+
 class RateLimitedError(TradewardenError):
     """Too many calls; `retry_after` seconds tell when the next one may pass."""
 

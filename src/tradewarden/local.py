@@ -217,9 +217,10 @@ class LocalCredentials:
         dns_names: Sequence[str] = (),
         ip_addresses: Sequence[str] = (),
         ttl_hours: int | None = None,
+        profile: str = "service",
     ) -> Credentials:
         """Issue a certificate, for a key made here or for that of a CSR (PEM). Raises `InvalidInputError`."""
-        command = IssueCredentials(service_name, csr, tuple(dns_names), tuple(ip_addresses), ttl_hours)
+        command = IssueCredentials(service_name, csr, tuple(dns_names), tuple(ip_addresses), ttl_hours, profile)
         async with _acting(self._rooms, EventType.CERTIFICATE, "credentials:issue", service_name) as (grant, entry):
             return await self._rooms.authority.issue(grant, command, entry)
 

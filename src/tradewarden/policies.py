@@ -5,7 +5,10 @@ from __future__ import annotations
 import os
 from ipaddress import ip_address
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
+from tradewarden.acme.acme import AcmePolicy
+from tradewarden.crypto.pkcs11 import Access, Token
 from tradewarden.keys.source import PASSPHRASE_VARIABLE, RootSources
 from tradewarden.pki.algorithm import Algorithm
 from tradewarden.pki.policy import Policy
@@ -58,23 +61,67 @@ def pki_policy(settings: Settings) -> Policy:
         trust_domain=settings.trust_domain,
         algorithm=Algorithm(settings.ca_algorithm),
         validity_days=settings.cert_validity_days,
+        renewal_grace_hours=settings.renewal_grace_hours,
         ca_cert_path=settings.ca_cert_path,
         ca_key_path=settings.ca_key_path,
+        ca_keys=settings.ca_keys,
+        profiles=settings.cert_profiles,
+        overlap_days=settings.ca_overlap_days,
+        access=_access(settings),
+        public_url=public_url(settings),
+    )
+
+
+def public_url(settings: Settings) -> str:
+    """Return where others reach this service; empty when the settings name no one place."""
+    if settings.public_url is not None:
+        return settings.public_url
+    try:
+        address = ip_address(settings.host)
+        host = f"[{address}]" if address.version == 6 else settings.host  # noqa: PLR2004
+        somewhere = not address.is_unspecified
+    except ValueError:
+        host, somewhere = settings.host, True
+    behind = settings.development or settings.trusted_proxies
+    scheme = "https" if settings.tls_cert is not None or not behind else "http"
+    return f"{scheme}://{host}:{settings.port}" if somewhere and settings.port else ""
+
+
+def ca_token(settings: Settings) -> Token | None:
+    """Return the token that certificates are signed in, when there is one."""
+    return Token(settings.ca_keys, _access(settings)) if settings.ca_keys is not None else None
+
+
+def _access(settings: Settings) -> Access:
+    return Access(settings.pkcs11_module, settings.pkcs11_pin)
+
+
+def acme_policy(settings: Settings) -> AcmePolicy:
+    """Return the rules for ACME that the settings give."""
+    return AcmePolicy(
+        base=settings.acme_url or public_url(settings),
+        http_port=settings.acme_http_port,
+        dns=settings.acme_dns,
+        listeners=(settings.port, settings.mtls_port),
+        near=settings.development,
     )
 
 
 def root_sources(settings: Settings) -> RootSources:
     """Return where root keys come from: the configured source, and others by their URI."""
     passphrase = {PASSPHRASE_VARIABLE: settings.passphrase.reveal()} if settings.passphrase else {}
-    return RootSources(settings.root_key.reveal(), {**os.environ, **passphrase})
+    return RootSources(settings.root_key.reveal(), {**os.environ, **passphrase}, _access(settings))
 
 
-def listener_names(host: str) -> tuple[list[str], list[str]]:
-    """Return the DNS names and IP addresses that the certificate of a listener on `host` bears."""
+def listener_names(settings: Settings) -> tuple[list[str], list[str]]:
+    """Return the DNS names and IP addresses that our listeners' certificate bears: how this host and others call us."""
     names, addresses = {"localhost"}, {"127.0.0.1", "::1"}
-    try:
-        if not ip_address(host).is_unspecified:
-            addresses.add(host)
-    except ValueError:
-        names.add(host)
+    for host in filter(None, (settings.host, urlsplit(settings.public_url or "").hostname)):
+        try:
+            address = ip_address(host)
+        except ValueError:
+            names.add(host.lower())
+            continue
+        if not address.is_unspecified:
+            addresses.add(str(address))
     return sorted(names), sorted(addresses)

@@ -15,11 +15,12 @@ FULL_BYTES = 1 << 20
 
 
 class Readiness(msgspec.Struct, frozen=True):
-    """What works, and why not where it does not."""
+    """What works, why not where it does not, and what will not for long."""
 
     storage: bool
     audit: bool
     reasons: tuple[str, ...]
+    warnings: tuple[str, ...] = ()
 
 
 def disk_reasons(directory: Path) -> list[str]:

@@ -5,10 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
+    from tradewarden.acme.acme import Acme
     from tradewarden.audit.clerk import Clerk
     from tradewarden.audit.entry import Entry, EventType
     from tradewarden.audit.log import AuditLog
     from tradewarden.clock import Clock
+    from tradewarden.identity.enrolment import Enrolment
     from tradewarden.identity.services import Services
     from tradewarden.pki.authority import Authority
     from tradewarden.secrets.secrets import Secrets
@@ -23,8 +25,10 @@ class Rooms(Protocol):
     clerk: Clerk
     secrets: Secrets
     services: Services
+    enrolment: Enrolment
     tokens: Tokens
     authority: Authority
+    acme: Acme
     audit_log: AuditLog
 
     def entry(self, event: EventType, action: str, resource: str = "") -> Entry:

@@ -15,6 +15,8 @@ from tradewarden.pki.store import (
     CertificateRow,
     CrlRow,
     Revocation,
+    Role,
+    Standing,
     Tally,
 )
 from tradewarden.storage.memory import MemoryDatabase
@@ -26,7 +28,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from tradewarden.pki.store import PkiStore
-    from tradewarden.storage.database import Database
+    from tradewarden.storage.database import Database, Revisions
 
 
 @pytest.fixture(params=["memory", "sqlite"])
@@ -37,6 +39,12 @@ async def store(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator
     else:
         async with sqlite_database(tmp_path) as database:
             yield SqlPkiStore(database)
+
+
+async def revisions(store: PkiStore) -> Revisions:
+    """Return the counters that caches look at."""
+    database: MemoryDatabase | Database = store._database  # type: ignore[attr-defined]  # both adapters have one
+    return await database.revisions()
 
 
 async def entries(store: PkiStore) -> list[bytes]:
@@ -151,16 +159,50 @@ async def test_the_tally_counts_what_is_valid(store: PkiStore) -> None:
     assert await store.tally(100.0, "") == Tally(1, 300)
 
 
-async def test_authorities_are_founded_once(store: PkiStore) -> None:
-    """The first rows stand; a second founding is refused with its entry."""
-    rows = [AuthorityRow("issuing", "aa", b"i", 1.5, b"s"), AuthorityRow("root", "bb", b"r", 1.5, b"s")]
+def authority(role: Role, fingerprint: str, state: Standing = Standing.ACTIVE) -> AuthorityRow:
+    """Return the row of a CA."""
+    return AuthorityRow(role, fingerprint, "ff", state, b"\x00der", "ca_key.1a.pem", 1.5, seal=b"s")
+
+
+async def test_authorities_change_with_entry_and_revision(store: PkiStore) -> None:
+    """Rows come back in their order as they were written, with their entry; their revision moves."""
+    rows = [authority(Role.ISSUING, "aa"), authority(Role.ISSUING, "cc"), authority(Role.ROOT, "bb")]
     assert await store.authorities() == []
-    await store.found(rows[::-1], b"founded")
+    before = await revisions(store)
+    await store.change_authorities([], rows[::-1], b"founded")
     assert await store.authorities() == rows
-    with pytest.raises(ConflictError):
-        await store.found([AuthorityRow("root", "cc", b"x", 2.0, b"s")], b"again")
+    retired = replace(rows[0], state=Standing.RETIRED, active_from=1.5, ended_at=2.5, seal=b"t")
+    await store.change_authorities(rows, [retired, authority(Role.ROOT, "dd", Standing.NEXT)], b"")
+    assert await store.authorities() == [retired, *rows[1:], authority(Role.ROOT, "dd", Standing.NEXT)]
+    assert await entries(store) == [b"founded"]
+    after = await revisions(store)
+    assert (after.authorities, after.certificates) == (before.authorities + 2, before.certificates)
+
+
+async def test_a_change_over_other_authorities_is_refused(store: PkiStore) -> None:
+    """Who looked before somebody else's change writes nothing, neither row nor entry nor revision."""
+    rows = [authority(Role.ROOT, "bb")]
+    await store.change_authorities([], rows, b"founded")
+    before = await revisions(store)
+    for seen in ([], [replace(rows[0], seal=b"old")], [*rows, authority(Role.ROOT, "cc")]):
+        with pytest.raises(ConflictError):
+            await store.change_authorities(seen, [authority(Role.ROOT, "dd")], b"again")
     assert await store.authorities() == rows
     assert await entries(store) == [b"founded"]
+    assert await revisions(store) == before
+
+
+async def test_a_revoked_authority_is_news_about_certificates(store: PkiStore) -> None:
+    """With a CA that is revoked the certificates' revision moves, and its certificates do not count."""
+    rows = [authority(Role.ISSUING, "aa")]
+    await store.change_authorities([], rows, b"")
+    await store.add(row(1, issuer="aa", end=300), b"")
+    await store.add(row(2, issuer="bb", end=400), b"")
+    before = await revisions(store)
+    await store.change_authorities(rows, [replace(rows[0], state=Standing.REVOKED)], b"")
+    assert (await revisions(store)).certificates == before.certificates + 1
+    assert await store.tally(50.0, "", ("aa",)) == Tally(1, 400)
+    assert await store.tally(50.0, "") == Tally(2, 300)
 
 
 async def test_revocations_are_read_in_their_order_by_issuer(store: PkiStore) -> None:
@@ -182,7 +224,7 @@ async def test_revocations_are_read_in_their_order_by_issuer(store: PkiStore) ->
 
 async def test_only_a_higher_number_replaces_a_crl(store: PkiStore) -> None:
     """Of two lists under one number the first stands."""
-    first = CrlRow("ca", 1, 0, 10, 20, b"one", b"s")
+    first = CrlRow("ca", -1, 1, 0, 10, 20, b"index", b"one", b"s")
     assert await store.crl("ca") is None
     assert await store.publish(first)
     assert not await store.publish(replace(first, crl=b"other"))
@@ -191,3 +233,16 @@ async def test_only_a_higher_number_replaces_a_crl(store: PkiStore) -> None:
     assert await store.publish(second)
     assert await store.publish(replace(first, issuer="other"))
     assert await store.crl("ca") == second
+
+
+async def test_each_shard_has_a_list_of_its_own(store: PkiStore) -> None:
+    """Lists of one issuer stand beside each other, and one that is held already is not read again."""
+    whole = CrlRow("ca", -1, 4, 9, 10, 20, b"index", b"whole", b"s")
+    shard = CrlRow("ca", 7, 2, 9, 10, 20, b"", b"shard", b"s")
+    for row in (whole, shard):
+        assert await store.publish(row)
+    assert await store.crl("ca") == whole
+    assert await store.crl("ca", 7) == shard
+    assert await store.crl("ca", 8) is None
+    assert await store.crl("ca", 7, above=1) == shard
+    assert await store.crl("ca", 7, above=2) is None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
+import msgspec
 import pytest
 
 from tests.support.storage import inbox, sqlite_database
@@ -13,13 +14,13 @@ from tradewarden.storage.database import Revisions
 from tradewarden.storage.memory import MemoryDatabase
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Sequence
     from pathlib import Path
 
     from tradewarden.storage.database import Database, Transaction
 
 INSERT = "INSERT INTO audit_inbox (id, batch) VALUES (?, ?)"
-COUNT = "SELECT count(*) FROM audit_inbox"
+COUNT = "SELECT coalesce(sum(count), 0) FROM audit_inbox"
 
 
 @pytest.fixture(params=["sqlite"])
@@ -100,6 +101,54 @@ async def test_a_failing_work_takes_no_other_with_it(database: Database) -> None
     assert (await database.revisions()).tokens == 1
 
 
+async def test_changes_of_one_kind_are_made_together(database: Database) -> None:
+    """Changes handed in at once come to one making, in their order; one decided against is its caller's alone."""
+    seen: list[list[int]] = []
+
+    async def making(transaction: Transaction, changes: Sequence[int]) -> list[int | Exception]:
+        seen.append(list(changes))
+        await transaction.record(*[b"%d" % each for each in changes if each != 3])
+        return [ValueError("not three") if each == 3 else -each for each in changes]
+
+    outcomes = await asyncio.gather(*[database.make(making, each) for each in range(6)], return_exceptions=True)
+    assert [outcomes[each] for each in (0, 1, 2, 4, 5)] == [0, -1, -2, -4, -5]
+    assert isinstance(outcomes[3], ValueError)
+    assert seen == [[0, 1, 2, 3, 4, 5]]
+    assert await inbox(database) == [b"0", b"1", b"2", b"4", b"5"]
+
+
+async def test_a_change_that_cannot_be_written_takes_no_other_with_it(database: Database) -> None:
+    """When the making fails, each change is made alone, and works handed in around it stand as well."""
+
+    async def making(transaction: Transaction, changes: Sequence[int | None]) -> list[int | None]:
+        await transaction.record(*[b"%r" % each for each in changes])
+        await transaction.run_many("INSERT INTO audit_leader VALUES (?, '', 0, 0)", [(each,) for each in changes])
+        return list(changes)
+
+    made = [database.make(making, each) for each in (70, 1, 71)]
+    outcomes = await asyncio.gather(database.transact(record), *made, return_exceptions=True)
+    assert outcomes[:2] == ["answer", 70]
+    assert isinstance(outcomes[2], ConflictError)
+    assert outcomes[3] == 71
+    assert sorted(await inbox(database)) == [b"70", b"71", b"e"]
+    assert await database.all("SELECT id FROM audit_leader ORDER BY id") == [(1,), (70,), (71,)]
+
+
+async def test_a_making_that_raises_at_once_is_tried_for_each_alone(database: Database) -> None:
+    """A change that stops the making before anything is written fails alone."""
+
+    async def making(transaction: Transaction, changes: Sequence[int]) -> list[int]:
+        if 2 in changes:
+            raise ValueError("two")
+        await transaction.record(*[b"%d" % each for each in changes])
+        return list(changes)
+
+    outcomes = await asyncio.gather(*[database.make(making, each) for each in range(4)], return_exceptions=True)
+    assert [outcomes[each] for each in (0, 1, 3)] == [0, 1, 3]
+    assert isinstance(outcomes[2], ValueError)
+    assert await inbox(database) == [b"0", b"1", b"3"]
+
+
 async def test_cancelling_the_caller_does_not_stop_the_work(database: Database) -> None:
     """Work that was handed in is done, whether or not someone waits."""
     task = asyncio.create_task(database.transact(record))
@@ -144,7 +193,7 @@ async def test_revisions_move_with_the_transaction(database: Database) -> None:
     with pytest.raises(ValueError, match=r"^$"):
         await database.transact(fails)
     after = await database.revisions()
-    assert after == Revisions(before.tokens + 1, before.certificates, before.services, before.keys + 2)
+    assert after == msgspec.structs.replace(before, tokens=before.tokens + 1, keys=before.keys + 2)
 
 
 async def test_the_memory_database_counts_alike(database: Database) -> None:
@@ -152,7 +201,7 @@ async def test_the_memory_database_counts_alike(database: Database) -> None:
     memory = MemoryDatabase()
     assert await memory.revisions() == await database.revisions()
     memory.bump("tokens", "services")
-    assert await memory.revisions() == Revisions(2, 1, 2, 1)
+    assert await memory.revisions() == Revisions(tokens=2, certificates=1, services=2, keys=1, authorities=1)
     with pytest.raises(AttributeError):
         memory.bump("nonsense")
     memory.record(b"e")

@@ -57,7 +57,7 @@ async def kept(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[
 
 def service(name: str, secret: bytes = b"s") -> ServiceRow:
     """Return a service's row."""
-    return ServiceRow(name, "i", '["read"]', secret, 1, "user:admin", 2, b"seal")
+    return ServiceRow(name, "i", '["read"]', secret, 1, "user:admin", 2, seal=b"seal")
 
 
 async def put(kept: Kept, row: ServiceRow) -> None:
@@ -142,3 +142,24 @@ async def test_the_admin_token_is_one_row(kept: Kept) -> None:
     assert await kept.revisions() == before
     assert await kept.store.read_admin_token() == rows[1]
     assert await kept.entries() == [b"entry", b"entry"]
+
+
+async def own(kept: Kept, name: str, *owned: str) -> None:
+    """Write one service with what belongs to it."""
+    change = ServiceChange(None, b"own", service(name), owned)
+    await kept.store.change(name, lambda _: change)
+
+
+async def test_a_name_has_one_owner(kept: Kept) -> None:
+    """It is the service's until that is written without it or deleted; another's change with it is refused whole."""
+    await own(kept, "a", "a", "x.internal")
+    assert [await kept.store.owner(name) for name in ("a", "x.internal", "b")] == ["a", "a", ""]
+    with pytest.raises(ConflictError):
+        await own(kept, "b", "b", "x.internal")
+    assert await kept.store.read("b") is None
+    assert await kept.store.owner("b") == ""
+    await own(kept, "a", "a", "y.internal")
+    await own(kept, "b", "b", "x.internal")
+    assert [await kept.store.owner(name) for name in ("x.internal", "y.internal")] == ["b", "a"]
+    await kept.store.change("a", lambda _: ServiceChange(None, b"gone", None))
+    assert await kept.store.owner("y.internal") == ""

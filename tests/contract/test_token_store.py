@@ -94,7 +94,7 @@ def token(number: int, subject: str = "service:bot", **columns: object) -> Token
 
 def family(name: str = "f", ends: int = 300, ended_at: int = 0) -> FamilyRow:
     """Return a family's row."""
-    return FamilyRow(name, "service:bot", "[]", "", 0, 60, 100, ends, b"c", "a", ended_at, b"s")
+    return FamilyRow(name, "service:bot", "[]", "", 0, 60, 100, ends, b"c", "a", ended_at, seal=b"s")
 
 
 def refresh(number: int, line: str = "f") -> RefreshRow:

@@ -15,12 +15,12 @@ import pytest
 from tests.support.pages import ROOT
 from tests.support.walkthrough import shape, walked
 
-RUN = ("integrate", "operate", "recover")
+RUN = ("ca", "identity", "integrate", "operate", "recover")
 OURS = [
     ROOT / "README.md",
     ROOT / "CONTRIBUTING.md",
     ROOT / "SECURITY.md",
-    *(ROOT / f"docs/{name}.md" for name in (*RUN, "architecture", "threat-model")),
+    *(ROOT / f"docs/{name}.md" for name in (*RUN, "acme", "architecture", "hardware", "threat-model")),
     *sorted((ROOT / "docs/adr").glob("*.md")),
     *sorted((ROOT / "docs/security").glob("*.md")),
 ]

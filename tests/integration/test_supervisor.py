@@ -15,7 +15,7 @@ import pytest
 from tests.support.http import Supervised, alive, get, supervised, wait_for
 from tradewarden.errors import ConfigurationError
 from tradewarden.http import supervisor
-from tradewarden.http.binding import bind_all, close_all
+from tradewarden.http.binding import Place, bind_all, close_all
 
 
 def _ready(service: Supervised) -> dict[str, int]:
@@ -45,7 +45,7 @@ def test_no_child_outlives_a_killed_supervisor(tmp_path: Path, mode: str) -> Non
         pids = _ready(service)
         service.process.kill()
         wait_for(lambda: not any(map(alive, pids.values())), 1.0)
-        close_all(bind_all([("127.0.0.1", service.port)]))
+        close_all(*bind_all([Place("127.0.0.1", service.port)]))
 
 
 def test_a_killed_worker_is_replaced_while_the_other_serves(tmp_path: Path) -> None:
@@ -79,7 +79,7 @@ def test_a_stop_answers_what_runs_and_exits_with_0(tmp_path: Path, number: signa
         assert slow.result().status == 200
         assert _ended(service) == 0
         assert "clerk ends" in service.output.read_text()
-        close_all(bind_all([("127.0.0.1", service.port)]))
+        close_all(*bind_all([Place("127.0.0.1", service.port)]))
 
 
 def test_a_second_signal_ends_at_once(tmp_path: Path) -> None:
@@ -139,7 +139,7 @@ def test_a_taken_port_is_named_with_its_holder() -> None:
     with socket.create_server(("127.0.0.1", 0)) as holder:
         port = holder.getsockname()[1]
         with pytest.raises(ConfigurationError) as caught:
-            bind_all([("127.0.0.1", port), ("192.0.2.1", port)])
+            bind_all([Place("127.0.0.1", port), Place("192.0.2.1", port, "TRADEWARDEN_MTLS_PORT")])
     first, second = caught.value.mistakes
     assert f"port {port} on 127.0.0.1 is already in use" in first
     assert f"(process {os.getpid()})" in first
@@ -148,7 +148,7 @@ def test_a_taken_port_is_named_with_its_holder() -> None:
 
 def test_localhost_is_bound_at_all_its_addresses_on_one_port() -> None:
     """A name with several addresses listens at each, on the same port."""
-    sockets = bind_all([("localhost", 0)])
+    (sockets,) = bind_all([Place("localhost", 0)])
     try:
         assert len({each.getsockname()[1] for each in sockets}) == 1
     finally:

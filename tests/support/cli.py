@@ -12,7 +12,7 @@ import pytest
 from tradewarden.cli import main
 from tradewarden.cli.exit_codes import ServiceProblemError
 
-CLIENT_MODULES = ("secrets", "importing", "services", "tokens", "ca", "keys", "audit")
+CLIENT_MODULES = ("secrets", "importing", "services", "tokens", "ca", "acme", "enrolment", "keys", "audit")
 
 
 class Outcome(NamedTuple):

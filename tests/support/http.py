@@ -29,6 +29,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from tradewarden.errors import ConfigurationError
 from tradewarden.http import child, linux
+from tradewarden.http.binding import Place
 from tradewarden.http.head import ServerLimits
 from tradewarden.http.listener import run, serve, stop_on_signals
 from tradewarden.http.supervisor import supervise
@@ -254,7 +255,7 @@ async def service_app(scope: Scope, receive: Receive, send: Send) -> None:
     await answer_json(send, {"pid": os.getpid(), "nice": os.nice(0)})
 
 
-def worker(mode: str, index: int, sockets: Sequence[socket.socket], ready: Callable[[], None]) -> None:
+def worker(mode: str, index: int, sockets: Sequence[Sequence[socket.socket]], ready: Callable[[], None]) -> None:
     """Serve, or misbehave as the mode says."""
     say(f"child worker-{index} {os.getpid()}")
     if mode == "crash":
@@ -265,7 +266,7 @@ def worker(mode: str, index: int, sockets: Sequence[socket.socket], ready: Calla
     async def live() -> None:
         stop = asyncio.Event()
         stop_on_signals(stop)
-        await serve(service_app, sockets, ServerLimits(shutdown_seconds=5), None, ready, stop)
+        await serve(service_app, sockets[0], ServerLimits(shutdown_seconds=5), None, ready, stop)
 
     run(live())
 
@@ -295,8 +296,8 @@ def main() -> int:
     if mode == "kernel":
         setattr(child, "_end_with", lambda *_: None)  # noqa: B010 - as above
     settings = SimpleNamespace(workers=workers, shutdown_seconds=5)
-    bind = [("127.0.0.1", port)]
-    return supervise(settings, bind, functools.partial(worker, mode), clerk, _Log(), lambda: say("ready"))
+    places = [Place("127.0.0.1", port)]
+    return supervise(settings, places, functools.partial(worker, mode), clerk, _Log(), lambda _ports: say("ready"))
 
 
 if __name__ == "__main__":

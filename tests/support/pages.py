@@ -35,7 +35,7 @@ import msgspec
 from tests.support.shown import require_same
 
 ROOT = Path(__file__).resolve().parents[2]
-PORT = 8002
+PORT, MTLS_PORT = 8002, 8443
 _CHECKOUT = ("services", "examples", "scripts", "docs")
 _LEFT_OUT = shutil.ignore_patterns("__pycache__", "dist", "cache", "htmlcov", ".coverage", ".env")
 _BLOCK = re.compile(
@@ -83,12 +83,16 @@ def free_port() -> Iterator[int]:
     with (Path(tempfile.gettempdir()) / f"tradewarden-test-port-{PORT}-{os.getuid()}").open("w") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            with socket.create_server(("127.0.0.1", PORT)):
+            with socket.create_server(("127.0.0.1", PORT)), socket.create_server(("127.0.0.1", MTLS_PORT)):
                 port = PORT
         except OSError:
-            with socket.create_server(("127.0.0.1", 0)) as probe:
-                port = probe.getsockname()[1]
+            port = _any_port()
         yield port
+
+
+def _any_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        return int(probe.getsockname()[1])
 
 
 class Page:
@@ -98,12 +102,14 @@ class Page:
         self.page = page
         self.folder = folder
         self.port = port
+        self.mtls_port = MTLS_PORT if port == PORT else _any_port()
         self.ran: list[Block] = []
         """The blocks that were really run."""
         self._service: subprocess.Popen[bytes] | None = None
         self._fields: dict[str, str] = {}
         self._answer: tuple[int, str] | None = None
-        self._environment = self._make_environment(stand_ins)
+        self.environment = self._make_environment(stand_ins)
+        """Of every program that the page starts."""
 
     def _make_environment(self, stand_ins: Mapping[str, str]) -> dict[str, str]:
         """Return a clean environment in which `python` is this one and `stand_ins` take the place of programs."""
@@ -115,7 +121,7 @@ class Page:
         path = [str(programs), str(Path(sys.executable).parent), "/usr/local/bin", "/usr/bin", "/bin"]
         made = {"PATH": os.pathsep.join(path), "HOME": str(self.folder.parent), "LANG": "C.UTF-8", "TERM": "dumb"}
         if self.port != PORT:
-            made["SERVICE_PORT"] = str(self.port)
+            made |= {"SERVICE_PORT": str(self.port), "TRADEWARDEN_MTLS_PORT": str(self.mtls_port)}
         return made
 
     def run(self) -> None:
@@ -162,9 +168,10 @@ class Page:
         self.ran.append(block)
 
     def _filled(self, text: str) -> str:
-        """Put values in the place of `<name>`, and the port in the place of the documented one."""
-        # The one place where the port is rewritten.
-        text = re.sub(rf"(localhost|127\.0\.0\.1):{PORT}\b", rf"\1:{self.port}", text)
+        """Put values in the place of `<name>`, and the ports in the place of the documented ones."""
+        # The one place where ports are rewritten.
+        for documented, used in ((PORT, self.port), (MTLS_PORT, self.mtls_port)):
+            text = re.sub(rf"(localhost|127\.0\.0\.1):{documented}\b", rf"\1:{used}", text)
         return _PLACEHOLDER.sub(lambda found: self._value(found[1]) or found[0], text)
 
     def _value(self, name: str) -> str:
@@ -176,7 +183,7 @@ class Page:
 
     def _program(self, command: list[str], text: str, folder: Path) -> str:
         done = subprocess.run(
-            command, input=text, cwd=folder, env=self._environment, capture_output=True, text=True, timeout=_SECONDS,
+            command, input=text, cwd=folder, env=self.environment, capture_output=True, text=True, timeout=_SECONDS,
             check=False,
         )  # fmt: skip
         output = done.stdout + done.stderr
@@ -198,7 +205,7 @@ class Page:
         log = (self.folder.parent / "service.log").open("wb")
         with log:
             self._service = subprocess.Popen(
-                ["bash", "-euc", f"exec {command}"], cwd=self.folder, env=self._environment, stdout=log, stderr=log
+                ["bash", "-euc", f"exec {command}"], cwd=self.folder, env=self.environment, stdout=log, stderr=log
             )
         until = time.monotonic() + _SECONDS
         while not self._ready():

@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import os
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec, ed25519
-from cryptography.hazmat.primitives.serialization import Encoding
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, padding, rsa
+from cryptography.hazmat.primitives.serialization import (
+    BestAvailableEncryption,
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+)
 from cryptography.x509.oid import NameOID
 
 from tests.support.keys import keyring
@@ -27,6 +33,7 @@ if TYPE_CHECKING:
     from tradewarden.access.grant import Grant
     from tradewarden.audit.entry import Entry
     from tradewarden.keys.port import Keys
+    from tradewarden.pki.algorithm import PrivateKey
     from tradewarden.pki.store import PkiStore
 
 ADMIN = Principal(Kind.USER, "admin")
@@ -127,3 +134,33 @@ def key_usage(*, signs_certificates: bool = False, signs_crls: bool = False) -> 
         encipher_only=False,
         decipher_only=False,
     )
+
+
+def own_ca(
+    directory: Path,
+    key: PrivateKey | None = None,
+    *,
+    path_length: int | None = None,
+    ca: bool = True,
+    signs: bool = True,
+    starts: float = START - DAY,
+    days: int = 3650,
+    password: bytes | None = None,
+) -> dict[str, Path]:
+    """Write a CA of the user's own and return the two settings that name it."""
+    key = key or ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "Own CA")])
+    begin = datetime.fromtimestamp(starts, UTC)
+    builder = (
+        x509.CertificateBuilder(name, name, key.public_key(), 77, begin, begin + timedelta(days=days))
+        .add_extension(x509.BasicConstraints(ca=ca, path_length=path_length if ca else None), critical=True)
+        .add_extension(key_usage(signs_certificates=signs, signs_crls=True), critical=True)
+    )
+    rsa_padding = padding.PKCS1v15() if isinstance(key, rsa.RSAPrivateKey) else None
+    certificate = builder.sign(key, hashes.SHA256(), rsa_padding=rsa_padding)
+    directory.mkdir(exist_ok=True)
+    paths = directory / "own_cert.pem", directory / "own_key.pem"
+    paths[0].write_bytes(certificate.public_bytes(Encoding.PEM))
+    how = BestAvailableEncryption(password) if password else NoEncryption()
+    paths[1].write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, how))
+    return {"ca_cert_path": paths[0], "ca_key_path": paths[1]}

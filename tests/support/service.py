@@ -119,7 +119,8 @@ def _ours(name: str) -> bool:
 def start(directory: Path, **settings: str) -> Service:
     """Start a service on data in `directory` and return once it is ready."""
     data = directory / "security"
-    chosen = {"TRADEWARDEN_DATA_DIR": str(data), "SERVICE_PORT": str(free_port()), **settings}
+    places = {"SERVICE_PORT": str(free_port()), "TRADEWARDEN_MTLS_PORT": "0"}
+    chosen = {"TRADEWARDEN_DATA_DIR": str(data), **places, **settings}
     environment = {**bare_environment(), **chosen}
     with (directory / "serve.log").open("ab") as log:
         said = log.tell()

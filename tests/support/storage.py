@@ -5,6 +5,7 @@ from __future__ import annotations
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
+from tradewarden.audit.inbox import unpack
 from tradewarden.storage.migration import migrate_sqlite
 from tradewarden.storage.sqlite import SqliteDatabase
 
@@ -29,5 +30,5 @@ async def sqlite_database(directory: Path) -> AsyncIterator[SqliteDatabase]:
 
 async def inbox(database: Database) -> list[bytes]:
     """Return the audit entries of all changes, oldest first."""
-    rows = await database.all("SELECT batch FROM audit_inbox ORDER BY id")
-    return [bytes(row[0]) for row in rows]  # type: ignore[arg-type]
+    rows = await database.all("SELECT count, batch FROM audit_inbox ORDER BY id")
+    return [entry for count, batch in rows for entry in unpack(count, batch)]  # type: ignore[arg-type]

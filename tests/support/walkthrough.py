@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from tests.support import service
-from tests.support.pages import PORT, Page, checkout, free_port
+from tests.support.pages import MTLS_PORT, PORT, Page, checkout, free_port
 
 _SECONDS = 60
 _STATE = "shell-state"
@@ -52,11 +52,12 @@ class Walkthrough(Page):
         if command[0] == "bash":
             text = f". ../{_STATE} 2> /dev/null || true\n{text}{_KEEP}"
         done = subprocess.run(
-            command, input=text, cwd=folder, env=self._environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+            command, input=text, cwd=folder, env=self.environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
             text=True, timeout=_SECONDS, check=False,
         )  # fmt: skip
         assert done.returncode == 0, f"ended with {done.returncode}:\n{text}\n{done.stdout}"
         came = done.stdout.replace(f":{self.port}", f":{PORT}").replace(f":{self.second_port}", f":{SECOND_PORT}")
+        came = came.replace(f":{self.mtls_port}", f":{MTLS_PORT}")
         self.outputs.append(came.replace(str(self.folder), HERE))
         return self.outputs[-1]
 

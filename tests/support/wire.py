@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import socket
+import ssl
 from collections.abc import Sequence
 from types import TracebackType
 from typing import Any, Self
@@ -24,12 +25,22 @@ class ClosedError(ConnectionError):
 class Wire:
     """A keep-alive connection from `source`, an address on loopback; it connects again after a close.
 
+    With `tls` it speaks TLS, with the certificate of that context if it has one.
     `token` goes as bearer token with what `ask` sends. An answer that does not come within `seconds` is a
     `TimeoutError`.
     """
 
-    def __init__(self, url: str, *, token: str = "", source: str = "127.0.0.1", seconds: float = HANG_SECONDS) -> None:
+    def __init__(
+        self,
+        url: str,
+        *,
+        token: str = "",
+        source: str = "127.0.0.1",
+        seconds: float = HANG_SECONDS,
+        tls: ssl.SSLContext | None = None,
+    ) -> None:
         self.host = urlsplit(url).netloc
+        self._tls = tls
         self.token = token
         self.source = source
         self._seconds = seconds
@@ -55,8 +66,9 @@ class Wire:
         """Send bytes as they are."""
         if self._socket is None:
             name, _, port = self.host.rpartition(":")
-            self._socket = socket.create_connection((name, int(port)), self._seconds, (self.source, 0))
-            self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            connection = socket.create_connection((name, int(port)), self._seconds, (self.source, 0))
+            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            self._socket = connection if self._tls is None else self._tls.wrap_socket(connection, server_hostname=name)
         self._socket.sendall(data)
 
     def finish(self) -> None:

@@ -30,7 +30,7 @@ ACTIONS = st.sampled_from(["secrets:read", "secrets:list", "secrets:write", "sec
         ("configure_system", ["system:configure"]),
         ("secrets:write:api_keys/*", ["secrets:write:api_keys/*"]),
         ("read:a/b", ["secrets:read:a/b", "secrets:list:a/b"]),
-        ("credentials:issue:trading_bot", ["credentials:issue:trading_bot"]),
+        ("credentials:issue:trading_bot", ["credentials:issue:trading_bot", "credentials:renew:trading_bot"]),
     ],
 )
 def test_a_name_stands_for_its_actions(name: str, stands_for: list[str]) -> None:

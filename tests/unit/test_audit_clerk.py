@@ -314,6 +314,24 @@ async def test_a_forged_inbox_row_is_a_finding(room: Room) -> None:
     assert [each.sequence for each in report.findings] == [0, 2, 3, 4]
 
 
+async def test_changes_of_one_group_share_a_row_and_no_seal(room: Room) -> None:
+    """Entries committed together are one inbox row; damage to one is a finding in its place, the others stand."""
+    await asyncio.gather(*[room.change(f"a/{each}") for each in range(4)])
+    connection = sqlite3.connect(room.path)
+    ((row, count, batch),) = connection.execute("SELECT id, count, batch FROM audit_inbox").fetchall()
+    assert count == 4
+    forged = batch.replace(b'"a/2"', b'"b/2"')
+    connection.execute("UPDATE audit_inbox SET batch = ? WHERE id = ?", (forged, row))
+    connection.execute("INSERT INTO audit_inbox (count, batch) VALUES (2, ?), (0, ?)", (batch[:-1], b"\x90"))
+    connection.commit()
+    connection.close()
+    await room.settle()
+    told = [(each["action"], each["resource"]) for each in await _lines(room)]
+    assert [told[each] for each in (0, 1, 3)] == [("secrets:write", f"a/{each}") for each in (0, 1, 3)]
+    assert [each[0] for each in told[2:3] + told[4:]] == ["audit.integrity"] * 3
+    assert (await room.store.backlog()).entries == 0
+
+
 async def test_a_batch_that_is_shipped_again_is_told(room: Room) -> None:
     """A sealed batch that somebody copies back into the inbox shows as a second time."""
     await room.read("a")

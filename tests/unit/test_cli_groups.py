@@ -250,3 +250,32 @@ def test_tail_follows_without_its_own_looks(cli: Cli, monkeypatch: pytest.Monkey
     code, out, _ = cli("audit", "tail", "-f")
     assert code == 130
     assert [line.split()[0] for line in out.splitlines()] == ["1", "3", "4"]
+
+
+def test_a_join_token_stands_alone_on_stdout(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What it is for goes to stderr; names and term are passed on; --json gives the whole answer."""
+    made = b'{"join_token":"twj_x.ab","service_name":"trader","expires_at":"2026-01-15T10:30:00.000000Z"}'
+    fake = FakeService({"POST /credentials/join-tokens": made}).stand_in(monkeypatch)
+    arguments = ("ca", "join-token", "trader", "--ttl-minutes", "5", "--dns", "a.internal", "--ip", "10.0.0.1")
+    code, out, err = cli(*arguments)
+    assert (code, out) == (0, "twj_x.ab\n")
+    assert "trader" in err
+    assert "twj_x" not in err
+    asked = {"service_name": "trader", "ttl_minutes": 5, "dns_names": ["a.internal"], "ip_addresses": ["10.0.0.1"]}
+    assert fake.calls[0] == ("POST /credentials/join-tokens", asked)
+    assert json.loads(cli(*arguments, "--json").out)["join_token"] == "twj_x.ab"
+
+
+def test_a_service_is_registered_with_its_names(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`services add` and `services names` pass on what certificates may bear."""
+    listed = (
+        b'{"service_name":"trader","permissions":[],"created_at":"2026-01-15T10:30:00.000000Z","created_by":"user:admin",'
+        b'"secret_rotated_at":"2026-01-15T10:30:00.000000Z","dns_names":[".trading.internal"],"ip_addresses":[]}'
+    )
+    fake = FakeService({"POST /services": REGISTERED, "POST /services/names": listed}).stand_in(monkeypatch)
+    assert cli("services", "add", "trader", "--dns", "a.internal", "--ip", "10.0.0.1").code == 0
+    code, out, _ = cli("services", "names", "trader", "--dns", ".trading.internal")
+    assert (code, ".trading.internal" in out) == (0, True)
+    assert fake.calls[0][1]["dns_names"] == ["a.internal"]
+    assert fake.calls[0][1]["ip_addresses"] == ["10.0.0.1"]
+    assert fake.calls[1][1] == {"service_name": "trader", "dns_names": [".trading.internal"], "ip_addresses": []}

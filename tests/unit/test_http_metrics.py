@@ -13,6 +13,9 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from tradewarden.http import metrics
 from tradewarden.http.metrics import CONTENT_TYPE, Gauge, Metrics
+from tradewarden.http.serve import _set_progress
+from tradewarden.pki.crl import Crl
+from tradewarden.pki.ocsp import STATUSES
 
 ROUTES: Any = [
     SimpleNamespace(method="GET", path="/secrets/{path...}"),
@@ -147,3 +150,30 @@ def test_bounds_go_from_half_a_millisecond_to_ten_seconds() -> None:
     """The histogram covers what an answer may take."""
     assert (metrics.BOUNDS[0], metrics.BOUNDS[-1]) == (0.0005, 10.0)
     assert list(metrics.BOUNDS) == sorted(metrics.BOUNDS)
+
+
+def test_ocsp_answers_are_counted_by_what_they_said() -> None:
+    """Each status has a counter from the start, summed over processes, and kept when a process is replaced."""
+    shared = Metrics(ROUTES, 2)
+    shared.slot(0).count_ocsp("good")
+    shared.slot(1).count_ocsp("good")
+    shared.count_ocsp("malformed")
+    shared.slot(0)
+    told = values(shared.render())
+    counts = {status: told["tradewarden_ocsp_answers_total", frozenset({("status", status)})] for status in STATUSES}
+    assert counts == dict.fromkeys(STATUSES, 0.0) | {"good": 2.0, "malformed": 1.0}
+
+
+def test_the_clerk_tells_of_the_revocation_list() -> None:
+    """Number, age and time left of the list that stands; nothing before there is one."""
+    shared = Metrics(ROUTES, 1)
+    slot = shared.slot(0)
+    crl = Crl(b"", 7, 1_000, 87_400, "tag")
+    for held, told in ((None, [None, None, None]), (crl, [7.0, 60.0, 86_340.0])):
+        revocation = SimpleNamespace(held=lambda held=held: held)
+        warden: Any = SimpleNamespace(
+            authority=SimpleNamespace(revocation=revocation), clock=SimpleNamespace(now=lambda: 1_060.0)
+        )
+        _set_progress(warden, slot, 0, 0, 0.0)
+        names = ("crl_number", "crl_age_seconds", "crl_next_update_seconds")
+        assert [gauge(shared.render(), name) for name in names] == told

@@ -81,7 +81,7 @@ def test_the_database_cannot_choose_costs(stretching: Stretching) -> None:
         opened("passphrase:env:PHRASE", {"PHRASE": PHRASE}, stretching)
 
 
-@pytest.mark.parametrize("uri", ["awskms:alias/x", "vault-transit:x", "pkcs11:token=x"])
+@pytest.mark.parametrize("uri", ["awskms:alias/x", "vault-transit:x"])
 def test_later_sources_say_so(uri: str) -> None:
     """A source that is planned is refused with what can be used now."""
     with pytest.raises(ConfigurationError, match=r"not in this version yet.*file:PATH"):

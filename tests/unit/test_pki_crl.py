@@ -13,8 +13,11 @@ from tests.support.keys import keyring
 from tests.support.pki import DAY, POLICY, START, SetClock, entry, grant, opened
 from tradewarden.errors import IntegrityError, StorageUnavailableError
 from tradewarden.pki.algorithm import Algorithm, strong
+from tradewarden.pki.ca_list import RotateCa
 from tradewarden.pki.credentials import IssueCredentials, Reason, RevokeCertificate
 from tradewarden.pki.issuer import utc
+from tradewarden.pki.pointers import crl_name
+from tradewarden.pki.rotating import What
 from tradewarden.storage.memory import MemoryDatabase
 from tradewarden.storage.memory_pki import MemoryPkiStore
 
@@ -110,11 +113,15 @@ async def test_a_crl_is_made_anew_at_half_its_life(authority: Authority, clock: 
     assert crl.next_update_utc == utc(clock.time + DAY)
 
 
-async def test_expired_certificates_leave_the_list(authority: Authority, clock: SetClock) -> None:
-    """A revoked certificate that has expired is not in the next list."""
-    await revoked(authority, hours=2)
-    kept = await revoked(authority, hours=48)
-    assert len((await listed(authority))[0]) == 2
+async def test_expired_certificates_leave_the_list_after_one_that_was_made_past_their_end(
+    authority: Authority, clock: SetClock
+) -> None:
+    """A revoked certificate is on a list made after it expired, and leaves a later one (RFC 5280 section 3.3)."""
+    expired = await revoked(authority, hours=2)
+    kept = await revoked(authority, hours=96)
+    assert (await listed(authority))[0] == {expired, kept}
+    clock.time += DAY
+    assert (await listed(authority))[0] == {expired, kept}
     clock.time += DAY
     assert (await listed(authority))[0] == {kept}
 
@@ -145,9 +152,12 @@ async def test_a_clock_that_was_set_back_does_not_serve_a_list_from_the_future(
 async def test_a_clock_that_ran_ahead_for_a_while_loses_no_revocation(authority: Authority, clock: SetClock) -> None:
     """A revocation left out while the clock was beyond its certificate's end is back with the right time."""
     serial = await revoked(authority, hours=2)
-    clock.time += DAY
+    await listed(authority)
+    clock.time += 2 * DAY
+    await listed(authority)
+    clock.time += 2 * DAY
     assert (await listed(authority))[0] == set()
-    clock.time -= DAY
+    clock.time -= 4 * DAY
     assert (await listed(authority))[0] == {serial}
 
 
@@ -212,3 +222,19 @@ async def test_every_algorithm_signs_crls(tmp_path: Path, algorithm: Algorithm) 
     issuing = x509.load_pem_x509_certificates(authority.ca_chain().encode())[0]
     await authority.close()
     assert crl.is_signature_valid(strong(issuing.public_key()))
+
+
+async def test_the_roots_list_needs_no_key_once_the_root_is_offline(tmp_path: Path, authority: Authority) -> None:
+    """The first start and every rotation sign the root's list, so that the key can leave right after."""
+
+    async def named() -> int:
+        crl = x509.load_der_x509_crl((await authority.revocation.crl(crl_name(authority.root_fingerprint))).der)
+        return len(crl)
+
+    (key,) = (tmp_path / "ca").glob("ca_key*.pem")
+    away = key.rename(tmp_path / "away.pem")
+    assert await named() == 0
+    away.rename(key)
+    await authority.cas.rotate(grant("ca:rotate"), RotateCa(What.ISSUING, compromised=True), entry("ca:rotate"))
+    key.rename(away)
+    assert await named() == 1

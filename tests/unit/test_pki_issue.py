@@ -385,7 +385,7 @@ async def test_what_was_not_ordered_is_thrown_away(authority: Authority, monkeyp
 
 async def test_no_certificate_outlives_its_issuer(authority: Authority) -> None:
     """An order that goes beyond the issuer's own time is found by the validation after signing."""
-    issuer, key = authority._issuer, _P256.public_key()
+    issuer, key = authority.cas.known.issuing.signer(), _P256.public_key()
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "bot")])
     for start, end in ((issuer.starts - 1, issuer.ends), (issuer.starts, issuer.ends + 1)):
         with pytest.raises(IntegrityError) as caught:
@@ -436,14 +436,26 @@ async def test_the_servers_own_certificate_is_for_servers_only(authority: Author
 
 async def test_places_of_crl_and_issuer_are_named_when_configured(tmp_path: Path) -> None:
     """With URLs in the policy a certificate says where its CRL and its issuer's certificate are."""
-    policy = replace(POLICY, crl_url="http://w.example/ca/crl", issuer_url="http://w.example/ca/issuer")
-    authority = await opened(tmp_path, policy=policy)
+    authority = await opened(tmp_path, policy=replace(POLICY, public_url="http://w.example"))
+    issuing, root = x509.load_pem_x509_certificates(authority.ca_chain().encode())
     certificate = x509.load_pem_x509_certificate((await issue(authority)).certificate.encode())
     await authority.close()
+    issuer, above = (each.fingerprint(hashes.SHA256()).hex()[:20] for each in (issuing, root))
+    shard = certificate.serial_number % 32
+    assert pointers(certificate) == [
+        f"http://w.example/ca/crl/{issuer}-{shard:02x}.crl",
+        "http://w.example/ca/ocsp",
+        f"http://w.example/ca/issuers/{issuer}.cer",
+    ]
+    assert pointers(issuing) == [f"http://w.example/ca/crl/{above}.crl", f"http://w.example/ca/issuers/{above}.cer"]
+
+
+def pointers(certificate: x509.Certificate) -> list[str]:
+    """Return where a certificate points: its revocation list, then what stands in its authority information access."""
     points = certificate.extensions.get_extension_for_class(x509.CRLDistributionPoints).value
     access = certificate.extensions.get_extension_for_class(x509.AuthorityInformationAccess).value
-    assert points[0].full_name[0].value == "http://w.example/ca/crl"
-    assert access[0].access_location.value == "http://w.example/ca/issuer"
+    assert points[0].full_name is not None
+    return [points[0].full_name[0].value, *(each.access_location.value for each in access)]
 
 
 async def test_a_trust_domain_that_is_none_stops_the_start(tmp_path: Path) -> None:

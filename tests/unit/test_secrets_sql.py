@@ -63,6 +63,25 @@ async def test_only_one_of_many_wins_a_compare_and_set(tmp_path: Path) -> None:
         assert len(await inbox(database)) == 1
 
 
+async def test_changes_of_one_group_see_those_before_them(tmp_path: Path) -> None:
+    """A path that is written several times in one group gets one version each; who is refused stops nobody."""
+    async with sqlite_database(tmp_path) as database:
+        here = await room(SqlSecretStore(database))
+        await here.put("a", {"n": 0})
+        puts = [
+            here.put("a", {"n": 1}),
+            here.put("b", {"n": 2}),
+            here.put("b", {"n": 3}, cas=7),
+            here.put("a", {"n": 4}),
+        ]
+        outcomes = await asyncio.gather(*puts, here.put("b", {"n": 5}, cas=1), return_exceptions=True)
+        assert [getattr(each, "version", None) for each in outcomes] == [2, 1, None, 3, 2]
+        assert isinstance(outcomes[2], ConflictError)
+        assert (await here.value("a"), await here.value("b")) == ({"n": 4}, {"n": 5})
+        assert len(await inbox(database)) == 5
+        assert await database.one("SELECT count(*) FROM audit_inbox") == (2,)
+
+
 async def test_a_destroyed_value_leaves_the_file(tmp_path: Path) -> None:
     """Not even the ciphertext of a destroyed value stays in the database file."""
     async with sqlite_database(tmp_path) as database:

@@ -8,6 +8,7 @@ import pytest
 
 from tradewarden.errors import ConfigurationError
 from tradewarden.settings import RateLimit, Secret, Settings, load_settings, pages
+from tradewarden.settings.pkcs11 import TokenUri
 from tradewarden.settings.table import VARIABLES
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -93,6 +94,8 @@ def test_every_variable_is_read() -> None:
             "TRADEWARDEN_DATABASE_URL": "sqlite:////srv/db/my%20own.db",
             "TRADEWARDEN_ROOT_KEY": "env:TRADEWARDEN_MY_ROOT",
             "TRADEWARDEN_PASSPHRASE": "correct horse",
+            "TRADEWARDEN_PKCS11_MODULE": "/usr/lib/hsm.so",
+            "TRADEWARDEN_PKCS11_PIN": "482093",
             "TRADEWARDEN_MY_ROOT": "named by the root key, so it is known",
             "SERVICE_HOST": "0.0.0.0",  # noqa: S104 - only parsed
             "SERVICE_PORT": "9000",
@@ -102,6 +105,7 @@ def test_every_variable_is_read() -> None:
             "TRADEWARDEN_TRUSTED_PROXIES": "10.0.0.0/8, fd00::/8",
             "TRADEWARDEN_CORS_ORIGINS": "https://a.example, https://b.example:8443",
             "TRADEWARDEN_ALLOWED_IPS": "192.0.2.7",
+            "TRADEWARDEN_PUBLIC_URL": "http://ca.example/pki/",
             "TRADEWARDEN_WORKERS": "2",
             "TRADEWARDEN_RATE_LIMITS": "anonymous=5/10",
             "TRADEWARDEN_MAX_BODY_BYTES": "2048",
@@ -116,10 +120,17 @@ def test_every_variable_is_read() -> None:
             "TRADEWARDEN_BCRYPT_COST": "11",
             "ENABLE_MTLS": "0",
             "CERT_VALIDITY_DAYS": "90",
+            "TRADEWARDEN_RENEWAL_GRACE_HOURS": "72",
             "CA_CERT_PATH": "ca.pem",
             "CA_KEY_PATH": "ca.key",
-            "TRADEWARDEN_CA_ALGORITHM": "ed25519",
+            "TRADEWARDEN_CA_KEYS": "pkcs11:token=trading",
+            "TRADEWARDEN_CA_ALGORITHM": "p-384",
+            "TRADEWARDEN_CA_OVERLAP_DAYS": "30",
+            "TRADEWARDEN_CERT_PROFILES": "Service, short-lived,service",
             "TRADEWARDEN_TRUST_DOMAIN": "trading.example",
+            "TRADEWARDEN_ACME_URL": "https://ca.example:8002",
+            "TRADEWARDEN_ACME_HTTP_PORT": "5002",
+            "TRADEWARDEN_ACME_DNS": "[fd00::53]:5353",
             "ENABLE_VAULT": "TRUE",
             "VAULT_URL": "https://vault:8200/",
             "VAULT_TOKEN": "hvs.x",
@@ -138,6 +149,8 @@ def test_every_variable_is_read() -> None:
         database_path=Path("/srv/db/my own.db"),
         root_key=Secret("env:TRADEWARDEN_MY_ROOT"),
         passphrase=Secret("correct horse"),
+        pkcs11_module=Path("/usr/lib/hsm.so"),
+        pkcs11_pin=Secret("482093"),
         encryption_key=Secret(FERNET),
         host="0.0.0.0",  # noqa: S104 - only parsed
         port=9000,
@@ -147,6 +160,7 @@ def test_every_variable_is_read() -> None:
         trusted_proxies=(ip_network("10.0.0.0/8"), ip_network("fd00::/8")),
         cors_origins=("https://a.example", "https://b.example:8443"),
         allowed_ips=(ip_network("192.0.2.7/32"),),
+        public_url="http://ca.example/pki",
         workers=2,
         rate_limits=limits,
         max_body_bytes=2048,
@@ -162,10 +176,17 @@ def test_every_variable_is_read() -> None:
         bcrypt_cost=11,
         enable_mtls=False,
         cert_validity_days=90,
+        renewal_grace_hours=72,
         ca_cert_path=Path("ca.pem"),
         ca_key_path=Path("ca.key"),
-        ca_algorithm="Ed25519",
+        ca_keys=TokenUri(token="trading"),
+        ca_algorithm="P-384",
+        ca_overlap_days=30,
+        cert_profiles=("service", "short-lived"),
         trust_domain="trading.example",
+        acme_url="https://ca.example:8002",
+        acme_http_port=5002,
+        acme_dns=("fd00::53", 5353),
         enable_vault=True,
         vault_url="https://vault:8200",
         vault_token=Secret("hvs.x"),
@@ -202,6 +223,9 @@ def test_every_variable_is_read() -> None:
         ("TRADEWARDEN_RATE_LIMITS", "reads=1/1", "unknown class 'reads'"),
         ("TRADEWARDEN_RATE_LIMITS", "read=0/1", "at least 1"),
         ("TRADEWARDEN_TRUST_DOMAIN", "Not A Domain", "is no SPIFFE trust domain"),
+        ("TRADEWARDEN_ACME_DNS", "ns1.example", "is no address"),
+        ("TRADEWARDEN_ACME_DNS", "10.0.0.53:0", "names no port"),
+        ("TRADEWARDEN_ACME_HTTP_PORT", "0", "is no whole number"),
         ("TRADEWARDEN_ROOT_KEY", "awskms:alias/x", "no root key source of this version"),
         ("TRADEWARDEN_ROOT_KEY", "env:", "nothing after it"),
         ("TRADEWARDEN_ROOT_KEY", "passphrase:hunter2", "is no passphrase:, passphrase:env:NAME"),
@@ -404,6 +428,7 @@ def test_development_defaults_are_refused_by_name(environment: str) -> None:
     assert [text.partition(":")[0] for text in said] == [
         "TRADEWARDEN_ROOT_KEY",
         "TRADEWARDEN_PASSPHRASE",
+        "TRADEWARDEN_PKCS11_PIN",
         "ALPHAPULSE_ENCRYPTION_KEY",
         "JWT_SECRET_KEY",
         "ALPHAPULSE_JWT_SECRET",
@@ -490,6 +515,12 @@ def test_a_ca_may_be_without_its_key() -> None:
 def test_a_typing_error_is_corrected(name: str) -> None:
     """An unknown name gets the nearest known one as a suggestion."""
     assert mistake({name: "2"}) == f"{name}: no such setting; did you mean TRADEWARDEN_WORKERS?"
+
+
+@pytest.mark.parametrize("name", ["TRADEWARDEN_MTLS_URL", "TRADEWARDEN_JOIN_TOKEN", "TRADEWARDEN_IDENTITY_DIR"])
+def test_what_the_command_line_reads_is_no_mistake(name: str) -> None:
+    """A shell, or the command of a renewal, may have variables that are for the command line alone."""
+    assert load_settings({name: "anything"}).development
 
 
 def test_an_unknown_name_in_dotenv_is_found(tmp_path: Path) -> None:

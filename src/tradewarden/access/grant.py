@@ -23,13 +23,18 @@ ANY: Final = ""
 class Credential(msgspec.Struct, frozen=True):
     """How a principal was proven: the method, and for a token whose it is, what it grants, and when it ends.
 
-    `expires_at` is in seconds since the epoch, 0 for what does not end by itself.
+    `expires_at` is in seconds since the epoch, 0 for what does not end by itself. `thumbprint`, `serial` and `peer`
+    tell of the client certificate on whose connection the call came, whatever the proof was (empty: without one): its
+    `x5t#S256` (RFC 8705), its serial number, and the service that it names.
     """
 
     method: str
     name: str = ""
     permissions: tuple[str, ...] = ()
     expires_at: float = 0.0
+    thumbprint: str = ""
+    serial: str = ""
+    peer: str = ""
 
 
 class Grant:

@@ -30,8 +30,8 @@ SHORT_NAMES = {
     "manage_users": ("users:manage",),
     "configure_system": ("system:configure",),
 }
-INCLUDED = {"secrets:read": ("secrets:list",)}
-"""What an action includes: TradPal's `read` is `secrets:read`, reading and listing."""
+INCLUDED = {"secrets:read": ("secrets:list",), "credentials:issue": ("credentials:renew",)}
+"""What an action includes: TradPal's `read` is `secrets:read`, reading and listing; who may issue may renew."""
 MAX_PERMISSIONS = 100
 _FORM = re.compile(r"[a-z][a-z0-9_]{0,31}:[a-z][a-z0-9_]{0,31}")
 SEGMENT = r"[A-Za-z0-9_.@+=,~ -]{1,255}"

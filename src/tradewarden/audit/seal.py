@@ -1,15 +1,17 @@
 """Seals what waits in the database for its number, so that who can only write there cannot forge it.
 
-A row of the audit inbox is one change's entry, or a batch shipped from a journal. Either carries
-HMAC-SHA256 (RFC 2104) over its kind, its journal, its first counter, its count and its bytes. A
-second copy of a sealed row is what this cannot see; the counters of batches show it, the row digests
-of changes make it harmless.
+A row of the audit inbox is a batch shipped from a journal, or the entries of changes (`tradewarden.audit.inbox`). A
+batch carries HMAC-SHA256 (RFC 2104) over its kind, its journal, its first counter, its count and its bytes, each entry
+of a change its own over kind and bytes. A second copy of what is sealed is what this cannot see; the counters of
+batches show it, the row digests of changes make it harmless.
 """
 
 from __future__ import annotations
 
 import hmac
 import struct
+
+from tradewarden.crypto.mac import MacKey
 
 MAC_BYTES = 32
 _BATCH = struct.Struct(">B8sQI")
@@ -22,19 +24,19 @@ class InboxSeal:
     __slots__ = ("_key",)
 
     def __init__(self, key: bytes) -> None:
-        self._key = key
+        self._key = MacKey(key)
 
     def __repr__(self) -> str:
         return "InboxSeal(…)"
 
     def change(self, line: bytes) -> bytes:
         """Return the sealed form of one change's entry."""
-        return hmac.digest(self._key, _CHANGE + line, "sha256") + line
+        return self._key.digest(_CHANGE + line) + line
 
     def batch(self, boot: bytes, first: int, count: int, lines: bytes) -> bytes:
         """Return the sealed form of a batch of journaled entries, joined by LF."""
         head = _BATCH.pack(1, boot, first, count)
-        return hmac.digest(self._key, head + lines, "sha256") + lines
+        return self._key.digest(head + lines) + lines
 
     def open_change(self, sealed: bytes) -> bytes | None:
         """Return the entry when its seal holds, else None: the caller turns that into a finding."""

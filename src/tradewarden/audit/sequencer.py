@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from tradewarden.audit.finding import INTEGRITY, finding
+from tradewarden.audit.inbox import unpack
 from tradewarden.audit.store import (
     Columns,
     InboxRow,
@@ -78,7 +79,8 @@ def number(pending: Pending, seal: InboxSeal, now: float) -> Numbering:
     """Decide what numbering these rows writes. Raises `IntegrityError` when the tree's edge is damaged."""
     numbers = _Numbers(pending.size, now)
     for row in pending.rows:
-        _number_row(numbers, row, seal)
+        for each in _split(row):
+            _number_row(numbers, each, seal)
     return Numbering(
         pending.size,
         numbers.entries,
@@ -86,6 +88,13 @@ def number(pending: Pending, seal: InboxSeal, now: float) -> Numbering:
         _spans(numbers.entries),
         [row.id for row in pending.rows],
     )
+
+
+def _split(row: InboxRow) -> list[InboxRow]:
+    """Return a row of several changes as one row each."""
+    if row.journal or row.count == 1:
+        return [row]
+    return [InboxRow(row.id, "", row.first, 1, change) for change in unpack(row.count, row.batch)]
 
 
 def _number_row(numbers: _Numbers, row: InboxRow, seal: InboxSeal) -> None:

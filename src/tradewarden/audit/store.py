@@ -29,7 +29,7 @@ class Shipped(msgspec.Struct, frozen=True):
 
 
 class InboxRow(msgspec.Struct, frozen=True):
-    """What waits for numbers: a sealed batch of a journal, or (without `journal`) one sealed change."""
+    """What waits for numbers: a sealed batch of a journal, or (without `journal`) a transaction's sealed changes."""
 
     id: int
     journal: str

@@ -9,19 +9,27 @@ from typing import Annotated
 import msgspec
 import typer
 
+from tradewarden.cli.acme import app as acme
 from tradewarden.cli.client import connect
 from tradewarden.cli.commands import group
+from tradewarden.cli.enrolment import join_token
 from tradewarden.cli.inputs import confirm, read_bytes
 from tradewarden.cli.listing import gather
 from tradewarden.cli.once import require_new
 from tradewarden.cli.options import After, AsJson, Confirmed, Limit, target
 from tradewarden.cli.output import bare, line, show_json, show_table, time_shown
 from tradewarden.cli.terminal import note
+from tradewarden.cli.workload import enroll, renew
 from tradewarden.crypto.keyfile import create_private
 from tradewarden.errors import InvalidInputError, TradewardenError
 from tradewarden.pki.credentials import Reason, State
+from tradewarden.pki.rotating import What
 
 app = group("ca")
+app.command("join-token")(join_token)
+app.command()(enroll)
+app.add_typer(acme, name="acme")
+app.command()(renew)
 
 PublicOut = Annotated[
     Path | None, typer.Option("--out", help="Write it to this new file instead of stdout.", dir_okay=False)
@@ -50,13 +58,16 @@ class Listed(msgspec.Struct, frozen=True):
 
 
 @app.command()
-def issue(  # noqa: PLR0913  (options of one command)
+def issue(  # noqa: PLR0913, PLR0917  (options of one command)
     context: typer.Context,
     name: Annotated[str, typer.Argument(metavar="SERVICE", help="The service that the certificate names.")],
     csr: Annotated[str, typer.Option("--csr", help="Certify the key of this CSR (PEM file; - is stdin).")] = "",
     dns: Annotated[list[str] | None, typer.Option("--dns", help="A DNS name; once for each.")] = None,
     ip: Annotated[list[str] | None, typer.Option("--ip", help="An IP address; once for each.")] = None,
     ttl_hours: Annotated[int | None, typer.Option("--ttl-hours", min=1, help="How long it is valid.")] = None,
+    profile: Annotated[
+        str, typer.Option("--profile", help="service, client, server or short-lived (a day at most).")
+    ] = "service",
     out: Annotated[Path, typer.Option("--out", help="The directory for the files.", file_okay=False)] = Path(),
     *,
     as_json: AsJson = False,
@@ -75,6 +86,7 @@ def issue(  # noqa: PLR0913  (options of one command)
         "dns_names": dns,
         "ip_addresses": ip,
         "ttl_hours": ttl_hours,
+        "profile": profile,
     }
     with connect(target(context)) as service:
         raw = service.post("/credentials/issue", asked)
@@ -151,6 +163,76 @@ def revoke(
         return
     found = msgspec.json.decode(raw, type=Listed)
     line(f"{found.serial_number} of {found.service_name}: {found.state}")
+
+
+class Authority(msgspec.Struct, frozen=True):
+    """One CA."""
+
+    role: str
+    state: str
+    subject: str
+    fingerprint_sha256: str
+    not_after: str
+    key_here: bool
+    key: str
+
+
+class Authorities(msgspec.Struct, frozen=True):
+    """All of them."""
+
+    authorities: tuple[Authority, ...]
+
+
+@app.command()
+def authorities(context: typer.Context, *, as_json: AsJson = False) -> None:
+    """List the CAs: which signs, which is trusted, which comes next, and whether its key is here."""
+    with connect(target(context)) as service:
+        _show_authorities(service.get("/ca"), as_json=as_json)
+
+
+@app.command()
+def rotate(
+    context: typer.Context,
+    what: Annotated[What, typer.Argument(help="Which CA.")] = What.ISSUING,
+    *,
+    compromised: Annotated[
+        bool, typer.Option("--compromised", help="Its key is known to others: all that it issued is revoked at once.")
+    ] = False,
+    finish: Annotated[
+        bool, typer.Option("--finish", help="With root: from now on only the new root is trusted.")
+    ] = False,
+    confirmed: Confirmed = False,
+    as_json: AsJson = False,
+) -> None:
+    """Rotate the issuing CA, or begin to change the root; what was issued before stays valid.
+
+    A new root and the old one are both trusted until --finish, or until certificates of the old one have ended.
+    """
+    if compromised:
+        confirm(f"Revoke everything that the {what.value} CA ever issued, at once and for good?", confirmed=confirmed)
+    elif finish:
+        confirm("Clients that know only the old root stop trusting this service. Go on?", confirmed=confirmed)
+    with connect(target(context)) as service:
+        raw = service.post("/ca/rotate", {"what": what.value, "compromised": compromised, "finish": finish})
+    _show_authorities(raw, as_json=as_json)
+
+
+def _show_authorities(raw: bytes, *, as_json: bool) -> None:
+    if as_json:
+        show_json(raw)
+        return
+    rows = [
+        (
+            ca.role,
+            ca.state,
+            ca.subject.partition(",")[0].removeprefix("CN="),
+            ca.fingerprint_sha256[:16],
+            time_shown(ca.not_after),
+            "-" if ca.role == "cross" else "yes" if ca.key_here else "no",
+        )
+        for ca in msgspec.json.decode(raw, type=Authorities).authorities
+    ]
+    show_table(("role", "state", "name", "SHA-256", "until", "key here"), rows, empty="There is no CA.")
 
 
 @app.command()

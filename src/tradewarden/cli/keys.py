@@ -97,7 +97,9 @@ def rotate_root(
     context: typer.Context,
     new_root: Annotated[
         str,
-        typer.Option("--new-root", metavar="URI", help="Where the service finds it: file:, env: or passphrase:."),
+        typer.Option(
+            "--new-root", metavar="URI", help="Where the service finds it: file:, env:, passphrase:, pkcs11:."
+        ),
     ],
     *,
     confirmed: Confirmed = False,

@@ -25,6 +25,13 @@ Permissions = Annotated[
 ]
 
 
+Dns = Annotated[
+    list[str] | None,
+    typer.Option("--dns", help="A DNS name of its own for certificates, .example.com for all below; once for each."),
+]
+Ip = Annotated[list[str] | None, typer.Option("--ip", help="An IP address for its certificates; once for each.")]
+
+
 class Registered(msgspec.Struct, frozen=True):
     """A registration whose client secret is shown this once."""
 
@@ -41,17 +48,34 @@ class Listed(msgspec.Struct, frozen=True):
     created_at: str
     created_by: str
     secret_rotated_at: str
+    dns_names: tuple[str, ...] = ()
+    ip_addresses: tuple[str, ...] = ()
 
 
 @app.command()
 def add(
-    context: typer.Context, name: Name, permissions: Permissions = None, out: Out = None, *, as_json: AsJson = False
+    context: typer.Context,
+    name: Name,
+    permissions: Permissions = None,
+    dns: Dns = None,
+    ip: Ip = None,
+    out: Out = None,
+    *,
+    as_json: AsJson = False,
 ) -> None:
-    """Register a service. Its client secret is shown this once: alone on stdout, or in a file with --out."""
+    """Register a service. Its client secret is shown this once: alone on stdout, or in a file with --out.
+
+    With --dns or --ip its certificates may bear these names and no others.
+    """
     require_new(out)
+    asked: dict[str, object] = {"service_name": name, "permissions": permissions or [], **_names(dns, ip)}
     with connect(target(context)) as service:
-        raw = service.post("/services", {"service_name": name, "permissions": permissions or []})
+        raw = service.post("/services", asked)
     _hand_over(raw, out, as_json=as_json)
+
+
+def _names(dns: list[str] | None, ip: list[str] | None) -> dict[str, object]:
+    return {"dns_names": dns or [], "ip_addresses": ip or []} if dns or ip else {}
 
 
 @app.command("rotate-secret")
@@ -105,6 +129,13 @@ def permissions(
     _show(raw, as_json=as_json)
 
 
+@app.command()
+def names(context: typer.Context, name: Name, dns: Dns = None, ip: Ip = None, *, as_json: AsJson = False) -> None:
+    """Replace the names that a service's certificates may bear; without any, an operator chooses at each issue."""
+    with connect(target(context)) as service:
+        _show(service.post("/services/names", {"service_name": name, **_names(dns, ip)}), as_json=as_json)
+
+
 def _show(raw: bytes, *, as_json: bool) -> None:
     if as_json:
         show_json(raw)
@@ -114,6 +145,7 @@ def _show(raw: bytes, *, as_json: bool) -> None:
         ("service", found.service_name),
         ("permissions", ", ".join(found.permissions) or "none"),
         ("registered", f"{time_shown(found.created_at)} by {found.created_by}"),
+        ("names in certificates", ", ".join((*found.dns_names, *found.ip_addresses)) or "as issued"),
         ("client secret", f"since {time_shown(found.secret_rotated_at)}"),
     ]
     show_fields(fields)

@@ -42,6 +42,7 @@ class Ready(msgspec.Struct, frozen=True):
 
     status: str = ""
     reasons: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
 
 
 class Status(msgspec.Struct):
@@ -54,6 +55,7 @@ class Status(msgspec.Struct):
     version: str | None = None
     ready: bool = False
     reasons: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
     components: dict[str, bool] = {}
     active_credentials: int | None = None
     active_tokens: int | None = None
@@ -105,7 +107,8 @@ def _ask(service: Client, found: Status) -> None:
     found.reachable = True
     found.ready = ready.status == _OK
     try:
-        found.reasons = msgspec.json.decode(ready.body, type=Ready).reasons
+        told = msgspec.json.decode(ready.body, type=Ready)
+        found.reasons, found.warnings = told.reasons, told.warnings
         health = msgspec.json.decode(service.get("/health"), type=Health)
     except msgspec.MsgspecError:
         raise UnavailableError(f"What answers at {found.url} is not Tradewarden") from None
@@ -122,6 +125,7 @@ def _screen(found: Status) -> list[tuple[str, str]]:
     if found.problem:
         rows.append(("problem", found.problem))
     rows += [("not ready", reason) for reason in found.reasons]
+    rows += [("warning", warning) for warning in found.warnings]
     if found.version is not None:
         parts = ", ".join(f"{name} {'on' if on else 'off'}" for name, on in found.components.items())
         rows += [

@@ -14,6 +14,7 @@ import msgspec
 
 from tradewarden.clock import Randomness, system_randomness
 from tradewarden.crypto.aead import NONCE_BYTES, AeadKey, key_version
+from tradewarden.crypto.mac import MacKey
 from tradewarden.crypto.place import place
 from tradewarden.errors import DecryptionError, IntegrityError, UnavailableError
 
@@ -99,13 +100,13 @@ class Sealer:
     __slots__ = ("_current", "_keys", "_newest")
 
     def __init__(self) -> None:
-        self._keys: dict[bytes, hmac.HMAC] = {}
+        self._keys: dict[bytes, MacKey] = {}
         self._current = 0
         self._newest = b""
 
     def install(self, keys: Mapping[int, bytes], current: int) -> None:
-        """Replace the installed versions. Each is kept as a keyed hash that is copied: keying is half of the work."""
-        self._keys = {_VERSION.pack(version): hmac.new(key, digestmod="sha256") for version, key in keys.items()}
+        """Replace the installed versions."""
+        self._keys = {_VERSION.pack(version): MacKey(key) for version, key in keys.items()}
         self._current, self._newest = current, _VERSION.pack(current)
 
     @property
@@ -133,10 +134,8 @@ class Sealer:
         )
 
 
-def _mac(key: hmac.HMAC, record: msgspec.Struct) -> bytes:
-    keyed = key.copy()
-    keyed.update(place(record.table, *msgspec.structs.astuple(record)[:-1]))  # type: ignore[attr-defined]
-    return keyed.digest()
+def _mac(key: MacKey, record: msgspec.Struct) -> bytes:
+    return key.digest(place(record.table, *msgspec.structs.astuple(record)[:-1]))  # type: ignore[attr-defined]
 
 
 class Mac:
@@ -145,14 +144,14 @@ class Mac:
     __slots__ = ("_key",)
 
     def __init__(self, key: bytes) -> None:
-        self._key = key
+        self._key = MacKey(key)
 
     def __repr__(self) -> str:
         return "Mac(…)"
 
     def digest(self, field: str, value: str) -> bytes:
         """Return 32 bytes for `value` of the field named `field`."""
-        return hmac.digest(self._key, place(field, value), "sha256")
+        return self._key.digest(place(field, value))
 
     def hidden(self, field: str, value: str) -> str:
         """Return the short form that audit entries show in place of an unknown name or path."""

@@ -8,11 +8,15 @@ if TYPE_CHECKING:
     from tradewarden.settings import Settings
 
 
-def base_url(settings: Settings) -> str:
-    """Return the URL under which this very machine reaches the service."""
+def base_url(settings: Settings, port: int) -> str:
+    """Return the URL under which this very machine reaches the service, `port` being the one it has."""
     scheme = "https" if settings.tls_cert is not None or _own_certificate(settings) else "http"
+    return f"{scheme}://{_host(settings)}:{port}"
+
+
+def _host(settings: Settings) -> str:
     host = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(settings.host, settings.host)  # noqa: S104
-    return f"{scheme}://{f'[{host}]' if ':' in host and not host.startswith('[') else host}:{settings.port}"
+    return f"[{host}]" if ":" in host and not host.startswith("[") else host
 
 
 def _own_certificate(settings: Settings) -> bool:
@@ -20,14 +24,16 @@ def _own_certificate(settings: Settings) -> bool:
     return settings.tls_cert is None and not (settings.development or settings.trusted_proxies)
 
 
-def banner(settings: Settings) -> str:
-    """Return the lines that are printed once everything is ready."""
-    url = base_url(settings)
+def banner(settings: Settings, port: int, mtls_port: int | None = None) -> str:
+    """Return the lines that are printed once everything is ready; the ports are those that were bound."""
+    url = base_url(settings, port)
+    mutual = f"https://{_host(settings)}:{mtls_port}  (client certificate required)" if mtls_port else "off"
     token_file = settings.data_dir / "admin.token"
     curl = f"curl --cacert {settings.data_dir / 'ca/ca_cert.pem'}" if _own_certificate(settings) else "curl"
     lines = [
         "",
         f"Tradewarden listens on {url}",
+        f"mTLS:        {mutual}",
         f"Data:        {settings.data_dir}",
         f"Admin token: {token_file}  (good for 24 hours; 'tradewarden admin token' makes another)",
         "",

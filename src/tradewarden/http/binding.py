@@ -5,34 +5,42 @@ from __future__ import annotations
 import errno
 import socket
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from tradewarden.errors import ConfigurationError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable
 
 _BACKLOG: Final = 2048
 _LISTENING: Final = "0A"
 """TCP_LISTEN in /proc/net/tcp, see proc(5)."""
 
 
-def bind_all(addresses: Sequence[tuple[str, int]]) -> list[socket.socket]:
-    """Return listening sockets for hosts and ports, in order; a name is bound at all of its addresses.
+class Place(NamedTuple):
+    """Where one listener is to be; port 0 takes any free one. `setting` is the variable that chose the port."""
 
-    Raises `ConfigurationError` naming every address that cannot be had, and who has it.
+    host: str
+    port: int
+    setting: str = "SERVICE_PORT"
+
+
+def bind_all(places: Iterable[Place]) -> list[list[socket.socket]]:
+    """Return the listening sockets of each place, in order; a name is bound at all of its addresses.
+
+    Raises `ConfigurationError` naming every place that cannot be had, and who has it.
     """
-    sockets: list[socket.socket] = []
+    found: list[list[socket.socket]] = []
     mistakes: list[str] = []
-    for host, port in addresses:
+    for place in places:
         try:
-            sockets += _bind(host, port)
+            found.append(_bind(place.host, place.port))
         except OSError as error:
-            mistakes.append(_explain(host, port, error))
+            mistakes.append(_explain(place, error))
     if mistakes:
-        close_all(sockets)
+        close_all(each for sockets in found for each in sockets)
         raise ConfigurationError(mistakes)
-    return sockets
+    return found
 
 
 def close_all(sockets: Iterable[socket.socket]) -> None:
@@ -60,12 +68,13 @@ def _bind(host: str, port: int) -> list[socket.socket]:
     return sockets
 
 
-def _explain(host: str, port: int, error: OSError) -> str:
+def _explain(wanted: Place, error: OSError) -> str:
+    host, port, setting = wanted
     place = f"port {port} on {host}"
     if error.errno == errno.EADDRINUSE:
         holder = _holder(port)
         who = f" by {holder}" if holder else ""
-        return f"SERVICE_PORT: {place} is already in use{who}; stop that, or choose another port"
+        return f"{setting}: {place} is already in use{who}; stop that, or choose another port"
     if isinstance(error, socket.gaierror):
         return f"SERVICE_HOST: {host} is no address of this machine ({error.strerror})"
     return f"SERVICE_HOST: cannot listen at {place}: {error.strerror}"

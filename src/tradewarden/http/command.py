@@ -8,6 +8,7 @@ import msgspec
 
 from tradewarden.errors import InvalidInputError, UnsupportedMediaTypeError
 from tradewarden.http.connection import fields
+from tradewarden.http.route import Proof
 
 if TYPE_CHECKING:
     from tradewarden.http.connection import Connection
@@ -23,6 +24,8 @@ async def read_command(route: Route, argument: str, connection: Connection, limi
     """Return the command of a call from its path argument, query and body; raises `InvalidInputError` saying where."""
     headers = connection.headers
     body = b""
+    if route.proof is Proof.ACME:
+        return await _signed(route, argument, connection, limit)
     if b"content-length" in headers or b"transfer-encoding" in headers:
         body = await connection.body(limit)
     try:
@@ -37,10 +40,21 @@ async def read_command(route: Route, argument: str, connection: Connection, limi
         raise InvalidInputError("The body is nested too deeply") from error
 
 
+async def _signed(route: Route, argument: str, connection: Connection, limit: int) -> msgspec.Struct:
+    """Return the JWS that proved the caller, together with what the path names."""
+    if connection.query:
+        raise InvalidInputError("This call takes no query")
+    fields_found = msgspec.json.decode(await connection.body(limit), type=dict[str, str])
+    named = {route.parameter: argument} if route.parameter else {}
+    return msgspec.convert(fields_found | named, route.command)
+
+
 def _from_body(route: Route, connection: Connection, body: bytes) -> msgspec.Struct:
     if connection.query or route.parameter:
         raise InvalidInputError("This call takes its input in the body or in the URL, not in both")
     media_type = connection.media_type()
+    if route.raw:
+        return _as_it_is(route, media_type, body)
     if media_type == _JSON:
         decoder = _decoders.get(route.command)
         if decoder is None:
@@ -52,6 +66,12 @@ def _from_body(route: Route, connection: Connection, body: bytes) -> msgspec.Str
         return msgspec.convert(fields(body, "form"), route.command, strict=False)
     wanted = f"{_JSON} or {_FORM}" if route.form else _JSON
     raise UnsupportedMediaTypeError(f"The body must be {wanted}, and its Content-Type must say so")
+
+
+def _as_it_is(route: Route, media_type: str, body: bytes) -> msgspec.Struct:
+    if media_type != route.raw:
+        raise UnsupportedMediaTypeError(f"The body must be {route.raw}, and its Content-Type must say so")
+    return route.command(body)
 
 
 def _require_once(body: bytes) -> None:

@@ -9,6 +9,7 @@ from urllib.parse import parse_qsl
 from tradewarden.access.address import client_address
 from tradewarden.audit.entry import Origin
 from tradewarden.errors import InvalidInputError, LimitExceededError, UnsupportedMediaTypeError
+from tradewarden.http.protocol import PEER
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -16,22 +17,41 @@ if TYPE_CHECKING:
     from starlette.types import Receive, Scope
 
     from tradewarden.access.address import Network
+    from tradewarden.pki.peer import PeerCertificate
 
 _SINGLE = frozenset({b"authorization", b"content-length", b"content-type", b"host", b"origin", b"transfer-encoding"})
 _STRUCTURAL = re.compile(rb"%(2f|5c|00)", re.IGNORECASE)
+_OCSP = b"/ca/ocsp/"
 _SHOWN_USER_AGENT = 256
 _MAX_QUERY = 4096
 _MAX_FIELDS = 64
 
 
 class Connection:
-    """What the pipeline reads of a request. `peer` is the raw socket's address, `origin` what is proven of the rest."""
+    """What the pipeline reads of a request. `peer` is the raw socket's address, `origin` what is proven of the rest.
 
-    __slots__ = ("_pairs", "_receive", "headers", "method", "origin", "path", "peer", "port", "query", "raw_path")
+    `peer_certificate` is the client's, from its TLS connection alone: no header makes one.
+    """
+
+    __slots__ = (
+        "_body",
+        "_pairs",
+        "_receive",
+        "headers",
+        "method",
+        "origin",
+        "path",
+        "peer",
+        "peer_certificate",
+        "port",
+        "query",
+        "raw_path",
+    )
 
     def __init__(self, scope: Scope, receive: Receive, request_id: str, proxies: Sequence[Network]) -> None:
         pairs: list[tuple[bytes, bytes]] = scope["headers"]
         self._receive = receive
+        self._body: bytes | None = None
         self._pairs = pairs
         self.headers = dict(pairs)
         self.method: str = scope["method"]
@@ -41,6 +61,8 @@ class Connection:
         client = scope["client"]
         self.peer: str = client[0] if client else ""
         self.port: int = scope["server"][1]
+        extensions = scope.get("extensions")
+        self.peer_certificate: PeerCertificate | None = extensions.get(PEER) if extensions else None
         address = self.peer
         if proxies:
             address = client_address(address, self.text(b"x-forwarded-for"), proxies)
@@ -53,7 +75,7 @@ class Connection:
             for name in _SINGLE:
                 if names.count(name) > 1:
                     raise InvalidInputError(f"The header {name.decode()} stands more than once")
-        if b"%" in self.raw_path and _STRUCTURAL.search(self.raw_path):
+        if b"%" in self.raw_path and _STRUCTURAL.search(_without_base64(self.raw_path)):
             raise InvalidInputError("An escaped slash, backslash or NUL has no place in a path")
 
     def text(self, name: bytes) -> str:
@@ -62,7 +84,15 @@ class Connection:
         return value.decode("latin-1") if value else ""
 
     async def body(self, limit: int) -> bytes:
-        """Return the whole body; raises `LimitExceededError` as soon as it is known to pass `limit` bytes."""
+        """Return the whole body; raises `LimitExceededError` as soon as it is known to pass `limit` bytes.
+
+        A second reader gets what the first one read.
+        """
+        if self._body is None:
+            self._body = await self._read(limit)
+        return self._body
+
+    async def _read(self, limit: int) -> bytes:
         declared = self.headers.get(b"content-length")
         if declared is not None and int(declared) > limit:
             raise LimitExceededError(f"The body is larger than {limit} bytes")
@@ -94,6 +124,11 @@ class Connection:
         if "charset=" in parameters and "utf-8" not in parameters:
             raise UnsupportedMediaTypeError("The body must be UTF-8")
         return kind.strip()
+
+
+def _without_base64(raw_path: bytes) -> bytes:
+    """Return a path without the escaped slashes of base64 behind `/ca/ocsp/` (RFC 6960 appendix A.1): no path there."""
+    return re.sub(rb"%2f", b"/", raw_path, flags=re.IGNORECASE) if raw_path.startswith(_OCSP) else raw_path
 
 
 def fields(text: bytes, what: str) -> dict[str, str]:

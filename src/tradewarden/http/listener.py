@@ -21,6 +21,7 @@ from uvicorn.config import Config
 from uvicorn.server import ServerState
 
 from tradewarden.http.balance import YIELD_SECONDS, Balance, Share
+from tradewarden.http.handshake import ARRIVAL, Arrival, Farewells, reason_of
 from tradewarden.http.protocol import Guard, GuardedProtocol
 
 if TYPE_CHECKING:
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from starlette.types import ASGIApp
 
     from tradewarden.http.head import ServerLimits
+    from tradewarden.http.peers import Peers
 
 _LOG: Final = logging.getLogger("tradewarden.http.listener")
 _GC_ALLOCATIONS: Final = 20_000
@@ -66,14 +68,17 @@ async def serve(  # noqa: PLR0913 - what differs between two listeners
     on_refused: Callable[[str, str], None] = lambda _reason, _address: None,
     headers: Sequence[tuple[bytes, bytes]] = (),
     share: Share | None = None,
+    peers: Peers | None = None,
 ) -> None:
     """Serve until `stop` is set; then accept nothing more, answer what was accepted within `shutdown_seconds`, and end.
 
     `sockets` are bound, listening and stay open here; `ready` is called once requests are taken. `headers` go with the
     answers that the listener gives by itself, and `on_refused(reason, address)` is told of each. `share` keeps several
-    workers on the same sockets even.
+    workers on the same sockets even. `peers` is told of the clients of an mTLS listener.
     """
-    listener = Listener(app, limits, ssl_context, on_refused, headers, share or Balance(1).share(0))
+    block = b"".join([b"%b: %b\r\n" % header for header in headers])
+    guard = Guard(limits, on_refused, block, share or Balance(1).share(0), peers)
+    listener = Listener(app, guard, ssl_context)
     listener.open(sockets)
     ready()
     try:
@@ -85,22 +90,14 @@ async def serve(  # noqa: PLR0913 - what differs between two listeners
 class Listener:
     """The listening sockets of one worker and the connections that came through them."""
 
-    def __init__(
-        self,
-        app: ASGIApp,
-        limits: ServerLimits,
-        ssl_context: ssl.SSLContext | None,
-        on_refused: Callable[[str, str], None],
-        headers: Sequence[tuple[bytes, bytes]],
-        share: Share,
-    ) -> None:
-        block = b"".join([b"%b: %b\r\n" % header for header in headers])
-        self._limits = limits
+    def __init__(self, app: ASGIApp, guard: Guard, ssl_context: ssl.SSLContext | None) -> None:
+        self._limits = limits = guard.limits
         self._ssl = ssl_context
         self._loop = asyncio.get_running_loop()
-        self._share = share
+        self._share = guard.share
         self._yielded = False
-        self._guard = Guard(limits, on_refused, block, share)
+        self._guard = guard
+        self._farewells = Farewells(self._loop)
         self._state = ServerState()
         self._sockets: list[socket.socket] = []
         self._handshakes: set[asyncio.Task[None]] = set()
@@ -151,6 +148,7 @@ class Listener:
             await asyncio.sleep(0.01)
 
     async def _cancel(self) -> None:
+        self._farewells.close()
         late = [*self._state.tasks, *self._handshakes]
         if self._state.tasks:
             _LOG.warning("cancelling %d requests that did not end in time", len(self._state.tasks))
@@ -206,11 +204,22 @@ class Listener:
 
     async def _connect(self, connection: socket.socket, address: str) -> None:
         seconds = None if self._ssl is None else self._limits.header_seconds
+        arrival = Arrival(connection)
+        ARRIVAL.set(arrival)  # for this task, and for what the loop does on its behalf
         try:
             await self._loop.connect_accepted_socket(
                 self._protocol, connection, ssl=self._ssl, ssl_handshake_timeout=seconds
             )
         except (OSError, ssl.SSLError) as error:
-            _LOG.info("TLS handshake failed: %s", getattr(error, "reason", None) or type(error).__name__)
-            self._guard.on_refused("tls_handshake", address)
             connection.close()
+            self._farewells.take(arrival.farewell)
+            self._refused(error, address, arrival)
+
+    def _refused(self, error: Exception, address: str, arrival: Arrival) -> None:
+        """Tell of a failed handshake; a client that only went away, or never began, is one of many strangers."""
+        why = reason_of(error)
+        _LOG.info("TLS handshake failed: %s", why)
+        if self._guard.peers is not None and isinstance(error, ssl.SSLError):
+            self._guard.peers.refused(address, why, arrival.chain)
+        else:
+            self._guard.on_refused("tls_handshake", address)

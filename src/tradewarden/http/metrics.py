@@ -14,6 +14,8 @@ from enum import Enum
 from math import isnan, nan
 from typing import TYPE_CHECKING, Final
 
+from tradewarden.pki.ocsp import STATUSES
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
@@ -55,6 +57,11 @@ class Gauge(Enum):
         min,
         "Time until the first of our certificates runs out",
     )
+    CA_ROOT_EXPIRY_SECONDS = ("ca_root_expiry_seconds", min, "Time until the active root CA runs out")
+    CA_ISSUING_EXPIRY_SECONDS = ("ca_issuing_expiry_seconds", min, "Time until the active issuing CA runs out")
+    CRL_NUMBER = ("crl_number", max, "Number of the complete revocation list of the CA that issues now")
+    CRL_AGE_SECONDS = ("crl_age_seconds", min, "Time since that list was made")
+    CRL_NEXT_UPDATE_SECONDS = ("crl_next_update_seconds", max, "Time until that list lapses; it is made anew before")
     IN_FLIGHT = ("in_flight", sum, "Requests being answered now")
 
     def __init__(self, label: str, merge: Callable[[Iterable[float]], float], text: str) -> None:
@@ -69,6 +76,7 @@ _PROCESS: Final = (
     ("process_start_time_seconds", "Start, seconds since the epoch"),
     ("process_open_fds", "Open file descriptors"),
 )
+_OCSP: Final = {status: index for index, status in enumerate(STATUSES)}
 _TAIL: Final = len(_GAUGES) + len(_PROCESS)
 _HISTOGRAM: Final = len(RESULTS)
 _SUM: Final = _HISTOGRAM + len(BOUNDS) + 1
@@ -98,6 +106,10 @@ class Slot:
         """Set a gauge of this process."""
         self._cells[self._tail + _GAUGES[gauge]] = value
 
+    def count_ocsp(self, status: str) -> None:
+        """Count what an OCSP answer said about one certificate, or that it refused."""
+        self._cells[self._tail - len(_OCSP) + _OCSP[status]] += 1.0
+
     def measure(self) -> None:
         """Note this process's memory and open files: about 0.1 ms, so every few seconds at most."""
         at = self._tail + len(_GAUGES)
@@ -119,7 +131,7 @@ class Metrics:
         self._routes = tuple(routes)  # their ids stay taken while this lives
         self._rows = {id(route): index * _ROW for index, route in enumerate(routes)}
         self._rows[id(None)] = len(routes) * _ROW
-        self._tail = len(self._labels) * _ROW
+        self._tail = len(self._labels) * _ROW + len(_OCSP)
         width = self._tail + _TAIL
         self._memory = mmap.mmap(-1, width * len(self._names) * 8)
         cells = memoryview(self._memory).cast("d")
@@ -137,6 +149,11 @@ class Metrics:
         self._own.measure()
         return self._own
 
+    def count_ocsp(self, status: str) -> None:
+        """Count, in this process's slot, what an OCSP answer said about one certificate, or that it refused."""
+        if self._own is not None:
+            self._own.count_ocsp(status)
+
     def render(self) -> bytes:
         """Return all processes together as Prometheus text; about 10 ms for 60 routes."""
         from prometheus_client import CollectorRegistry, generate_latest
@@ -151,6 +168,7 @@ class Metrics:
         """Yield the metric families, as prometheus_client's registry asks for them."""
         totals = [sum(column) for column in zip(*(slot[: self._tail] for slot in self._slots), strict=True)]
         yield from self._requests(totals)
+        yield self._answers(totals[-len(_OCSP) :])
         yield from self._gauges()
         yield from self._processes()
 
@@ -174,6 +192,15 @@ class Metrics:
             durations.add_metric((method, path), _cumulative(row), sum_value=row[_SUM])
         yield requests
         yield durations
+
+    @staticmethod
+    def _answers(totals: Sequence[float]) -> Metric:
+        from prometheus_client.core import CounterMetricFamily
+
+        answers = CounterMetricFamily("tradewarden_ocsp_answers", "OCSP answers, by what they said", labels=("status",))
+        for status, count in zip(STATUSES, totals, strict=True):
+            answers.add_metric((status,), count)
+        return answers
 
     def _gauges(self) -> Iterator[Metric]:
         from prometheus_client.core import GaugeMetricFamily

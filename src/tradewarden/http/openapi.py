@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
+from tradewarden.http.acme import MEDIA_TYPE as JOSE
 from tradewarden.http.problem import MEDIA_TYPE, Problem
 from tradewarden.http.route import Proof
 
@@ -33,6 +34,9 @@ _SECURITY: Final[Mapping[Proof, list[Json]]] = {
     Proof.CLIENT: [_BEARER, _BASIC],
     Proof.TOKEN_REQUEST: [_BEARER, _BASIC, _NOBODY],
     Proof.REFRESH_TOKEN: [],
+    Proof.JOIN: [],
+    Proof.RENEWAL: [_BEARER, _NOBODY],
+    Proof.ACME: [],
     Proof.OPERATOR: [_BEARER, _NOBODY],
 }
 _SCHEMES: Final[Json] = {
@@ -163,14 +167,20 @@ def _parameter(name: str, place: str, schema: Json, *, required: bool) -> Json:
 
 
 def _takes_body(route: Route) -> bool:
+    if route.proof is Proof.ACME:
+        return True
     if route.method in _QUERY_METHODS or route.parameter:
         return False
     return bool(route.command.__struct_fields__)
 
 
 def _body(route: Route, schemas: _Schemas) -> Json:
+    if route.raw:
+        return {"required": True, "content": {route.raw: {}}}
     media = {"schema": schemas.of(route.command)}
     content = {_JSON: media, _FORM: media} if route.form else {_JSON: media}
+    if route.proof is Proof.ACME:
+        content = {JOSE: media}
     return {"required": bool(schemas.fields(route.command).get("required")), "content": content}
 
 

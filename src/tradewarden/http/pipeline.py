@@ -26,12 +26,15 @@ from tradewarden.errors import (
     TimeoutExceededError,
     TradewardenError,
 )
+from tradewarden.http import acme
 from tradewarden.http.authentication import Authentication, Caller
 from tradewarden.http.command import read_command
+from tradewarden.http.conditional import answer_to
 from tradewarden.http.connection import Connection
+from tradewarden.http.endpoints.acme import finished
 from tradewarden.http.problem import problem
 from tradewarden.http.render import render
-from tradewarden.http.route import Proof, Rate, Route
+from tradewarden.http.route import Content, Proof, Rate, Route
 from tradewarden.http.router import Router
 
 if TYPE_CHECKING:
@@ -43,6 +46,7 @@ if TYPE_CHECKING:
     from tradewarden.audit.entry import Entry
     from tradewarden.http.deadline import Deadlines
     from tradewarden.http.metrics import Slot
+    from tradewarden.http.peers import Peers
     from tradewarden.http.render import Answer
 
 OPEN = PermissionSet(("service:view",))
@@ -52,13 +56,15 @@ _log = structlog.get_logger("tradewarden.http")
 class Door:
     """The ASGI application of one worker."""
 
-    def __init__(self, warden: Warden, routes: Sequence[Route], slot: Slot, deadlines: Deadlines) -> None:
+    def __init__(
+        self, warden: Warden, routes: Sequence[Route], slot: Slot, deadlines: Deadlines, peers: Peers | None = None
+    ) -> None:
         settings = warden.settings
         self._warden = warden
         self._router = Router(routes)
         self._slot = slot
         self._deadlines = deadlines
-        self._authentication = Authentication(warden)
+        self._authentication = Authentication(warden, peers)
         plain_behind_proxies = not settings.development and settings.tls_cert is None
         self._only_proxies = settings.trusted_proxies if plain_behind_proxies else ()
         self._max_body = settings.max_body_bytes
@@ -84,6 +90,8 @@ class Door:
         finally:
             self._room += 1
             self._deadlines.leave(task)
+        if route is not None and route.proof is Proof.ACME and isinstance(answer, Content):
+            answer = finished(self._warden, answer)
         status, headers, body = render(answer, request_id)
         self._slot.observe(route, status, time.perf_counter() - started)
         await send({"type": "http.response.start", "status": status, "headers": headers})
@@ -98,33 +106,41 @@ class Door:
                 return route, await self._pass_open(connection, route, argument)
             return route, await self._pass(connection, route, argument)
         except TradewardenError as error:
-            return route, problem(error, connection.origin.request_id)
+            return route, _refusal(route, error, connection)
         except asyncio.CancelledError:
             self._deadlines.excuse()
-            return route, problem(TimeoutExceededError(), connection.origin.request_id)
+            return route, _refusal(route, TimeoutExceededError(), connection)
         except Exception as error:  # noqa: BLE001  (the last resort: logged, answered, and the process goes on)
             _log.exception("request failed", request_id=connection.origin.request_id, exc_info=error)
-            return route, problem(error, connection.origin.request_id)
+            return route, _refusal(route, error, connection)
 
     async def _pass(self, connection: Connection, route: Route, argument: str) -> Answer:
         await self._admit_peer(connection)
         async with self._warden.auditor.entry(route.event, route.action, connection.origin) as entry:
             caller = await self._prove(connection, route, entry)
-            self._admit(caller, route)
+            self._admit(connection, caller, route)
             command = await read_command(route, argument, connection, self._max_body)
             entry.resource = resource = route.resource(command) if route.resource else ANY
             grant = authorize(caller.principal, caller.permissions, route.permission, resource, caller.credential)
-            return await route.handler(self._warden, grant, command, entry)
+            try:
+                return await route.handler(self._warden, grant, command, entry)
+            except AuthenticationError:  # a credential in the body counts as any other that is not accepted
+                self._strangers.spend(peer_key(connection.origin.ip_address))
+                raise
 
     async def _pass_open(self, connection: Connection, route: Route, argument: str) -> Answer:
         """An open route protects nothing; it answers without a journal, so that /health can tell of a broken one."""
         address = peer_key(connection.origin.ip_address)
         self._rates[Rate.OPEN].require(address)
+        await self._authentication.require_peer(connection)
+        if route.feature:
+            self._warden.require(route.feature)
         self._warden.visits.note(address)
         command = await read_command(route, argument, connection, self._max_body)
         entry = self._warden.auditor.entry(route.event, route.action, connection.origin)
         grant = authorize(ANONYMOUS, OPEN, route.permission, ANY)
-        return await route.handler(self._warden, grant, command, entry)
+        answer = await route.handler(self._warden, grant, command, entry)
+        return answer_to(answer, connection.headers) if isinstance(answer, Content) else answer
 
     async def _find(self, connection: Connection) -> tuple[Route, str]:
         """Return the route; a request that is malformed or leads nowhere is recorded as such."""
@@ -143,7 +159,8 @@ class Door:
         """Stop strangers from a listed-out or exhausted address before anything costly; count them, record none."""
         address = peer_key(connection.origin.ip_address)
         try:
-            require_listed(connection.peer, self._only_proxies)
+            if connection.peer_certificate is None:  # mTLS comes to us without a proxy between
+                require_listed(connection.peer, self._only_proxies)
             require_listed(connection.origin.ip_address, self._warden.settings.allowed_ips)
             if self._room < 0:
                 raise OverloadedError
@@ -168,5 +185,13 @@ class Door:
         entry.method = caller.credential.method
         return caller
 
-    def _admit(self, caller: Caller, route: Route) -> None:
-        self._rates[route.rate].require(caller.user)
+    def _admit(self, connection: Connection, caller: Caller, route: Route) -> None:
+        """Spend from the caller's own bucket; who is not proven yet spends from that of the address."""
+        stranger = caller.principal is ANONYMOUS
+        self._rates[route.rate].require(peer_key(connection.origin.ip_address) if stranger else caller.user)
+
+
+def _refusal(route: Route | None, error: BaseException, connection: Connection) -> Content:
+    """Return the answer for an error, as the clients of this route read it."""
+    told = acme.problem if route is not None and route.proof is Proof.ACME else problem
+    return told(error, connection.origin.request_id)

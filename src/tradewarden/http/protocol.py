@@ -17,6 +17,7 @@ import httptools
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from tradewarden.http.cycle import Cycle, closing_answer
+from tradewarden.http.handshake import Handshake
 from tradewarden.http.head import (
     Refusal,
     ServerLimits,
@@ -30,12 +31,18 @@ from tradewarden.http.head import (
 from tradewarden.http.tls import tls_extension
 
 if TYPE_CHECKING:
+    import ssl
+
     from uvicorn._types import ASGI3Application
     from uvicorn.config import Config
     from uvicorn.server import ServerState
 
     from tradewarden.http.balance import Share
+    from tradewarden.http.peers import Peers
+    from tradewarden.pki.peer import PeerCertificate
 
+PEER: Final = "tradewarden.peer"
+"""The scope's extension that carries the `PeerCertificate` of an mTLS connection."""
 _WATCHED: Final = frozenset({b"host", b"content-length", b"transfer-encoding", b"expect"})
 _LINGER_SECONDS: Final = 2.0
 _LINGER_BYTES: Final = 1 << 20
@@ -45,16 +52,22 @@ _STALLED_SECONDS: Final = 30.0
 class Guard:
     """What the connections of one listener share."""
 
-    __slots__ = ("connections", "date", "draining", "headers", "limits", "now", "on_refused", "share")
+    __slots__ = ("connections", "date", "draining", "headers", "limits", "now", "on_refused", "peers", "share")
 
     def __init__(
-        self, limits: ServerLimits, on_refused: Callable[[str, str], None], headers: bytes, share: Share
+        self,
+        limits: ServerLimits,
+        on_refused: Callable[[str, str], None],
+        headers: bytes,
+        share: Share,
+        peers: Peers | None = None,
     ) -> None:
         self.limits = limits
         self.on_refused = on_refused
         self.headers = headers
         self.connections: set[GuardedProtocol] = set()
         self.share = share
+        self.peers = peers
         self.draining = False
         self.now = 0.0
         self.date = b""
@@ -81,6 +94,7 @@ class GuardedProtocol(HttpToolsProtocol):
         self.guard = guard
         self.due = inf
         self.extensions: dict[str, Any] | None = None
+        self.peer: PeerCertificate | None = None
         self._in_head = False
         self._in_body = False
         self._fresh = False
@@ -101,14 +115,29 @@ class GuardedProtocol(HttpToolsProtocol):
         guard.share.hold(len(guard.connections))
         self.due = guard.now + guard.limits.header_seconds
         if self.scheme == "https":
-            self.extensions = {"tls": tls_extension(transport.get_extra_info("ssl_object"))}
+            self._know(transport.get_extra_info("ssl_object"))
         if len(guard.connections) > guard.limits.connections:
             self.refuse(Refusal(503, "Unavailable", "too_many_connections", "Too many connections; retry"))
+
+    def _know(self, connection: ssl.SSLObject) -> None:
+        """Tell the application of the TLS connection, and who it is with: from OpenSSL alone, never from a header."""
+        self.extensions = {"tls": tls_extension(connection)}
+        if self.guard.peers is not None:
+            self.peer = self.extensions[PEER] = connection.peer if isinstance(connection, Handshake) else None
+            if self.peer is None:
+                self.abort()  # never: OpenSSL lets nobody in without one
+            self.guard.peers.arrived(self)
+
+    def abort(self) -> None:
+        """End the connection at once."""
+        self.transport.abort()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """End; a request that still runs sees the client gone."""
         guard = self.guard
         guard.connections.discard(self)
+        if guard.peers is not None:
+            guard.peers.left(self)
         if not guard.draining:
             guard.share.hold(len(guard.connections))
         self.due = inf

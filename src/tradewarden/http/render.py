@@ -18,11 +18,12 @@ EVERYWHERE = (
 )
 LOCKED_DOWN = (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'")
 _JSON = (*EVERYWHERE, LOCKED_DOWN, (b"content-type", b"application/json"))
+_BODILESS = frozenset({204, 304})
 _encode = msgspec.json.Encoder().encode
 
 
 def render(answer: Answer, request_id: str) -> tuple[int, Headers, bytes]:
-    """Return status, headers and body of an answer; a content may bring a content security policy of its own."""
+    """Return status, headers and body of an answer; a header that a content brings stands in place of ours."""
     if isinstance(answer, Content):
         return _content(answer, request_id)
     body = _encode(answer)
@@ -31,13 +32,12 @@ def render(answer: Answer, request_id: str) -> tuple[int, Headers, bytes]:
 
 
 def _content(answer: Content, request_id: str) -> tuple[int, Headers, bytes]:
-    headers = [
-        (b"content-length", str(len(answer.body)).encode()),
+    headers = [] if answer.status in _BODILESS else [(b"content-length", str(len(answer.body)).encode())]
+    headers += [
         (b"x-request-id", request_id.encode()),
         (b"content-type", answer.media_type.encode()),
         *answer.headers,
-        *EVERYWHERE,
     ]
-    if not any(name == LOCKED_DOWN[0] for name, _ in answer.headers):
-        headers.append(LOCKED_DOWN)
+    own = {name for name, _ in answer.headers}
+    headers += [header for header in (*EVERYWHERE, LOCKED_DOWN) if header[0] not in own]
     return answer.status, headers, answer.body

@@ -27,13 +27,19 @@ class Proof(StrEnum):
     OPEN = "open"
     """Nobody needs to be proven; such calls are counted into audit entries, a window at a time."""
     BEARER = "bearer"
-    """A bearer token: a service's, or the admin token."""
+    """A bearer token: a service's, or the admin token; on the mTLS listener the client certificate is enough."""
     CLIENT = "client"
     """A bearer token, or a registered service's client secret (HTTP Basic)."""
     TOKEN_REQUEST = "token_request"  # noqa: S105
     """As `CLIENT`, or the bootstrap rule of a development service on loopback."""
     REFRESH_TOKEN = "refresh_token"  # noqa: S105
     """The refresh token in the body."""
+    JOIN = "join"
+    """The join token in the body."""
+    RENEWAL = "renewal"
+    """As `BEARER`, or a certificate and the proof of its key in the body."""
+    ACME = "acme"
+    """The signature of an ACME account, of a key with an external account binding, or of a certificate's key."""
     OPERATOR = "operator"
     """A bearer token with the permission, or the local machine under the bootstrap rule's conditions."""
 
@@ -88,6 +94,8 @@ class Route:
     resource: Callable[[msgspec.Struct], str] | None = None
     form: bool = False
     """Takes application/x-www-form-urlencoded, as its RFC says, beside JSON."""
+    raw: str = ""
+    """The media type of a body that is taken as it is, as the only field of the command."""
     feature: str = ""
     """`ENABLE_JWT`, `ENABLE_MTLS`: answers 503 `feature_disabled` when that setting is false."""
     development_only: bool = False

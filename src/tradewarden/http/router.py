@@ -23,18 +23,31 @@ class Router:
         for route in routes:
             table = self._prefixes if route.parameter else self._exact
             table.setdefault(route.prefix, {})[route.method] = route
+        for methods in (*self._exact.values(), *self._prefixes.values()):
+            if "GET" in methods:
+                methods.setdefault("HEAD", methods["GET"])
 
     def find(self, method: str, path: str) -> tuple[Route, str]:
         """Return the route and its path argument; raises `UnknownRouteError` or `MethodNotAllowedError`."""
-        method = "GET" if method == "HEAD" else method
         methods = self._exact.get(path)
         if methods is not None and method in methods:
             return methods[method], ""
-        first = path.find("/", 1) + 1
-        longer = self._prefixes.get(path[:first]) if 0 < first < len(path) else None
-        if longer is not None and method in longer and longer[method].takes(path[first:]):
-            return longer[method], path[first:]
-        allowed = sorted({*(methods or ()), *(longer or ())})
+        longer, argument = self._longer(path)
+        if longer is not None and method in longer and longer[method].takes(argument):
+            return longer[method], argument
+        allowed = sorted({*(methods or ()), *(longer or ())} - {"HEAD"})
         if not allowed:
             raise UnknownRouteError("There is no such path; GET /openapi.json lists what there is")
         raise MethodNotAllowedError(tuple(allowed))
+
+    def _longer(self, path: str) -> tuple[dict[str, Route] | None, str]:
+        """Return the routes below the first two segments, or below the first, and what of the path is left for them."""
+        first = path.find("/", 1) + 1
+        if not first:
+            return None, ""
+        second = path.find("/", first) + 1
+        for end in (second, first):
+            found = self._prefixes.get(path[:end]) if 0 < end < len(path) else None
+            if found is not None:
+                return found, path[end:]
+        return None, ""

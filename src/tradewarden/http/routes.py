@@ -6,9 +6,11 @@ from collections.abc import Callable
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any, cast
 
+from tradewarden.acme.commands import AccountListed, AccountPage, KeyMade, MakeKey, OrderPage
 from tradewarden.audit.entry import EventType as Event
 from tradewarden.audit.log import RESOURCE as LOG
 from tradewarden.http.endpoints import (
+    acme,
     audit,
     ca,
     credentials,
@@ -16,15 +18,27 @@ from tradewarden.http.endpoints import (
     keys,
     oauth2,
     operations,
+    revocation,
     secrets,
     services,
     tokens,
 )
 from tradewarden.http.route import Handler, Nothing, Proof, Rate, Route
-from tradewarden.identity.commands import RegisterService, ServiceListed, ServicePage, ServiceRegistered
+from tradewarden.identity.commands import (
+    Enroll,
+    JoinTokenMade,
+    MakeJoinToken,
+    RegisterService,
+    ServiceListed,
+    ServicePage,
+    ServiceRegistered,
+    SetNames,
+)
 from tradewarden.keys.inventory import ROOT
 from tradewarden.keys.purpose import Purpose
-from tradewarden.pki.credentials import IssueCredentials, RevokeCertificate
+from tradewarden.pki.ca_list import RotateCa
+from tradewarden.pki.credentials import IssueCredentials, RenewCredentials, RevokeCertificate
+from tradewarden.pki.pins import SignedPins
 from tradewarden.secrets.commands import (
     PickVersions,
     PutSecret,
@@ -93,6 +107,19 @@ def _open(call: str, handler: object, answer: type[msgspec.Struct] | str, **more
     return _row(call, handler, "service:view", Event.API_ACCESS, Rate.OPEN, Nothing, answer, proof=Proof.OPEN, **more)
 
 
+def _signed(path: str, handler: object, permission: str, rate: Rate, **more: Any) -> Route:  # noqa: ANN401
+    """Make one row that an ACME account signs (RFC 8555 section 6.2)."""
+    fields = {"answer": "application/json", "proof": Proof.ACME, "feature": MTLS, **more}
+    command = acme.AcmeNamed if "{" in path else acme.AcmeCall
+    return _row(f"POST {path}", handler, permission, Event.CERTIFICATE, rate, command, **fields)
+
+
+def _asked(call: str, handler: object, command: type[msgspec.Struct], media_type: str, **more: Any) -> Route:  # noqa: ANN401
+    """Make a row of what every verifier of certificates may ask."""
+    kind, rate, proof = Event.API_ACCESS, Rate.OPEN, Proof.OPEN
+    return _row(call, handler, "service:view", kind, rate, command, media_type, proof=proof, feature=MTLS, **more)
+
+
 def _page(call: str, handler: object, permission: str, media_type: str, **more: Any) -> Route:  # noqa: ANN401
     kind = Event.API_ACCESS
     return _row(call, handler, permission, kind, Rate.READ, Nothing, media_type, proof=Proof.OPERATOR, **more)
@@ -120,6 +147,8 @@ SERVICES = (
          Rate.ADMIN, services.NamedService, ServiceRegistered, of="service_name", errors=(404,)),
     _row("POST /services/permissions", services.permissions, "services:manage", Event.CONFIGURATION_CHANGE, Rate.ADMIN,
          services.SetPermissions, ServiceListed, of="service_name", errors=(404,)),
+    _row("POST /services/names", services.names, "services:manage", Event.CONFIGURATION_CHANGE, Rate.ADMIN,
+         SetNames, ServiceListed, of="service_name", errors=(404, 409)),
 )
 
 TOKENS = (
@@ -162,14 +191,57 @@ SECRETS = (
 CERTIFICATES = (
     _row("POST /credentials/issue", credentials.issue, "credentials:issue", Event.CERTIFICATE, Rate.ISSUE,
          IssueCredentials, credentials.CredentialsIssued, of="service_name", feature=MTLS),
+    _row("POST /credentials/join-tokens", credentials.join_token, "credentials:issue", Event.CERTIFICATE, Rate.ADMIN,
+         MakeJoinToken, JoinTokenMade, of="service_name", feature=MTLS),
+    _row("POST /credentials/enroll", credentials.enroll, "credentials:enroll", Event.CERTIFICATE, Rate.ISSUE,
+         Enroll, credentials.CredentialsIssued, proof=Proof.JOIN, feature=MTLS),
+    _row("POST /credentials/renew", credentials.renew, "credentials:renew", Event.CERTIFICATE, Rate.ISSUE,
+         RenewCredentials, credentials.CredentialsIssued, proof=Proof.RENEWAL, feature=MTLS, errors=(404, 409)),
     _row("GET /credentials", credentials.listing, "credentials:read", Event.CERTIFICATE, Rate.ADMIN,
          credentials.ListCredentials, credentials.CertificatePage, feature=MTLS),
     _row("GET /credentials/{serial_number}", credentials.show, "credentials:read", Event.CERTIFICATE, Rate.ADMIN,
          credentials.NamedCertificate, credentials.CertificateShown, feature=MTLS, errors=(404,)),
     _row("POST /credentials/revoke", credentials.revoke, "credentials:revoke", Event.CERTIFICATE, Rate.ADMIN,
          RevokeCertificate, credentials.CertificateShown, feature=MTLS, errors=(404,)),
+    _row("GET /ca", ca.listing, "ca:read", Event.CERTIFICATE, Rate.ADMIN, Nothing, ca.CasListed, feature=MTLS),
+    _row("POST /ca/rotate", ca.rotate, "ca:rotate", Event.CERTIFICATE, Rate.ADMIN,
+         RotateCa, ca.CasListed, of="what", feature=MTLS, errors=(409,)),
+    _open("GET /ca/pins", ca.pins, SignedPins, feature=MTLS),
     _open("GET /ca/certificate", ca.certificate, "application/x-pem-file", feature=MTLS),
-    _open("GET /ca/crl", ca.crl, "application/pkix-crl", feature=MTLS),
+    _open("GET /ca/crl", revocation.crl, "application/pkix-crl", feature=MTLS),
+    _asked("GET /ca/crl/{name}", revocation.named_crl, revocation.NamedList, "application/pkix-crl", errors=(404,)),
+    _asked("GET /ca/issuers/{name}", revocation.issuer, revocation.NamedIssuer, "application/pkix-cert",
+           errors=(404,)),
+    _asked("POST /ca/ocsp", revocation.ocsp, revocation.OcspRequest, "application/ocsp-response",
+           raw="application/ocsp-request"),
+    _asked("GET /ca/ocsp/{request...}", revocation.ocsp_query, revocation.OcspQuery, "application/ocsp-response"),
+)
+
+ACME = (
+    _open("GET /acme/directory", acme.directory, "application/json", feature=MTLS),
+    _open("HEAD /acme/new-nonce", acme.nonce, "application/octet-stream", feature=MTLS),
+    _open("GET /acme/new-nonce", acme.no_content, "application/octet-stream", feature=MTLS),
+    _row("GET /acme/renewal-info/{id}", acme.renewal_info, "service:view", Event.API_ACCESS, Rate.OPEN,
+         acme.NamedRenewal, "application/json", proof=Proof.OPEN, feature=MTLS, errors=(404,)),
+    _signed("/acme/new-account", acme.new_account, "acme:account", Rate.ISSUE),
+    _signed("/acme/account/{id}", acme.account, "acme:account", Rate.WRITE),
+    _signed("/acme/key-change", acme.key_change, "acme:account", Rate.WRITE, errors=(409,)),
+    _signed("/acme/orders/{id}", acme.orders_of, "acme:order", Rate.READ),
+    _signed("/acme/new-order", acme.new_order, "acme:order", Rate.ISSUE),
+    _signed("/acme/order/{id}", acme.order, "acme:order", Rate.READ),
+    _signed("/acme/authorization/{id}", acme.authorization, "acme:order", Rate.READ),
+    _signed("/acme/challenge/{id}", acme.challenge, "acme:order", Rate.WRITE),
+    _signed("/acme/finalize/{id}", acme.finalize, "acme:order", Rate.ISSUE),
+    _signed("/acme/certificate/{id}", acme.certificate, "acme:order", Rate.READ, answer=acme.CERTIFICATES),
+    _signed("/acme/revoke-cert", acme.revoke, "acme:revoke", Rate.WRITE),
+    _row("POST /acme/eab", acme.make_key, "acme:manage", Event.CERTIFICATE, Rate.ADMIN,
+         MakeKey, KeyMade, of="service_name", feature=MTLS, errors=(404,)),
+    _row("GET /acme/accounts", acme.listing, "acme:read", Event.CERTIFICATE, Rate.ADMIN,
+         acme.ListAccounts, AccountPage, feature=MTLS),
+    _row("POST /acme/accounts/end", acme.end, "acme:manage", Event.CERTIFICATE, Rate.ADMIN,
+         acme.NamedAccount, AccountListed, feature=MTLS, errors=(404,)),
+    _row("GET /acme/orders", acme.orders_listing, "acme:read", Event.CERTIFICATE, Rate.ADMIN,
+         acme.ListOrders, OrderPage, feature=MTLS),
 )
 
 KEYS = (
@@ -202,6 +274,6 @@ OPERATIONS = (
 )
 
 ROUTES: tuple[Route, ...] = (
-    *HEALTH, *SERVICES, *TOKENS, *SECRETS, *CERTIFICATES, *KEYS, *AUDIT, *OPERATIONS,
+    *HEALTH, *SERVICES, *TOKENS, *SECRETS, *CERTIFICATES, *ACME, *KEYS, *AUDIT, *OPERATIONS,
 )
 # fmt: on

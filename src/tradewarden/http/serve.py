@@ -6,7 +6,7 @@ import asyncio
 import sys
 from contextlib import suppress
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import structlog
 
@@ -18,20 +18,21 @@ from tradewarden.errors import TradewardenError
 from tradewarden.http import listener
 from tradewarden.http.balance import Balance
 from tradewarden.http.banner import banner
+from tradewarden.http.binding import Place
 from tradewarden.http.deadline import Deadlines
 from tradewarden.http.head import ServerLimits
+from tradewarden.http.live import LiveTls
 from tradewarden.http.logs import configure
 from tradewarden.http.metrics import Gauge, Metrics, Slot
+from tradewarden.http.peers import Peers
 from tradewarden.http.pipeline import Door
 from tradewarden.http.render import EVERYWHERE, LOCKED_DOWN
 from tradewarden.http.routes import ROUTES
 from tradewarden.http.supervisor import supervise
-from tradewarden.http.tls import server_context
 from tradewarden.policies import warnings
 
 if TYPE_CHECKING:
     import socket
-    import ssl
     from collections.abc import Callable, Sequence
 
     from starlette.types import ASGIApp
@@ -50,17 +51,35 @@ def main(settings: Settings) -> int:
     clerk = settings.workers
     metrics = Metrics(ROUTES, [*(f"worker-{index}" for index in range(settings.workers)), "clerk"])
 
-    balance = Balance(settings.workers)
+    places = _places(settings)
+    balances = [Balance(settings.workers) for _ in places]
 
-    def run_worker(index: int, sockets: Sequence[socket.socket], ready: Callable[[], None]) -> None:
-        listener.run(_worker(settings, lineage, metrics, balance.share(index), index, sockets, ready))
+    def run_worker(index: int, sockets: Sequence[Sequence[socket.socket]], ready: Callable[[], None]) -> None:
+        listeners = [Listening(bound, balance.share(index)) for bound, balance in zip(sockets, balances, strict=True)]
+        listener.run(_worker(settings, lineage, metrics, index, listeners, ready))
 
     def run_clerk(ready: Callable[[], None]) -> None:
         listener.run(_clerk(settings, lineage, metrics.slot(clerk), ready))
 
-    address = (settings.host, settings.port)
-    on_ready = partial(print, banner(settings), file=sys.stderr, flush=True)
-    return supervise(settings, [address], run_worker, run_clerk, _log, on_ready)
+    def announce(ports: Sequence[int]) -> None:
+        sys.stderr.write(banner(settings, *ports) + "\n")
+        sys.stderr.flush()
+
+    return supervise(settings, places, run_worker, run_clerk, _log, announce)
+
+
+class Listening(NamedTuple):
+    """What a worker listens on at one place, and its share of what comes there."""
+
+    sockets: Sequence[socket.socket]
+    share: Share
+
+
+def _places(settings: Settings) -> list[Place]:
+    """Return where to listen: the HTTP API, and mTLS unless it is off."""
+    plain = Place(settings.host, settings.port)
+    mutual = Place(settings.host, settings.mtls_port, "TRADEWARDEN_MTLS_PORT")
+    return [plain, mutual] if settings.enable_mtls else [plain]
 
 
 async def _prepare(settings: Settings) -> bytes:
@@ -80,9 +99,8 @@ async def _worker(
     settings: Settings,
     lineage: bytes,
     metrics: Metrics,
-    share: Share,
     index: int,
-    sockets: Sequence[socket.socket],
+    listeners: Sequence[Listening],
     ready: Callable[[], None],
 ) -> None:
     stop = asyncio.Event()
@@ -91,23 +109,58 @@ async def _worker(
     warden = await Warden.start(settings, follow=lineage)
     warden.metrics = metrics
     deadlines = Deadlines(settings.request_seconds)
-    ticking = asyncio.create_task(_every_second(warden, slot, deadlines))
+    peers = Peers(warden)
+    live = LiveTls(warden, peers)
+    door = _with_cors(Door(warden, ROUTES, slot, deadlines, peers), settings)
+    tasks = [asyncio.create_task(_every_second(warden, slot, deadlines))]
     try:
-        await listener.serve(
-            _with_cors(Door(warden, ROUTES, slot, deadlines), settings),
-            sockets,
-            ServerLimits(body_seconds=settings.request_seconds, shutdown_seconds=settings.shutdown_seconds),
-            await _tls(warden),
-            ready,
-            stop,
-            on_refused=partial(_refused, warden),
-            headers=(*EVERYWHERE, LOCKED_DOWN),
-            share=share,
-        )
+        await live.open()
+        tasks.append(asyncio.create_task(live.follow()))
+        await _serve(warden, door, listeners, live, peers, ready, stop)
     finally:
-        ticking.cancel()
+        for task in tasks:
+            task.cancel()
         deadlines.stop()
+        await peers.close()
         await warden.close()
+
+
+async def _serve(
+    warden: Warden,
+    door: ASGIApp,
+    listeners: Sequence[Listening],
+    live: LiveTls,
+    peers: Peers,
+    ready: Callable[[], None],
+    stop: asyncio.Event,
+) -> None:
+    """Serve at each place until `stop`; `ready` is called once requests are taken at all of them."""
+    settings = warden.settings
+    limits = ServerLimits(body_seconds=settings.request_seconds, shutdown_seconds=settings.shutdown_seconds)
+    waiting = [object() for _ in listeners]
+
+    def one_is_ready() -> None:
+        waiting.pop()
+        if not waiting:
+            ready()
+
+    contexts = [(live.plain, None), (live.mutual, peers)][: len(listeners)]
+    async with asyncio.TaskGroup() as group:
+        for (bound, share), (context, known) in zip(listeners, contexts, strict=True):
+            group.create_task(
+                listener.serve(
+                    door,
+                    bound,
+                    limits,
+                    context,
+                    one_is_ready,
+                    stop,
+                    on_refused=partial(_refused, warden),
+                    headers=(*EVERYWHERE, LOCKED_DOWN),
+                    share=share,
+                    peers=known,
+                )
+            )
 
 
 def _refused(warden: Warden, reason: str, address: str) -> None:
@@ -122,15 +175,20 @@ async def _clerk(settings: Settings, lineage: bytes, slot: Slot, ready: Callable
     warden = await Warden.start(settings, follow=lineage)
     try:
         ready()
-        await work(warden, stop, partial(_set_lag, slot))
+        await work(warden, stop, partial(_set_progress, warden, slot))
     finally:
         await warden.close()
 
 
-def _set_lag(slot: Slot, unshipped: int, unnumbered: int, seconds: float) -> None:
+def _set_progress(warden: Warden, slot: Slot, unshipped: int, unnumbered: int, seconds: float) -> None:
     slot.set(Gauge.AUDIT_UNSHIPPED_BYTES, unshipped)
     slot.set(Gauge.AUDIT_UNNUMBERED_ENTRIES, unnumbered)
     slot.set(Gauge.AUDIT_LAG_SECONDS, seconds)
+    held, now = warden.authority.revocation.held(), warden.clock.now()
+    if held is not None:
+        slot.set(Gauge.CRL_NUMBER, held.number)
+        slot.set(Gauge.CRL_AGE_SECONDS, now - held.this_update)
+        slot.set(Gauge.CRL_NEXT_UPDATE_SECONDS, held.next_update - now)
 
 
 async def _every_second(warden: Warden, slot: Slot, deadlines: Deadlines) -> None:
@@ -149,23 +207,15 @@ async def _every_second(warden: Warden, slot: Slot, deadlines: Deadlines) -> Non
 
 
 async def _count(warden: Warden, slot: Slot) -> None:
+    root, issuing = warden.authority.cas.expiries()
+    slot.set(Gauge.CA_ROOT_EXPIRY_SECONDS, root)
+    slot.set(Gauge.CA_ISSUING_EXPIRY_SECONDS, issuing)
     with suppress(TradewardenError):  # the gauges keep their last value; readiness tells why
         certificates, tokens = await warden.active()
         slot.set(Gauge.ACTIVE_TOKENS, tokens)
         slot.set(Gauge.ACTIVE_CERTIFICATES, certificates.active)
         if certificates.soonest_expiry:
             slot.set(Gauge.CERTIFICATE_EXPIRY_SECONDS, certificates.soonest_expiry - warden.clock.now())
-
-
-async def _tls(warden: Warden) -> ssl.SSLContext | None:
-    """Return the context of the listener: a given certificate, or outside development one of our CA."""
-    settings = warden.settings
-    if settings.tls_cert is not None and settings.tls_key is not None:
-        return server_context(settings.tls_cert, settings.tls_key)
-    if settings.development or settings.trusted_proxies:
-        return None
-    chain, key = await warden.listener_certificate()
-    return server_context(chain.encode(), key.encode())
 
 
 def _with_cors(door: Door, settings: Settings) -> ASGIApp:

@@ -19,7 +19,7 @@ import time
 from functools import partial
 from typing import TYPE_CHECKING, Final, Protocol
 
-from tradewarden.http.binding import bind_all, close_all
+from tradewarden.http.binding import Place, bind_all, close_all
 from tradewarden.http.child import DEATH_SECONDS, DEATHS, EXIT_CONFIGURATION, EXIT_CRASHING, SIGNALS, Child, Log
 from tradewarden.http.linux import forbid_dumps
 
@@ -51,25 +51,26 @@ class Settings(Protocol):
 
 def supervise(
     settings: Settings,
-    bind: Sequence[tuple[str, int]],
-    run_worker: Callable[[int, Sequence[socket.socket], Callable[[], None]], None],
+    places: Sequence[Place],
+    run_worker: Callable[[int, Sequence[Sequence[socket.socket]], Callable[[], None]], None],
     run_clerk: Callable[[Callable[[], None]], None],
     log: Log,
-    on_ready: Callable[[], None] = lambda: None,
+    on_ready: Callable[[Sequence[int]], None] = lambda _ports: None,
 ) -> int:
-    """Serve until a signal; return the exit code. Raises `ConfigurationError` when an address cannot be bound.
+    """Serve until a signal; return the exit code. Raises `ConfigurationError` when a place cannot be bound.
 
-    `run_worker(index, sockets, ready)` and `run_clerk(ready)` run in a child of their own, call `ready` once, and
-    return after SIGTERM; `index` is the same for a replacement. `on_ready` is called here once all have been ready.
+    `run_worker(index, sockets of each place, ready)` and `run_clerk(ready)` run in a child of their own, call `ready`
+    once, and return after SIGTERM; `index` is the same for a replacement. `on_ready` is called here once all have been
+    ready, with the port of each place.
     """
     if threading.active_count() > 1:
         raise RuntimeError("the supervisor forks, so no other thread may run beside it")
     forbid_dumps()
-    sockets = bind_all(bind)
-    supervisor = _Supervisor(log, on_ready, sockets, settings.shutdown_seconds)
-    children = [
-        Child(f"worker-{index}", index, partial(run_worker, index, sockets)) for index in range(settings.workers)
-    ]
+    bound = bind_all(places)
+    sockets = [each for place in bound for each in place]
+    ports = [place[0].getsockname()[1] for place in bound]
+    supervisor = _Supervisor(log, partial(on_ready, ports), sockets, settings.shutdown_seconds)
+    children = [Child(f"worker-{index}", index, partial(run_worker, index, bound)) for index in range(settings.workers)]
     children.append(Child("clerk", settings.workers, run_clerk, nice=_CLERK_NICE))
     try:
         return supervisor.run(children)

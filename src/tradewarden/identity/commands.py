@@ -6,10 +6,24 @@ import msgspec
 
 
 class RegisterService(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Register a service with the most that it may ever be granted."""
+    """Register a service with the most that it may ever be granted, and that its certificates may ever name.
+
+    A DNS name that begins with a dot stands for every host below. Without any name its certificates bear what an
+    operator asks for.
+    """
 
     service_name: str
     permissions: tuple[str, ...]
+    dns_names: tuple[str, ...] = ()
+    ip_addresses: tuple[str, ...] = ()
+
+
+class SetNames(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Replace what a service's certificates may name at most; those already issued stay as they are."""
+
+    service_name: str
+    dns_names: tuple[str, ...] = ()
+    ip_addresses: tuple[str, ...] = ()
 
 
 class ServiceRegistered(msgspec.Struct, frozen=True):
@@ -32,6 +46,8 @@ class ServiceListed(msgspec.Struct, frozen=True):
     created_at: str
     created_by: str
     secret_rotated_at: str
+    dns_names: tuple[str, ...] = ()
+    ip_addresses: tuple[str, ...] = ()
 
 
 class ServicePage(msgspec.Struct, frozen=True):
@@ -39,3 +55,33 @@ class ServicePage(msgspec.Struct, frozen=True):
 
     services: tuple[ServiceListed, ...]
     next: str | None = None
+
+
+class MakeJoinToken(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Make a one-time token with which a service gets its first certificate, under these names and no others."""
+
+    service_name: str
+    ttl_minutes: int | None = None
+    dns_names: tuple[str, ...] = ()
+    ip_addresses: tuple[str, ...] = ()
+
+
+class JoinTokenMade(msgspec.Struct, frozen=True):
+    """A join token, shown this once: a secret, a dot, and the first half of the root CA's fingerprint."""
+
+    join_token: str
+    service_name: str
+    expires_at: str
+
+    def __repr__(self) -> str:
+        return f"JoinTokenMade(service_name={self.service_name!r})"
+
+
+class Enroll(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Exchange a join token for a certificate over the key of a CSR (PEM)."""
+
+    join_token: str
+    csr: str
+
+    def __repr__(self) -> str:
+        return "Enroll(…)"

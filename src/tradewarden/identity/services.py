@@ -12,6 +12,7 @@ import msgspec
 from msgspec.structs import replace
 
 from tradewarden.access.grant import ANY
+from tradewarden.access.hosts import dns_pattern, ip
 from tradewarden.access.permission import PermissionSet, expand
 from tradewarden.access.principal import service_name
 from tradewarden.clock import rfc3339
@@ -39,7 +40,7 @@ if TYPE_CHECKING:
     from tradewarden.access.grant import Grant
     from tradewarden.audit.entry import Entry
     from tradewarden.clock import Clock, Randomness
-    from tradewarden.identity.commands import RegisterService
+    from tradewarden.identity.commands import RegisterService, SetNames
     from tradewarden.keys.port import Keys
 
 MAX_PAGE = 1000
@@ -47,6 +48,8 @@ MAX_PERMISSIONS = 64
 _CACHED = 4096
 _READ = "services:read"
 _MANAGE = "services:manage"
+_ISSUE = "credentials:issue"
+MAX_NAMES = 64
 _INCARNATION_BYTES = 16
 _decode_names = msgspec.json.Decoder(tuple[str, ...]).decode
 
@@ -75,6 +78,8 @@ class ServiceRecord(msgspec.Struct, frozen=True):
     permissions: tuple[str, ...]
     incarnation: str
     created_at: int
+    dns_names: tuple[str, ...] = ()
+    ip_addresses: tuple[str, ...] = ()
 
 
 class Services:
@@ -95,6 +100,7 @@ class Services:
         self._randomness = randomness
         self._revisions = revisions
         self._cache: dict[str, ServiceRow | None] = {}
+        self._owners: dict[str, str] = {}
         self._cached_at = -1
 
     async def register(self, grant: Grant, command: RegisterService, entry: Entry) -> ServiceRegistered:
@@ -102,6 +108,8 @@ class Services:
         name = service_name(command.service_name)
         _manage(grant, name, entry)
         permissions = _grantable(grant, command.permissions)
+        dns_names, addresses = _certifiable(grant, name, command)
+        await self._require_free(name, dns_names)
         secret = new_credential(CLIENT_SECRET_PREFIX, self._randomness)
         now = int(self._clock.now())
         row = ServiceRow(
@@ -112,6 +120,8 @@ class Services:
             created_at=now,
             created_by=str(grant.principal),
             rotated_at=now,
+            dns_names=_names_text(dns_names),
+            ip_addresses=_names_text(addresses),
         )
 
         def decide(before: ServiceRow | None) -> ServiceRow:
@@ -139,6 +149,19 @@ class Services:
         text = _names_text(_grantable(grant, permissions))
         row = await self._put(name, lambda before: replace(_found(before, name), permissions=text), entry)
         return _listed(row)
+
+    async def set_names(self, grant: Grant, command: SetNames, entry: Entry) -> ServiceListed:
+        """Replace what a service's certificates may name; raises `ConflictError` for another's DNS name."""
+        name = service_name(command.service_name)
+        _manage(grant, name, entry)
+        dns_names, addresses = _certifiable(grant, name, command)
+        await self._require_free(name, dns_names)
+        texts = {"dns_names": _names_text(dns_names), "ip_addresses": _names_text(addresses)}
+
+        def decide(before: ServiceRow | None) -> ServiceRow:
+            return replace(_found(before, name), **texts)
+
+        return _listed(await self._put(name, decide, entry))
 
     async def delete(self, grant: Grant, name: str, entry: Entry) -> None:
         """Take a service off the register, and end every token of it; raises `NotFoundError`."""
@@ -183,15 +206,46 @@ class Services:
         row = await self._cached(name)
         return None if row is None else _record(row)
 
+    async def owners(self, dns_names: Iterable[str]) -> dict[str, str]:
+        """Return which registered service each of these DNS names belongs to, where it belongs to one."""
+        await self._follow()
+        known = self._owners
+        found = {}
+        for name in dns_names:
+            owner = known.get(name)
+            if owner is None:
+                owner = known[name] = await self._owner(name)
+            if owner:
+                found[name] = owner
+        return found
+
+    async def _require_free(self, name: str, dns_names: tuple[str, ...]) -> None:
+        """Refuse what belongs to another service; the store refuses what becomes another's in this very moment."""
+        for owned, owner in (await self.owners((name, *dns_names))).items():
+            if owner != name:
+                raise ConflictError(f"DNS name {owned!r} is service {owner!r}'s own; take it away there first")
+
+    async def _owner(self, name: str) -> str:
+        """Read whose a name is; the index is not sealed, so it is held against the registration, which is."""
+        owner = await self._store.owner(name)
+        row = await self._checked(owner) if owner else None
+        if owner and (row is None or name not in _owned(row)):
+            raise IntegrityError("A name in the register of services is not its service's", reason=f"owner of {name!r}")
+        return owner
+
     async def _cached(self, name: str) -> ServiceRow | None:
-        revision = (await self._revisions()).services
-        if revision != self._cached_at or len(self._cache) >= _CACHED:
-            self._cache = {}
-            self._cached_at = revision
+        await self._follow()
         cache = self._cache
         if name not in cache:
             cache[name] = await self._checked(name)
         return cache[name]
+
+    async def _follow(self) -> None:
+        """Forget what was read before the newest change of the register."""
+        revision = (await self._revisions()).services
+        if revision != self._cached_at or len(self._cache) >= _CACHED or len(self._owners) >= _CACHED:
+            self._cache, self._owners = {}, {}
+            self._cached_at = revision
 
     async def _checked(self, name: str) -> ServiceRow | None:
         row = await self._store.read(name)
@@ -205,11 +259,30 @@ class Services:
         def sealed(before: ServiceRow | None) -> ServiceChange[ServiceRow]:
             checked = None if before is None else self._sealer.check(before)
             row = self._sealer.seal(decide(checked))
-            return ServiceChange(row, entry.draft(row_digest(row)), row)
+            return ServiceChange(row, entry.draft(row_digest(row)), row, _owned(row))
 
         row = await self._store.change(name, sealed)
         entry.commit()
         return row
+
+
+def _owned(row: ServiceRow) -> tuple[str, ...]:
+    """Return what belongs to this service alone: its name, its DNS names; not the domains that its hosts are below."""
+    names = (each for each in _decode_names(row.dns_names) if not each.startswith("."))
+    return tuple(dict.fromkeys((row.service_name, *names)))
+
+
+def _certifiable(
+    grant: Grant, name: str, command: RegisterService | SetNames
+) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Return the DNS names and addresses, once each; who names any must be allowed to issue to this service, too."""
+    if len(command.dns_names) > MAX_NAMES or len(command.ip_addresses) > MAX_NAMES:
+        raise InvalidInputError(f"At most {MAX_NAMES} dns_names and {MAX_NAMES} ip_addresses can be registered")
+    dns_names = dict.fromkeys(map(dns_pattern, command.dns_names))
+    addresses = dict.fromkeys(str(ip(each)) for each in command.ip_addresses)
+    if (dns_names or addresses) and not grant.permissions.allows(_ISSUE, name):
+        raise PermissionDeniedError(f"names of certificates need {_ISSUE} on this service")
+    return tuple(dns_names), tuple(addresses)
 
 
 def _manage(grant: Grant, name: str, entry: Entry) -> None:
@@ -238,7 +311,14 @@ def _names_text(names: tuple[str, ...]) -> str:
 
 
 def _record(row: ServiceRow) -> ServiceRecord:
-    return ServiceRecord(row.service_name, _decode_names(row.permissions), row.incarnation, row.created_at)
+    return ServiceRecord(
+        row.service_name,
+        _decode_names(row.permissions),
+        row.incarnation,
+        row.created_at,
+        _decode_names(row.dns_names),
+        _decode_names(row.ip_addresses),
+    )
 
 
 def _listed(row: ServiceRow) -> ServiceListed:
@@ -248,4 +328,6 @@ def _listed(row: ServiceRow) -> ServiceListed:
         rfc3339(row.created_at),
         row.created_by,
         rfc3339(row.rotated_at),
+        _decode_names(row.dns_names),
+        _decode_names(row.ip_addresses),
     )

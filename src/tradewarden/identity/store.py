@@ -22,6 +22,7 @@ class ServiceRow(msgspec.Struct, frozen=True):
 
     `permissions` is a JSON array of names, the most that it may ever be granted. `secret` is the
     keyed hash of its client secret. `incarnation` differs each time the name is registered.
+    `dns_names` and `ip_addresses` are JSON arrays of what its certificates may name at most.
     """
 
     table: ClassVar[str] = "services"
@@ -33,6 +34,8 @@ class ServiceRow(msgspec.Struct, frozen=True):
     created_at: int
     created_by: str
     rotated_at: int
+    dns_names: str = "[]"
+    ip_addresses: str = "[]"
     seal: bytes = b""
 
 
@@ -50,11 +53,15 @@ class AdminTokenRow(msgspec.Struct, frozen=True):
 
 
 class ServiceChange(msgspec.Struct, Generic[T], frozen=True):
-    """What a decision wants written: the row as it is from now on, None when it goes."""
+    """What a decision wants written: the row as it is from now on, None when it goes.
+
+    `owned` are the names that belong to this service alone from now on: its own, and its DNS names.
+    """
 
     answer: T
     entry: bytes
     row: ServiceRow | None
+    owned: tuple[str, ...] = ()
 
 
 class AdminTokenChange(msgspec.Struct, Generic[T], frozen=True):
@@ -77,7 +84,14 @@ class ServiceStore(Protocol):
         ...
 
     async def change(self, name: str, decide: Callable[[ServiceRow | None], ServiceChange[T]]) -> T:
-        """Load, decide, write, record, bump `services` and `tokens`; return the durable answer."""
+        """Load, decide, write, record, bump `services` and `tokens`; return the durable answer.
+
+        Raises `ConflictError`, with nothing changed, when one of the owned names is another service's.
+        """
+        ...
+
+    async def owner(self, owned: str) -> str:
+        """Return the service that a name belongs to; empty when it belongs to none."""
         ...
 
     async def read_admin_token(self) -> AdminTokenRow | None:

@@ -11,9 +11,9 @@ from __future__ import annotations
 import asyncio
 import hmac
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
-from tradewarden.errors import ConfigurationError, ConflictError
+from tradewarden.errors import ConfigurationError, ConflictError, UnavailableError
 from tradewarden.keys.changes import Writer
 from tradewarden.keys.purpose import Purpose
 from tradewarden.keys.ring import damaged, open_ring
@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from tradewarden.keys.root import RootKey, RootSource
     from tradewarden.keys.source import RootSources
     from tradewarden.keys.store import KeyState, RootRecord
+
+_PATIENCE_SECONDS: Final = 1.0
 
 
 class Custody:
@@ -57,7 +59,7 @@ class Custody:
         if state.root is None:
             raise damaged("the root record is gone")
         try:
-            self.root = self.root or await self._configured(state.root)
+            self.root = self.root or await self._configured(state.root, patient=lineage is not None)
         except ConfigurationError:
             if lineage is None or not await self.follow(state, partial(_prove_lineage, lineage)):
                 raise
@@ -100,8 +102,16 @@ class Custody:
             return [self.source]
         return [named] if named.uri == self.source.uri else [named, self.source]
 
-    async def _configured(self, record: RootRecord) -> RootKey:
-        root = await asyncio.to_thread(self.source.open, record.check_value, _stretching(record))
+    async def _configured(self, record: RootRecord, *, patient: bool) -> RootKey:
+        """Open the configured source; a process of a running service waits until it can be reached (`patient`)."""
+        root = None
+        while root is None:
+            try:
+                root = await asyncio.to_thread(self.source.open, record.check_value, _stretching(record))
+            except UnavailableError:
+                if not patient:
+                    raise
+                await asyncio.sleep(_PATIENCE_SECONDS)
         if not root.matches(record.check_value):
             raise ConfigurationError(
                 f"{self.source.name} is not the root key this data was written with; nothing was changed; "
@@ -113,7 +123,7 @@ class Custody:
 def _looked(source: RootSource, record: RootRecord) -> RootKey | None:
     try:
         root = source.look(record.check_value, _stretching(record))
-    except ConfigurationError:
+    except (ConfigurationError, UnavailableError):
         return None
     return root if root.matches(record.check_value) else None
 

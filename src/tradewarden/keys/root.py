@@ -23,7 +23,11 @@ _WRAP_FORMAT: Final = 1
 
 
 class Stretching(msgspec.Struct, frozen=True):
-    """How a passphrase became the root key: Argon2id salt and parameters (RFC 9106); all empty for a random key."""
+    """What a source needs besides itself to bring the root key again; stands in the root record.
+
+    Of a passphrase: Argon2id salt and parameters (RFC 9106). Of a token: `salt` is the root key as the token encrypted
+    it, and the rest is 0. All empty for a key that is kept as it is.
+    """
 
     salt: bytes = b""
     iterations: int = 0
@@ -81,7 +85,8 @@ class RootSource(Protocol):
     def look(self, check_value: bytes, stretching: Stretching) -> RootKey:
         """Return the root key for data that carries this check value, as far as this source has one; writes nothing.
 
-        The caller compares; raises `ConfigurationError` when the source holds no usable key at all.
+        The caller compares; raises `ConfigurationError` when the source holds no usable key at all, `UnavailableError`
+        when it cannot be reached now.
         """
         ...
 

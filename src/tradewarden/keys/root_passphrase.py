@@ -40,7 +40,7 @@ class PassphraseRoot:
     def look(self, check_value: bytes, stretching: Stretching) -> RootKey:  # noqa: ARG002
         """Stretch the passphrase as the root record says."""
         profile = Argon2Profile(stretching.iterations, stretching.lanes, stretching.memory_cost)
-        if not stretching.salt:
+        if not stretching.salt or not stretching.iterations:
             raise ConfigurationError(
                 f"{self.name} is a passphrase, and the database was written with a root key that is none; "
                 "nothing was changed; set TRADEWARDEN_ROOT_KEY to what it was"

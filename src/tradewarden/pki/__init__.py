@@ -2,10 +2,8 @@
 
 Always true here: a certificate is built, signed, and validated again from its own bytes before anyone sees it; its row
 and its audit entry stand in one transaction before it leaves; a private key is never stored with it. The root's key is
-needed to make an issuing CA and for nothing else, so it can be kept elsewhere.
+needed to make an issuing CA, to change the root and for the root's own CRL, so it can be kept elsewhere.
 
-Left for later, each with its place: the mTLS listener (asks `Authority.is_revoked`), renewal (reads the inventory in
-the order of its ends), OCSP (answers from the same rows), keys in hardware (an `Issuer` takes any private key object),
-a new issuing CA before the old one ends (certificates, revocations and CRLs already carry their issuer), the root's
-own CRL.
+The CAs and their rotation: `store` (rows) → `authorities` (what stands) → `custody` (files, keys) → `rotation` (plans)
+→ `rotating` (carried out) → `succession` (what this process holds). `founding` is the first start.
 """

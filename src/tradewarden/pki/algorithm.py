@@ -14,6 +14,7 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, padding, rsa
 
+from tradewarden.crypto.token_keys import TokenKey
 from tradewarden.errors import InvalidInputError
 
 PrivateKey = ec.EllipticCurvePrivateKey | ed25519.Ed25519PrivateKey | rsa.RSAPrivateKey
@@ -101,9 +102,10 @@ def signing(key: PrivateKey) -> Signing:
         pss = padding.PSS(padding.MGF1(hashes.SHA256()), padding.PSS.DIGEST_LENGTH)
         return Signing(hashes.SHA256(), _PSS_SHA256, pss, slow=True)
     if isinstance(key, ec.EllipticCurvePrivateKey):
+        away = isinstance(key, TokenKey)  # a token may be across a network
         if key.curve.key_size == 256:  # noqa: PLR2004
-            return Signing(hashes.SHA256(), _ECDSA_SHA256)
-        return Signing(hashes.SHA384(), _ECDSA_SHA384)
+            return Signing(hashes.SHA256(), _ECDSA_SHA256, slow=away)
+        return Signing(hashes.SHA384(), _ECDSA_SHA384, slow=away)
     return Signing(None, _ED25519)
 
 

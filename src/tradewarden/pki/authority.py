@@ -3,34 +3,40 @@
 from __future__ import annotations
 
 import asyncio
-from functools import lru_cache
-from hashlib import sha256
-from typing import TYPE_CHECKING, NamedTuple, Self
+from typing import TYPE_CHECKING, Self
 
-from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.serialization import Encoding
-from cryptography.x509.oid import NameOID
 
-from tradewarden.access.principal import service_name
+from tradewarden.access.principal import Kind, Principal, service_name
 from tradewarden.crypto.keyfile import private_directory
 from tradewarden.errors import ConfigurationError, InvalidInputError, NotFoundError
 from tradewarden.keys.purpose import Purpose
-from tradewarden.pki import inventory
-from tradewarden.pki.credentials import Credentials, InventoryItem, InventoryPage, State
-from tradewarden.pki.crl import RevocationList
+from tradewarden.pki import inventory, renewal
+from tradewarden.pki.allowance import OWN_NAME, NoRegister, require_own
+from tradewarden.pki.ca_keys import CaKeys, FileKeys
+from tradewarden.pki.certifying import Certifier, Wanted
+from tradewarden.pki.counting import Count
+from tradewarden.pki.credentials import Credentials, InventoryItem, InventoryPage, Reason, RevokeCertificate, State
+from tradewarden.pki.custody import Custody
 from tradewarden.pki.files import CaFiles
-from tradewarden.pki.founding import Foundation, serial_number
-from tradewarden.pki.issuer import Issued, Issuer, Order
+from tradewarden.pki.founding import Foundation
+from tradewarden.pki.hardware import TokenKeys
+from tradewarden.pki.issuer import Issuer
+from tradewarden.pki.making import CaMaker
 from tradewarden.pki.names import Names, names_of, trust_domain
-from tradewarden.pki.pem import certificate_pem, private_key_pem
-from tradewarden.pki.profiles import SERVER, SERVICE, places
+from tradewarden.pki.ordered import LONGEST_SECONDS, bare_names, common_name_of
+from tradewarden.pki.pem import private_key_pem
+from tradewarden.pki.profiles import ISSUED, SERVER, Profile
 from tradewarden.pki.published import Published
-from tradewarden.pki.request import requested_key
+from tradewarden.pki.request import ordered_key, requested_key
+from tradewarden.pki.revocation import Revocation
+from tradewarden.pki.rotating import Rotation
+from tradewarden.pki.serial import serial_number
 from tradewarden.pki.store import CertificateRow, Tally
+from tradewarden.pki.succession import Revisions, Succession
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Awaitable, Callable, Sequence
     from pathlib import Path
 
     from tradewarden.access.grant import Grant
@@ -39,54 +45,43 @@ if TYPE_CHECKING:
     from tradewarden.crypto.keyset import Sealer
     from tradewarden.keys.port import Keys
     from tradewarden.pki.algorithm import PublicKey
-    from tradewarden.pki.credentials import IssueCredentials, RevokeCertificate
-    from tradewarden.pki.founding import Pair
+    from tradewarden.pki.allowance import NameRegister
+    from tradewarden.pki.credentials import IssueCredentials, RenewCredentials
+    from tradewarden.pki.ordered import Certified, OrderedCertificate
     from tradewarden.pki.policy import Policy
-    from tradewarden.pki.profiles import Profile
     from tradewarden.pki.store import PkiStore
 
 ISSUE, READ, REVOKE = "credentials:issue", "credentials:read", "credentials:revoke"
-OWN_NAME = "tradewarden"
-"""The service name of our own listener's certificate; nobody else gets it."""
 _HOUR = 3600
-_TALLY_SECONDS = 5.0
 _CURVE = ec.SECP256R1()
-
-
-class _Wanted(NamedTuple):
-    """One certificate to be issued, everything in it checked."""
-
-    service: str
-    profile: Profile
-    names: Names
-    public_key: PublicKey
-    seconds: int
 
 
 class Authority:
     """The PKI room. Made by `Authority.open`; its methods take a grant, a command, and the audit entry."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913, PLR0917  (what `open` found; nobody else calls it)
         self,
         store: PkiStore,
         sealer: Sealer,
         directory: Path,
         policy: Policy,
-        pair: Pair,
+        cas: Succession,
         clock: Clock,
         randomness: Randomness,
+        register: NameRegister,
     ) -> None:
         self._store = store
+        self._register = register
         self._sealer = sealer
         self._policy = policy
         self._clock = clock
         self._randomness = randomness
-        self._issuer = Issuer(pair.issuing, pair.issuing_key, places(policy.crl_url, policy.issuer_url))
-        self._crl = RevocationList(store, sealer, self._issuer, clock, policy.crl_hours)
+        self.cas = cas
+        self.revocation = Revocation(store, sealer, cas, clock, randomness, policy.crl_hours, policy.public_url)
+        cas.rotated = self.revocation.after_rotation
         self._published = Published(directory / "credentials")
-        self._root_pem = certificate_pem(pair.root.public_bytes(Encoding.DER))
-        self._above_pem = "" if pair.issuing == pair.root else certificate_pem(self._issuer.der)
-        self._tally: tuple[float, Tally] | None = None
+        self._count = Count(store, cas, clock)
+        self._certifier = Certifier(store, sealer, cas, self._count, clock, randomness)
 
     @classmethod
     async def open(  # noqa: PLR0913  (the composition root's one call)
@@ -100,10 +95,13 @@ class Authority:
         *,
         first_start: bool,
         entry: Entry | None = None,
+        register: NameRegister | None = None,
+        ca_keys: CaKeys | None = None,
     ) -> Self:
         """Make the authority on the first start, load it on every other.
 
-        `directory` is the data directory. `entry` is the audit entry that a first start commits with its rows. Raises
+        `directory` is the data directory, `register` tells which names belong to which service, `entry` is the audit
+        entry that a first start commits with its rows. Raises
         `ConfigurationError` naming a file that is missing, damaged or foreign, or a CA brought along that is refused.
         """
         try:
@@ -112,40 +110,103 @@ class Authority:
             raise ConfigurationError(f"TRADEWARDEN_TRUST_DOMAIN: {error.detail}") from error
         sealer = keys.sealer(Purpose.CA)
         files = CaFiles(directory, keys.derive(Purpose.CA, "key-file").hex().encode())
-        foundation = Foundation(files, policy, clock.now(), randomness)
-        pair = await foundation.lay(store, sealer, first_start=first_start, entry=entry)
+        made_in = TokenKeys(policy.ca_keys, policy.access) if policy.ca_keys else FileKeys(files)
+        custody = Custody(store, sealer, files, ca_keys or made_in, policy)
+        now = clock.now()
+        maker = CaMaker(custody.keys, policy.algorithm, now, randomness)
+        known = await Foundation(custody, maker, now).lay(first_start=first_start, entry=entry)
         await asyncio.to_thread(private_directory, directory / "credentials")
-        return cls(store, sealer, directory, policy, pair, clock, randomness)
+        cas = Succession(known, custody, Rotation(custody, clock, randomness), clock)
+        made = cls(store, sealer, directory, policy, cas, clock, randomness, register or NoRegister())
+        if first_start:
+            await made.revocation.renew_roots()
+        return made
 
     async def close(self) -> None:
-        """Write the certificate files that still wait."""
+        """Write the certificate files that still wait, and end a rotation under way."""
+        await self.cas.close()
         await self._published.close()
+
+    async def follow(self, revisions: Revisions) -> None:
+        """Take over what another process changed about the CAs; of no cost while their revision stands."""
+        await self.cas.follow(revisions)
 
     # -- issuing -------------------------------------------------------------------------------
 
-    async def issue(self, grant: Grant, command: IssueCredentials, entry: Entry) -> Credentials:
+    async def issue(
+        self, grant: Grant, command: IssueCredentials, entry: Entry, spend: Callable[[], Awaitable[None]] | None = None
+    ) -> Credentials:
         """Issue a certificate to a service, for a new P-256 key or for that of a CSR.
 
-        Raises `PermissionDeniedError`, `InvalidInputError` naming what is refused, `UnavailableError` when the CA
-        itself is not valid now.
+        `spend` is awaited when everything is checked and nothing is left but to sign. Raises `PermissionDeniedError`,
+        `NameRefusedError` for a name that is not the service's own, `InvalidInputError` naming what is refused,
+        `UnavailableError` when the CA itself is not valid now.
         """
         grant.require(ISSUE, command.service_name)
         service = service_name(command.service_name)
         if service == OWN_NAME:
             raise InvalidInputError(f"service_name {OWN_NAME!r} is the service's own and is not issued to others")
         names = names_of(self._policy.trust_domain, service, command.dns_names, command.ip_addresses)
-        seconds = self._seconds(command.ttl_hours)
-        if command.csr is None:
-            key = ec.generate_private_key(_CURVE)
-            public: PublicKey = key.public_key()
-            private_key = private_key_pem(key)
-        else:
-            public = requested_key(command.csr, service, SERVICE, names)
-            private_key = None
-        wanted = _Wanted(service, SERVICE, names, public, seconds)
-        credentials = self._credentials(await self._certify(grant, wanted, entry), private_key)
+        profile = self._profile(command.profile)
+        seconds = self._seconds(command.ttl_hours, profile)
+        public, private_key = self._key(command.csr, service, profile, names)
+        await self._require_own(service, names, vouched=grant.principal != Principal(Kind.SERVICE, service))
+        if spend is not None:
+            await spend()
+        wanted = Wanted(service, profile, names, public, seconds)
+        credentials = self._certifier.credentials(await self._certifier.certify(grant, wanted, entry), private_key)
         self._published.offer(credentials)
         return credentials
+
+    async def renew(self, grant: Grant, command: RenewCredentials, entry: Entry) -> Credentials:
+        """Replace a certificate by one of the same names and profile (see `pki.renewal`); the old one stays valid.
+
+        Only an operator may leave out the CSR. Raises as `issue` does, `AuthenticationError` for a proof that is not
+        accepted, `NotFoundError`, `ConflictError` for a revoked one.
+        """
+        claim = renewal.claimed(grant, command)
+        entry.resource = claim.serial
+        row = await self._store.find(claim.serial)
+        if row is not None:
+            entry.resource = f"{self._sealer.check(row).service_name}/{row.serial}"
+        now, grace = self._clock.now(), self._policy.renewal_grace_hours * _HOUR
+        grant, row = renewal.permitted(grant, command, claim, row, now, grace)
+        itself = grant.principal == Principal(Kind.SERVICE, row.service_name)
+        if itself:
+            entry.user = str(grant.principal)
+            entry.method = grant.credential.method if grant.credential else entry.method
+        profile = renewal.profile_of(row)
+        names = renewal.names_in(row, self._policy.trust_domain)
+        seconds = renewal.seconds_of(row, command.ttl_hours, self._seconds(None, profile), operator=not itself)
+        public, private_key = self._key(command.csr, row.service_name, profile, names, needed=itself)
+        await self._require_own(row.service_name, names, vouched=True)
+        wanted = Wanted(row.service_name, profile, names, public, seconds)
+        credentials = self._certifier.credentials(await self._certifier.certify(grant, wanted, entry), private_key)
+        self._published.offer(credentials)
+        return credentials
+
+    async def require_names(
+        self, grant: Grant, service: str, dns_names: Sequence[str], ip_addresses: Sequence[str]
+    ) -> None:
+        """Raise what `issue` would, asked by the same caller, for a name that the service may not have."""
+        names = names_of(self._policy.trust_domain, service_name(service), dns_names, ip_addresses)
+        await self._require_own(service, names, vouched=grant.principal != Principal(Kind.SERVICE, service))
+
+    async def _require_own(self, service: str, names: Names, *, vouched: bool) -> None:
+        allotted = await self._register.registered(service)
+        require_own(service, names, allotted, await self._register.owners(names.dns), vouched=vouched)
+
+    @staticmethod
+    def _key(
+        csr: str | None, service: str, profile: Profile, names: Names, *, needed: bool = False
+    ) -> tuple[PublicKey, str | None]:
+        """Return the public key of a CSR, or of a new P-256 key together with its private one (PEM)."""
+        if csr is not None:
+            return requested_key(csr, service, profile, names), None
+        if needed:
+            raise InvalidInputError("csr is needed: the new private key stays with the service")
+        key = ec.generate_private_key(_CURVE)
+        return key.public_key(), private_key_pem(key)
 
     async def server_certificate(
         self, grant: Grant, dns_names: Sequence[str], ip_addresses: Sequence[str], entry: Entry
@@ -154,65 +215,69 @@ class Authority:
         grant.require(ISSUE, OWN_NAME)
         names = names_of(self._policy.trust_domain, OWN_NAME, dns_names, ip_addresses)
         key = ec.generate_private_key(_CURVE)
-        wanted = _Wanted(OWN_NAME, SERVER, names, key.public_key(), self._seconds(None))
-        return self._credentials(await self._certify(grant, wanted, entry), private_key_pem(key))
+        wanted = Wanted(OWN_NAME, SERVER, names, key.public_key(), self._seconds(None, SERVER))
+        return self._certifier.credentials(await self._certifier.certify(grant, wanted, entry), private_key_pem(key))
 
-    def _seconds(self, ttl_hours: int | None) -> int:
-        longest = self._policy.validity_days * 24
+    def _profile(self, name: str) -> Profile:
+        profile = ISSUED.get(name)
+        if profile is None or name not in self._policy.profiles:
+            raise InvalidInputError(f"profile must be one of {', '.join(self._policy.profiles)}")
+        return profile
+
+    def _seconds(self, ttl_hours: int | None, profile: Profile) -> int:
+        longest = min(self._policy.validity_days * 24, profile.hours or self._policy.validity_days * 24)
         hours = longest if ttl_hours is None else ttl_hours
         if not 1 <= hours <= longest:
-            raise InvalidInputError(f"ttl_hours must be from 1 to {longest} (CERT_VALIDITY_DAYS)")
+            raise InvalidInputError(f"ttl_hours must be from 1 to {longest} (CERT_VALIDITY_DAYS, or the profile's own)")
         return hours * _HOUR
 
-    async def _certify(self, grant: Grant, wanted: _Wanted, entry: Entry) -> CertificateRow:
-        """Sign what is wanted and return it once its row and its audit entry stand."""
-        service, profile, names, public, seconds = wanted
-        now = self._clock.now()
-        start, end = self._issuer.term(now, seconds)
-        serial = serial_number(self._randomness)
-        order = Order(profile, _subject(service), public, serial, start, end, names.general())
-        issued = await self._signed(order)
-        row = self._sealer.seal(
-            CertificateRow(
-                inventory.serial_text(serial),
-                service,
-                profile.name,
-                names.spiffe_id,
-                self._issuer.fingerprint,
-                sha256(issued.der).hexdigest(),
-                issued.der,
-                start,
-                end,
-                now,
-                str(grant.principal),
-            )
-        )
-        entry.resource = f"{service}/{row.serial}"
-        await self._store.add(row, entry.draft(sha256(row.seal).hexdigest()))
-        entry.commit()
-        if service != OWN_NAME:
-            self._count(end)
-        return row
+    # -- orders (ACME) -------------------------------------------------------------------------
 
-    async def _signed(self, order: Order) -> Issued:
-        if self._issuer.slow:
-            return await asyncio.to_thread(self._issuer.issue, order)
-        return self._issuer.issue(order)
+    def new_serial(self) -> str:
+        """Return a serial number for an order, which its certificate will have."""
+        return inventory.serial_text(serial_number(self._clock.now(), self._randomness))
 
-    def _credentials(self, row: CertificateRow, private_key: str | None) -> Credentials:
-        pem = certificate_pem(row.certificate)
-        return Credentials(
-            row.service_name,
-            pem,
-            private_key,
-            self._root_pem,
-            pem + self._above_pem,
-            row.serial,
-            row.fingerprint,
-            row.spiffe_id,
-            row.issued_at,
-            float(row.not_after),
-        )
+    def require_profile(self, name: str) -> None:
+        """Raise `InvalidInputError` when services are not given certificates of this kind."""
+        self._profile(name)
+
+    async def require_orderable(
+        self, service: str, dns_names: Sequence[str], ip_addresses: Sequence[str], *, vouched: bool
+    ) -> None:
+        """Raise `NameRefusedError` for a name that the service may not have, vouched for by an operator or not."""
+        names = bare_names(self._policy.trust_domain, service, dns_names, ip_addresses)
+        await self._require_own(service, names, vouched=vouched)
+
+    def require_request(self, ordered: OrderedCertificate) -> None:
+        """Raise `InvalidInputError` when an order's CSR is weak, or asks for other names than the order."""
+        self._ordered(ordered)
+
+    async def issue_ordered(self, grant: Grant, ordered: OrderedCertificate, entry: Entry) -> None:
+        """Issue exactly what was ordered; raises `ConflictError` when its serial number is issued already."""
+        grant.require(ISSUE, ordered.service_name)
+        wanted = self._ordered(ordered)
+        await self._require_own(wanted.service, wanted.names, vouched=True)
+        await self._certifier.certify(grant, wanted, entry)
+
+    def _ordered(self, ordered: OrderedCertificate) -> Wanted:
+        service, profile = ordered.service_name, self._profile(ordered.profile)
+        names = bare_names(self._policy.trust_domain, service, ordered.dns_names, ordered.ip_addresses)
+        key = ordered_key(ordered.csr, profile, names)
+        seconds = min(self._seconds(None, profile), LONGEST_SECONDS)
+        return Wanted(service, profile, names, key, seconds, int(ordered.serial, 16), common_name_of(names))
+
+    async def held(self, serial: str) -> CertificateRow | None:
+        """Return the row of a certificate that we issued, revoked with its CA; None for any other number."""
+        row = await self._store.find(inventory.serial_of(serial))
+        return None if row is None else self.cas.judged(self._sealer.check(row))
+
+    def chain(self, row: Certified) -> str:
+        """Return a certificate that we issued, and what is between it and every trusted root (PEM)."""
+        return self._certifier.chain(row)
+
+    async def revoke_held(self, grant: Grant, serial: str, reason: str, entry: Entry) -> None:
+        """Revoke a certificate for a reason by its name (RFC 5280 section 5.3.1)."""
+        await self.revoke(grant, RevokeCertificate(serial, Reason(reason)), entry)
 
     # -- the inventory -------------------------------------------------------------------------
 
@@ -235,7 +300,8 @@ class Authority:
         rows = await self._store.page(inventory.query(service, state, expiring_before, after, limit, now))
         seen = [self._sealer.check(row) for row in rows if grant.sees(row.service_name)]
         following = inventory.cursor(rows[-1]) if len(rows) == limit else ""
-        return InventoryPage(tuple(inventory.item(row, now) for row in seen), following)
+        items = (inventory.item(self.cas.judged(row), now) for row in seen)
+        return InventoryPage(tuple(item for item in items if state in (None, item.state)), following)
 
     async def get(self, grant: Grant, serial: str) -> InventoryItem:
         """Return one certificate with its PEM; raises `NotFoundError`."""
@@ -244,7 +310,7 @@ class Authority:
         if row is None:
             raise NotFoundError("Certificate not found")
         grant.require(READ, row.service_name)
-        return inventory.item(self._sealer.check(row), self._clock.now(), pem=True)
+        return inventory.item(self.cas.judged(self._sealer.check(row)), self._clock.now(), pem=True)
 
     async def revoke(self, grant: Grant, command: RevokeCertificate, entry: Entry) -> InventoryItem:
         """Revoke a certificate for good; a second time changes nothing. Raises `NotFoundError`."""
@@ -256,51 +322,55 @@ class Authority:
             lambda found, last: inventory.revocation(found, last, command.reason, now, grant, self._sealer, entry),
         )
         entry.commit()
-        self._tally = None
+        self._count.forget()
         return inventory.item(row, now)
 
     async def is_revoked(self, serial: str) -> bool:
         """Tell whether a certificate counts for nothing any more, as of now, in every process; one look-up.
 
-        A serial number that we never issued counts as revoked. Raises `IntegrityError` for a forged row.
+        A serial number that we never issued counts as revoked, and so does all that a revoked CA issued. Raises
+        `IntegrityError` for a forged row.
         """
         row = await self._store.find(inventory.serial_of(serial))
-        return row is None or self._sealer.check(row).revocation > 0
+        return row is None or self.cas.judged(self._sealer.check(row)).revocation > 0
 
     async def counts(self) -> Tally:
         """Return how many certificates are valid and when the first ends; at most five seconds old."""
-        now = self._clock.monotonic()
-        if self._tally is None or now - self._tally[0] >= _TALLY_SECONDS:
-            self._tally = (now, await self._store.tally(self._clock.now(), OWN_NAME))
-        return self._tally[1]
-
-    def _count(self, end: int) -> None:
-        """Keep the held count right for a certificate that this process issued itself."""
-        if self._tally is not None:
-            since, held = self._tally
-            soonest = min(held.soonest_expiry or end, end)
-            self._tally = (since, Tally(held.active + 1, soonest))
+        return await self._count.current()
 
     # -- what anyone may have ------------------------------------------------------------------
 
     @property
     def ca_expires_at(self) -> float:
         """When the issuing CA ends, seconds since the epoch; nothing is issued from then on."""
-        return float(self._issuer.ends)
+        return float(self.cas.known.issuing.ends)
 
     def ca_certificate(self) -> str:
-        """Return the root certificate to trust (PEM)."""
-        return self._root_pem
+        """Return the roots to trust (PEM), the active one first; two while the root is being changed."""
+        return self.cas.known.bundle
 
     def ca_chain(self) -> str:
-        """Return the issuing CA's certificate, then the root's (PEM)."""
-        return self._above_pem + self._root_pem
+        """Return what stands above a new certificate, then the roots (PEM)."""
+        return self.cas.known.above + self.cas.known.bundle
+
+    @property
+    def root_fingerprint(self) -> str:
+        """The SHA-256 (hex) of the active root's certificate."""
+        return self.cas.known.root.fingerprint
+
+    def trusted_roots(self) -> tuple[bytes, ...]:
+        """Return the roots that a peer's chain may end in (DER), the active one first."""
+        return tuple(ca.row.certificate for ca in self.cas.known.trusted)
+
+    def issuer_of(self, fingerprint: str) -> Issuer | None:
+        """Return a CA of ours ready to sign; None when it is unknown or its key is not here (see `Succession`)."""
+        return self.cas.issuer_of(fingerprint)
 
     async def crl(self) -> bytes:
         """Return the issuing CA's CRL (DER), with every revocation committed before this call."""
-        return await self._crl.der()
+        return (await self.revocation.crl()).der
 
-
-@lru_cache(maxsize=256)
-def _subject(service: str) -> x509.Name:
-    return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, service)])
+    async def crls(self) -> Sequence[bytes]:
+        """Return the CRLs (DER) of all issuing CAs whose certificates a verifier may meet, the active one's first."""
+        met = self.cas.known.met(self._clock.now())
+        return [(await self.revocation.of(ca.fingerprint)).der for ca in met if ca.linked is not None]

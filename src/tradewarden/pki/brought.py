@@ -14,10 +14,13 @@ from cryptography.exceptions import InvalidSignature
 from tradewarden.errors import ConfigurationError, InvalidInputError
 from tradewarden.pki.algorithm import approved_hash, strong
 from tradewarden.pki.files import MAX_FILE_BYTES, parse_certificate, parse_key
+from tradewarden.pki.hardware import brought_token_key, token_has
+from tradewarden.settings.pkcs11 import TokenUri
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from tradewarden.crypto.pkcs11 import Access
     from tradewarden.pki.algorithm import PrivateKey
 
 
@@ -32,10 +35,22 @@ def brought_certificate(path: Path, now: float) -> x509.Certificate:
     return certificate
 
 
-def brought_key(path: Path, certificate: x509.Certificate) -> PrivateKey:
-    """Return the private key at `path` when it is that of `certificate`; raises `ConfigurationError` naming it."""
-    name = f"CA_KEY_PATH ({path})"
-    return parse_key(_read(path, name), name, certificate, None)
+def brought_key(place: Path | TokenUri, certificate: x509.Certificate, access: Access) -> PrivateKey:
+    """Return the private key in a file or token when it is that of `certificate`.
+
+    Raises `ConfigurationError` naming what is wrong with it.
+    """
+    if isinstance(place, TokenUri):
+        return brought_token_key(place, access, certificate)
+    name = f"CA_KEY_PATH ({place})"
+    return parse_key(_read(place, name), name, certificate, None)
+
+
+def brought_key_is_here(place: Path | TokenUri | None, access: Access) -> bool:
+    """Tell whether there is something at the place that CA_KEY_PATH names."""
+    if isinstance(place, TokenUri):
+        return token_has(place, access)
+    return place is not None and place.is_file()
 
 
 def may_have_issuing(certificate: x509.Certificate) -> bool:

@@ -39,6 +39,21 @@ class IssueCredentials(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     dns_names: tuple[str, ...] = ()
     ip_addresses: tuple[str, ...] = ()
     ttl_hours: int | None = None
+    profile: str = "service"
+
+
+class RenewCredentials(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Renew the connection's certificate, that of `serial_number`, or `certificate` (PEM) with a `proof` of its key.
+
+    `proof` is a compact JWS by the old key over `{"csr_sha256", "iat", "aud": "/credentials/renew"}`. Without
+    `ttl_hours` the new certificate is valid for as long as the old one was.
+    """
+
+    csr: str | None = None
+    ttl_hours: int | None = None
+    serial_number: str | None = None
+    certificate: str | None = None
+    proof: str | None = None
 
 
 class RevokeCertificate(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

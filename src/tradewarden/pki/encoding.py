@@ -47,8 +47,8 @@ class Fixed(NamedTuple):
     """Those behind it."""
 
 
-def tbs_der(fixed: Fixed, order: Order, key: bytes) -> bytes:
-    """Return the part that is signed, for an order; `key` is the order's public key (DER)."""
+def tbs_der(fixed: Fixed, order: Order, key: bytes, places: bytes = b"") -> bytes:
+    """Return the part that is signed, for an order; `key` is its public key, `places` more extensions (DER)."""
     return tlv(
         SEQUENCE,
         _VERSION_3,
@@ -58,7 +58,7 @@ def tbs_der(fixed: Fixed, order: Order, key: bytes) -> bytes:
         tlv(SEQUENCE, moment(order.not_before), moment(order.not_after)),
         fixed.subject,
         key,
-        tlv(_EXTENSIONS, tlv(SEQUENCE, fixed.before, key_identifier_der(key), fixed.after)),
+        tlv(_EXTENSIONS, tlv(SEQUENCE, fixed.before, key_identifier_der(key), fixed.after, places)),
     )
 
 

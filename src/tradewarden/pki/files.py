@@ -1,7 +1,9 @@
-"""The CA's files in the data directory: certificates as PEM, private keys as encrypted PKCS#8 (PBES2).
+"""The CAs' files in the data directory: certificates as PEM, private keys as encrypted PKCS#8 (PBES2).
 
-Always true here: a first start writes all of them into `ca.pending/`, then come their database rows, then one rename
-makes them `ca/`. Killed at any instant, the next start finds either nothing that counts or everything.
+Every file has a name of its own (`issuing_key.1a2b3c4d.pem`) and moves to the plain one (`issuing_key.pem`) for as long
+as its CA is the active one. Always true here: new files are written into `ca.pending/`, then their rows are committed,
+then `settle` moves the files to where the rows want them. Killed at any instant, the next `settle` goes on with that:
+it looks at what a file holds before it moves it, and a file without a row goes away.
 """
 
 from __future__ import annotations
@@ -11,7 +13,7 @@ import fcntl
 import os
 import shutil
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
@@ -30,27 +32,43 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from pathlib import Path
 
+    from cryptography.hazmat.primitives.asymmetric.types import PublicKeyTypes
+
     from tradewarden.pki.algorithm import PrivateKey
 
 MAX_FILE_BYTES = 64 * 1024
-ROOT_CERT, ROOT_KEY = "ca_cert.pem", "ca_key.pem"
-ISSUING_CERT, ISSUING_KEY = "issuing_cert.pem", "issuing_key.pem"
+ROOT_CERT = "ca_cert.pem"
 _LOCK = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
+
+
+class Layout(NamedTuple):
+    """What the rows say of the files: what each may hold, by its own name, and which stand under the plain name."""
+
+    certificates: dict[str, x509.Certificate]
+    keys: dict[str, PublicKeyTypes]
+    active: frozenset[str]
+
+
+def plain(name: str) -> str:
+    """Return the name that a file has while its CA is active: `issuing_key.1a2b3c4d.pem` is `issuing_key.pem` then."""
+    return f"{name.partition('.')[0]}.pem"
 
 
 class CaFiles:
     """The `ca/` directory; `password` encrypts the private keys in it."""
 
-    __slots__ = ("_password", "directory", "pending")
+    __slots__ = ("_active", "_password", "directory", "pending")
 
     def __init__(self, data_directory: Path, password: bytes) -> None:
         self.directory = data_directory / "ca"
         self.pending = data_directory / "ca.pending"
         self._password = password
+        self._active: frozenset[str] = frozenset()
 
     def path(self, name: str) -> Path:
-        """Return where the file of that name lies."""
-        return self.directory / name
+        """Return where the file of that name lies, as of the last `settle`; its own name when that was cut off."""
+        own = self.directory / name
+        return self.directory / plain(name) if name in self._active and not os.path.lexists(own) else own
 
     def has(self, name: str) -> bool:
         """Tell whether there is something at a file's place, be it a broken link."""
@@ -64,7 +82,7 @@ class CaFiles:
 
     @asynccontextmanager
     async def locked(self) -> AsyncIterator[None]:
-        """Let one process of this host at a time make or load the files; the kernel frees the lock of a dead one."""
+        """Let one process of this host at a time change or load the files; the kernel frees the lock of a dead one."""
         private_directory(self.directory.parent)
         descriptor = os.open(self.directory.parent / "ca.lock", _LOCK, 0o600)
         try:
@@ -73,22 +91,67 @@ class CaFiles:
         finally:
             os.close(descriptor)
 
-    def stage(self, certificates: dict[str, x509.Certificate], keys: dict[str, PrivateKey]) -> None:
-        """Write the files of a first start where they do not count yet; what an earlier try left goes away."""
+    # -- writing ---------------------------------------------------------------------------------
+
+    def clear(self) -> None:
+        """Forget what an earlier try staged and never got a row for."""
         if self.pending.exists():
             shutil.rmtree(self.pending)
-        private_directory(self.pending)
-        for name, certificate in certificates.items():
-            create_private(self.pending / name, certificate.public_bytes(Encoding.PEM))
-        for name, key in keys.items():
-            create_private(self.pending / name, self._sealed(key))
 
-    def settle(self) -> None:
-        """Make the staged files count, unless they do already, and see to it that nobody else can enter."""
-        if self.pending.is_dir() and not self.strangers():
-            move_private(self.pending, self.directory)
+    def stage(self, name: str, certificate: x509.Certificate) -> None:
+        """Write a certificate where it does not count yet."""
+        create_private(private_directory(self.pending) / name, certificate.public_bytes(Encoding.PEM))
+
+    def stage_key(self, name: str, key: PrivateKey) -> None:
+        """Write a private key where it does not count yet."""
+        create_private(private_directory(self.pending) / name, self._sealed(key))
+
+    def settle(self, layout: Layout) -> None:
+        """Move every file to where the rows want it, and see to it that nobody else can enter."""
+        self._active = layout.active
+        self._take_in(layout)
         if os.path.lexists(self.directory):
             private_directory(self.directory)
+        names = [*layout.certificates, *layout.keys]
+        own = {name for name in names if os.path.lexists(self.directory / name)}
+        for place in sorted({plain(name) for name in names if (name in own) is (name in layout.active)}):
+            self._vacate(self.directory / place, layout)
+        for name in sorted(own & layout.active):
+            if not os.path.lexists(self.directory / plain(name)):
+                move_private(self.directory / name, self.directory / plain(name))
+
+    def _take_in(self, layout: Layout) -> None:
+        """Let what was staged and has a row count; the rest goes away."""
+        if not self.pending.is_dir():
+            return
+        if not self.strangers():
+            move_private(self.pending, self.directory)
+            return
+        for path in sorted(self.pending.iterdir()):
+            if path.name in layout.keys or path.name in layout.certificates:
+                move_private(path, self.directory / path.name)
+        self.clear()
+
+    def _vacate(self, place: Path, layout: Layout) -> None:
+        """Give the file under a plain name its own name back when it is not that of an active CA."""
+        owner = self._owner(place, layout)
+        if owner and owner not in layout.active and not os.path.lexists(self.directory / owner):
+            move_private(place, self.directory / owner)
+
+    def _owner(self, place: Path, layout: Layout) -> str:
+        """Return the own name of what a file holds; empty when there is none, or it is not ours (loading says so)."""
+        try:
+            pem = read_private(place, MAX_FILE_BYTES)
+            held = parse_certificate(pem, str(place)) if "_cert" in place.name else self._public(pem)
+        except (ConfigurationError, ValueError, TypeError, UnsupportedAlgorithm):
+            return ""
+        known: dict[str, object] = {**layout.certificates, **layout.keys}
+        return next((name for name, each in known.items() if plain(name) == place.name and each == held), "")
+
+    def _public(self, pem: bytes) -> PublicKeyTypes:
+        return load_pem_private_key(pem, self._password).public_key()
+
+    # -- reading ---------------------------------------------------------------------------------
 
     def certificate(self, name: str) -> x509.Certificate:
         """Read a certificate; raises `ConfigurationError` naming the file."""

@@ -8,78 +8,61 @@ from __future__ import annotations
 
 import asyncio
 from hashlib import sha256
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
-from cryptography import x509
-from cryptography.exceptions import InvalidSignature
-from cryptography.hazmat.primitives.serialization import Encoding
-from cryptography.x509.oid import NameOID
-
+from tradewarden.crypto.token_keys import TokenKey
 from tradewarden.errors import ConfigurationError
-from tradewarden.pki.algorithm import generate
-from tradewarden.pki.brought import brought_certificate, brought_key, may_have_issuing
-from tradewarden.pki.files import ISSUING_CERT, ISSUING_KEY, ROOT_CERT, ROOT_KEY
-from tradewarden.pki.issuer import Issuer, Order, self_signed
-from tradewarden.pki.profiles import ISSUING, ROOT
-from tradewarden.pki.store import AuthorityRow
+from tradewarden.pki.algorithm import strong
+from tradewarden.pki.authorities import Authorities
+from tradewarden.pki.brought import brought_certificate, brought_key, brought_key_is_here, may_have_issuing
+from tradewarden.pki.ca_keys import FileKeys
+from tradewarden.pki.making import MadeCa, certificate_name, fingerprint, key_name
+from tradewarden.pki.store import Role, Standing
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
+    from cryptography import x509
+
     from tradewarden.audit.entry import Entry
-    from tradewarden.clock import Randomness
-    from tradewarden.crypto.keyset import Sealer
     from tradewarden.pki.algorithm import PrivateKey
-    from tradewarden.pki.files import CaFiles
-    from tradewarden.pki.policy import Policy
-    from tradewarden.pki.store import AuthorityStore
+    from tradewarden.pki.custody import Custody
+    from tradewarden.pki.making import CaMaker
 
-ROOT_NAME, ISSUING_NAME = "root", "issuing"
-_DAY = 86_400
-_SERIAL_BYTES = 20
-
-
-class Pair(NamedTuple):
-    """The root's certificate, and the issuing CA's with its private key; both the same when the root issues."""
-
-    root: x509.Certificate
-    issuing: x509.Certificate
-    issuing_key: PrivateKey
+_MARK_DIGITS = 8
 
 
 class Foundation:
-    """Makes or loads the authority's two CAs."""
+    """Makes or loads the authority's CAs; `now` is seconds since the epoch."""
 
-    def __init__(self, files: CaFiles, policy: Policy, now: float, randomness: Randomness) -> None:
-        self._files = files
-        self._policy = policy
+    def __init__(self, custody: Custody, maker: CaMaker, now: float) -> None:
+        self._custody = custody
+        self._maker = maker
         self._now = now
-        self._randomness = randomness
-        own = policy.ca_cert_path in (None, files.path(ROOT_CERT))
-        self._brought = None if own else policy.ca_cert_path
-        self._brought_key = None if own else policy.ca_key_path
+        self._brought = custody.brought
 
-    async def lay(self, store: AuthorityStore, sealer: Sealer, *, first_start: bool, entry: Entry | None) -> Pair:
+    async def lay(self, *, first_start: bool, entry: Entry | None) -> Authorities:
         """Return the authority's CAs; raises `ConfigurationError` naming whatever does not belong together."""
-        async with self._files.locked():
-            return await self._lay(store, sealer, first_start=first_start, entry=entry)
+        async with self._custody.files.locked():
+            if not await self._custody.rows():
+                await self._found(first_start=first_start, entry=entry)
+            known = await self._custody.load(strict=True)
+            if self._brought is not None:
+                await asyncio.to_thread(self._still_brought, self._brought, known)
+            return known
 
-    async def _lay(self, store: AuthorityStore, sealer: Sealer, *, first_start: bool, entry: Entry | None) -> Pair:
-        rows = {row.name: sealer.check(row) for row in await store.authorities()}
-        if rows:
-            return await asyncio.to_thread(self._load, rows)
+    async def _found(self, *, first_start: bool, entry: Entry | None) -> None:
         self._refuse_strangers(first_start=first_start)
-        pair, keys = await asyncio.to_thread(self._make)
-        found = [sealer.seal(self._row(ROOT_NAME, pair.root)), sealer.seal(self._row(ISSUING_NAME, pair.issuing))]
-        certificates = {ROOT_CERT: pair.root, ISSUING_CERT: pair.issuing}
-        await asyncio.to_thread(self._files.stage, certificates, keys)
-        digests = [sha256(row.seal).hexdigest() for row in found]
-        await store.found(found, entry.draft(*digests) if entry else b"")
+        made = await asyncio.to_thread(self._make)
+        rows = [self._custody.sealer.seal(ca.row) for ca in made]
+        digests = [sha256(row.seal).hexdigest() for row in rows]
+        await self._custody.store.change_authorities([], rows, entry.draft(*digests) if entry else b"")
         if entry:
             entry.commit()
-        await asyncio.to_thread(self._files.settle)
-        return pair
 
     def _refuse_strangers(self, *, first_start: bool) -> None:
-        strangers = self._files.strangers()
+        files = self._custody.files
+        strangers = files.strangers()
         if strangers:
             raise ConfigurationError(
                 f"{', '.join(map(str, strangers))}: found without the database they belong to; restore the database,"
@@ -87,92 +70,60 @@ class Foundation:
             )
         if not first_start:
             raise ConfigurationError(
-                f"{self._files.directory}: the certificate authority is missing, in the database too;"
+                f"{files.directory}: the certificate authority is missing, in the database too;"
                 " restore both from a backup, or start on an empty data directory"
             )
 
-    def _row(self, name: str, certificate: x509.Certificate) -> AuthorityRow:
-        der = certificate.public_bytes(Encoding.DER)
-        return AuthorityRow(name, sha256(der).hexdigest(), der, self._now)
-
     # -- first start ---------------------------------------------------------------------------
 
-    def _make(self) -> tuple[Pair, dict[str, PrivateKey]]:
-        """Return the CAs of a first start and the private keys to keep, by file name."""
-        if self._brought is None:
-            root_key = generate(self._policy.algorithm)
-            root = self_signed(self._order(root_key, "Root", ROOT.days), root_key)
-            pair = self._below(root, root_key)
-            return pair, {ROOT_KEY: root_key, ISSUING_KEY: pair.issuing_key}
-        root = brought_certificate(self._brought, self._now)
-        if self._brought_key is None:
+    def _make(self) -> list[MadeCa]:
+        """Return the CAs of a first start; their files are staged."""
+        self._custody.files.clear()
+        made = self._own() if self._brought is None else self._under_brought(self._brought)
+        for ca in made:
+            self._custody.files.stage(certificate_name(ca.row), ca.certificate)
+        return made
+
+    def _own(self) -> list[MadeCa]:
+        key = self._maker.key(Role.ROOT)
+        root = self._maker.root(key, Standing.ACTIVE)
+        return [root, *self._below(root.certificate, key.key)]
+
+    def _below(self, root: x509.Certificate, root_key: PrivateKey) -> list[MadeCa]:
+        """Make the issuing CA, and the next one ahead."""
+        above = self._custody.above(root, root_key)
+        keys = [(self._maker.key(Role.ISSUING), state) for state in (Standing.ACTIVE, Standing.NEXT)]
+        return [self._maker.issuing(above, strong(made.key.public_key()), made.name, state) for made, state in keys]
+
+    def _under_brought(self, path: Path) -> list[MadeCa]:
+        root = brought_certificate(path, self._now)
+        key_path = self._custody.policy.ca_key_path
+        if key_path is None:
             raise ConfigurationError("CA_KEY_PATH: unset, while CA_CERT_PATH is set; the first start needs the key")
-        root_key = brought_key(self._brought_key, root)
-        pair = self._below(root, root_key) if may_have_issuing(root) else Pair(root, root, root_key)
-        return pair, {ISSUING_KEY: pair.issuing_key}
-
-    def _below(self, root: x509.Certificate, root_key: PrivateKey) -> Pair:
-        """Make an issuing CA under `root`, not outliving it."""
-        key = generate(self._policy.algorithm)
-        issuer = Issuer(root, root_key)
-        start, end = issuer.term(self._now, ISSUING.days * _DAY)
-        order = self._order(key, "Issuing", ISSUING.days)
-        order = order._replace(profile=ISSUING, not_before=start, not_after=end)
-        return Pair(root, issuer.issue(order).certificate, key)
-
-    def _order(self, key: PrivateKey, title: str, days: int) -> Order:
-        # The random end tells two installations' CAs apart: verifiers look issuers up by name.
-        name = f"Tradewarden {title} CA {self._randomness(4).hex()}"
-        subject = x509.Name(
-            [
-                x509.NameAttribute(NameOID.ORGANIZATION_NAME, "Tradewarden"),
-                x509.NameAttribute(NameOID.COMMON_NAME, name),
-            ]
-        )
-        start = int(self._now)
-        return Order(ROOT, subject, key.public_key(), serial_number(self._randomness), start, start + days * _DAY)
+        key = brought_key(key_path, root, self._custody.policy.access)
+        mark = fingerprint(root)
+        made = MadeCa(root, self._maker.row(Role.ROOT, root, mark, "", Standing.ACTIVE))
+        if may_have_issuing(root):
+            return [made, *self._below(root, key)]
+        if not isinstance(self._custody.keys, FileKeys) or isinstance(key, TokenKey):
+            raise ConfigurationError(
+                f"CA_CERT_PATH ({path}) is refused: its path length allows no CA below it, so it would have to issue"
+                " itself, and its key cannot be moved into a token or out of one"
+            )
+        name = key_name(Role.ISSUING, mark[:_MARK_DIGITS])
+        self._custody.keys.keep(name, key)
+        return [made, MadeCa(root, self._maker.row(Role.ISSUING, root, mark, name, Standing.ACTIVE))]
 
     # -- every other start ---------------------------------------------------------------------
 
-    def _load(self, rows: dict[str, AuthorityRow]) -> Pair:
-        files = self._files
-        files.settle()
-        root = self._ours(ROOT_CERT, rows[ROOT_NAME])
-        issuing = self._ours(ISSUING_CERT, rows[ISSUING_NAME])
-        if issuing != root:
-            _under(issuing, root, f"{files.path(ISSUING_CERT)}")
-        if files.has(ROOT_KEY):
-            files.key(ROOT_KEY, root)
-        if self._brought is not None:
-            self._still_brought(self._brought, root)
-        return Pair(root, issuing, files.key(ISSUING_KEY, issuing))
-
-    def _ours(self, name: str, row: AuthorityRow) -> x509.Certificate:
-        certificate = self._files.certificate(name)
-        if certificate.public_bytes(Encoding.DER) != row.certificate:
-            raise ConfigurationError(
-                f"{self._files.path(name)} is not the certificate that this installation made"
-                f" (SHA-256 {row.fingerprint}); restore it from a backup"
-            )
-        return certificate
-
-    def _still_brought(self, path: object, root: x509.Certificate) -> None:
-        certificate = brought_certificate(self._policy.ca_cert_path, self._now)  # type: ignore[arg-type]
-        if certificate != root:
+    def _still_brought(self, path: Path, known: Authorities) -> None:
+        certificate = brought_certificate(path, self._now)
+        ours = next((ca for ca in known.of(Role.ROOT) if ca.certificate == certificate), None)
+        if ours is None:
             raise ConfigurationError(
                 f"CA_CERT_PATH ({path}) is another CA than the one this data directory was set up with"
             )
-        if self._brought_key is not None and self._brought_key.exists():
-            brought_key(self._brought_key, root)
-
-
-def serial_number(randomness: Randomness) -> int:
-    """Return a positive serial number of 159 random bits (RFC 5280 section 4.1.2.2: at most 20 octets)."""
-    return int.from_bytes(randomness(_SERIAL_BYTES), "big") >> 1 or 1
-
-
-def _under(issuing: x509.Certificate, root: x509.Certificate, name: str) -> None:
-    try:
-        issuing.verify_directly_issued_by(root)
-    except (InvalidSignature, ValueError, TypeError) as error:
-        raise ConfigurationError(f"{name} was not issued by the root CA beside it") from error
+        key_path = self._custody.policy.ca_key_path
+        access = self._custody.policy.access
+        if key_path is not None and brought_key_is_here(key_path, access):
+            brought_key(key_path, certificate, access)

@@ -19,12 +19,14 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from tradewarden.errors import IntegrityError, UnavailableError
 from tradewarden.pki.algorithm import signing, strong
 from tradewarden.pki.encoding import Fixed, certificate_der, extensions_der, tbs_der
+from tradewarden.pki.pointers import NOWHERE
 from tradewarden.pki.profiles import extension
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from tradewarden.pki.algorithm import PrivateKey, PublicKey, Signing
+    from tradewarden.pki.pointers import Pointers
     from tradewarden.pki.profiles import Extension, Profile
 
 _LAYOUTS = 4096
@@ -74,6 +76,8 @@ class Issuer:
         "_extensions",
         "_key",
         "_layouts",
+        "_pointed",
+        "_pointers",
         "_signer",
         "_signing",
         "certificate",
@@ -84,7 +88,12 @@ class Issuer:
         "starts",
     )
 
-    def __init__(self, certificate: x509.Certificate, key: PrivateKey, extensions: Sequence[Extension] = ()) -> None:
+    def __init__(
+        self,
+        certificate: x509.Certificate,
+        key: PrivateKey,
+        pointers: Pointers | None = None,
+    ) -> None:
         self.certificate = certificate
         self.der = certificate.public_bytes(Encoding.DER)
         self.fingerprint = sha256(self.der).hexdigest()
@@ -93,11 +102,13 @@ class Issuer:
         self.ends = int(certificate.not_valid_after_utc.timestamp())
         self._key = key
         self._signing = signing(key)
-        self._extensions = (authority_key(certificate), *extensions)
+        self._extensions = (authority_key(certificate),)
         self._encoded = extensions_der(self._extensions)
         public_key = strong(certificate.public_key())
         self._signer = _Signer(self.name.public_bytes(), public_key, self._signing, self.starts, self.ends)
         self._layouts: dict[_Layout, Fixed] = {}
+        self._pointers = pointers
+        self._pointed = {NOWHERE}
 
     def __repr__(self) -> str:
         return f"Issuer({self.name.rfc4514_string()!r})"
@@ -124,19 +135,21 @@ class Issuer:
         """Build, sign and validate again; raises `IntegrityError` when what was signed is not what was ordered."""
         layout = (order.profile.name, order.subject, tuple(order.names))
         fixed = self._layouts.get(layout) or fixed_der(order, self._signer, self._encoded)
-        tbs = tbs_der(fixed, order, public_der(order.public_key))
+        places = self._pointers.of(order.serial) if self._pointers and order.profile.revocable else NOWHERE
+        tbs = tbs_der(fixed, order, public_der(order.public_key), places.der)
         der = certificate_der(tbs, fixed.algorithm, self.sign(tbs))
         issued = Issued(validate(der, order, tbs, self._signer), der)
-        if layout not in self._layouts:
-            self._agree(order, issued.certificate, tbs)
+        if layout not in self._layouts or places not in self._pointed:
+            self._agree(order, issued.certificate, tbs, places.extensions)
+            self._pointed.add(places)
             if len(self._layouts) >= _LAYOUTS:
                 self._layouts.clear()
             self._layouts[layout] = fixed
         return issued
 
-    def _agree(self, order: Order, issued: x509.Certificate, tbs: bytes) -> None:
+    def _agree(self, order: Order, issued: x509.Certificate, tbs: bytes, places: Sequence[Extension]) -> None:
         """Hold the first certificate of a layout against what the library writes, and have it judge the chain."""
-        extensions = [*order.profile.extensions, *self._extensions, *variable(order)]
+        extensions = [*order.profile.extensions, *self._extensions, *variable(order), *places]
         how = self._signing
         written = builder(order, self.name, extensions).sign(self._key, how.hash, rsa_padding=how.padding)
         if written.tbs_certificate_bytes != tbs:
@@ -152,10 +165,9 @@ class Issuer:
         """The AlgorithmIdentifier (DER) of this issuer's signatures."""
         return self._signing.identifier
 
-    def sign_crl(self, crl: x509.CertificateRevocationListBuilder) -> bytes:
-        """Sign a CRL and return it as DER."""
-        how = self._signing
-        return crl.sign(self._key, how.hash, rsa_padding=how.padding).public_bytes(Encoding.DER)
+    def verify(self, signature: bytes, data: bytes) -> None:
+        """Verify what `sign` returned, under the CA's certificate; raises `InvalidSignature`."""
+        self._signing.verify(self._signer.public_key, signature, data)
 
     @property
     def authority_key(self) -> Extension:

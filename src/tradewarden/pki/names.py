@@ -1,20 +1,20 @@
 """The names a certificate carries: SPIFFE ID, DNS names, IP addresses. Checked here; refused, never repaired.
 
-DNS names are in the preferred syntax that RFC 5280 section 4.2.1.6 asks for (letters, digits, hyphens; RFC 1034
-section 3.5, RFC 1123 section 2.1), without wildcards. A service whose name is no such label (`trading_bot`) is known by
-its SPIFFE ID and by the DNS names that are asked for.
+A service whose name is no DNS label (`trading_bot`) is known by its SPIFFE ID and by the DNS names that are asked for
+(`access.hosts` says what a DNS name is). Which of them it may have is another question: `pki.allowance`.
 """
 
 from __future__ import annotations
 
 import re
 from functools import lru_cache
-from ipaddress import IPv4Address, IPv6Address, ip_address
+from ipaddress import IPv4Address, IPv6Address
 from typing import TYPE_CHECKING
 
 import msgspec
 from cryptography import x509
 
+from tradewarden.access.hosts import dns_name, ip, own_label
 from tradewarden.errors import InvalidInputError
 
 if TYPE_CHECKING:
@@ -24,10 +24,6 @@ MAX_NAMES = 32
 """Most DNS names, and most IP addresses, of one certificate."""
 _REMEMBERED = 256
 """So many services' names are checked and built once; a certificate is asked for again and again."""
-_MAX_DNS = 253
-_LABEL = r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?"
-_DNS = re.compile(rf"{_LABEL}(?:\.{_LABEL})*", re.ASCII)
-_NUMBER = re.compile(r"(?:[0-9]+|0x[0-9a-f]*)", re.ASCII)
 _TRUST_DOMAIN = re.compile(r"[a-z0-9][a-z0-9._-]{0,254}", re.ASCII)
 
 
@@ -64,38 +60,12 @@ def names_of(trust_domain: str, service: str, dns_names: Sequence[str], ip_addre
 
 @lru_cache(maxsize=_REMEMBERED)
 def _names(trust_domain: str, service: str, dns_names: tuple[str, ...], ip_addresses: tuple[str, ...]) -> Names:
-    own = (service,) if _DNS.fullmatch(service) and not _NUMBER.fullmatch(service) else ()
-    dns = dict.fromkeys((*own, *map(dns_name, dns_names)))
+    dns = dict.fromkeys((*own_label(service), *map(dns_name, dns_names)))
     return Names(
         f"spiffe://{trust_domain}/{service}",
         tuple(dns),
         tuple(dict.fromkeys(map(ip, ip_addresses))),
     )
-
-
-def dns_name(text: str) -> str:
-    """Return `text` when it is a DNS name in lower case without wildcard; raises `InvalidInputError`."""
-    if "*" in text:
-        raise InvalidInputError(f"DNS name {text[:80]!r} is a wildcard; name every host")
-    if len(text) > _MAX_DNS or not _DNS.fullmatch(text):
-        raise InvalidInputError(
-            f"DNS name {text[:80]!r} is not understood; write labels of a-z, 0-9 and '-' joined by dots"
-        )
-    if _NUMBER.fullmatch(text.rpartition(".")[2]):
-        raise InvalidInputError(f"DNS name {text[:80]!r} reads as an IP address; ask for it in ip_addresses")
-    return text
-
-
-def ip(text: str) -> IPv4Address | IPv6Address:
-    """Return the address of one host; raises `InvalidInputError`."""
-    try:
-        address = ip_address(text)
-    except ValueError:
-        address = None
-    scoped = isinstance(address, IPv6Address) and address.scope_id is not None
-    if address is None or scoped or address.is_unspecified or address.is_multicast:
-        raise InvalidInputError(f"IP address {text[:80]!r} is not the address of one host")
-    return address
 
 
 def trust_domain(text: str) -> str:

@@ -76,6 +76,48 @@ def requested_key(pem: str, service: str, profile: Profile, names: Names) -> Pub
     return key
 
 
+def ordered_key(der: bytes, profile: Profile, names: Names) -> PublicKey:
+    """Return the public key of an order's request (DER), which names exactly what was ordered (RFC 8555 section 7.4).
+
+    Its subject's CN, if there is one, repeats one of the names. Raises `InvalidInputError` naming what is refused.
+    """
+    try:
+        request = x509.load_der_x509_csr(der)
+        key = _proven_key(request)
+        ordered = {str(each.value) for each in names.general()[1:]}
+        _repeats(request.subject, ordered)
+        _exactly(request, names)
+        for extension in request.extensions:
+            _asks(extension.value, profile, names)
+    except InvalidInputError as error:
+        raise InvalidInputError(f"The CSR is refused: {error.detail}") from error
+    except _UNREADABLE as error:
+        raise InvalidInputError(
+            "The CSR is refused: it cannot be read; send one PKCS#10 request in DER",
+            reason=f"CSR: {type(error).__name__}",
+        ) from error
+    return key
+
+
+def _repeats(subject: x509.Name, ordered: set[str]) -> None:
+    for attribute in subject:
+        if attribute.oid != NameOID.COMMON_NAME:
+            raise InvalidInputError(f"its subject holds {attribute.rfc4514_attribute_name}; only CN is accepted")
+        if attribute.value not in ordered:
+            raise InvalidInputError("its subject's CN is not one of the names that were ordered")
+
+
+def _exactly(request: x509.CertificateSigningRequest, names: Names) -> None:
+    """Refuse a request that leaves out a name that was ordered; `_asks` refuses one that was not."""
+    try:
+        asked = request.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    except x509.ExtensionNotFound as error:
+        raise InvalidInputError("it names nothing as subject alternative name") from error
+    missing = set(_values(names.general()[1:])) - set(_values(asked))
+    if missing:
+        raise InvalidInputError(f"it leaves out {min(missing).partition(':')[2]!r}, which was ordered")
+
+
 def _read(pem: str) -> x509.CertificateSigningRequest:
     if len(pem) > MAX_CSR_BYTES:
         raise LimitExceededError(f"The CSR is refused: it is larger than {MAX_CSR_BYTES} bytes")

@@ -5,23 +5,50 @@ Revocations are numbered without gaps in the order of their commits, so that a C
 
 from __future__ import annotations
 
+from enum import StrEnum
 from typing import TYPE_CHECKING, ClassVar, Protocol
 
 import msgspec
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
+
+
+class Role(StrEnum):
+    """What a CA certificate of ours is for; `cross` certifies one root's key by the other root."""
+
+    ROOT = "root"
+    ISSUING = "issuing"
+    CROSS = "cross"
+
+
+class Standing(StrEnum):
+    """Where a CA is in its life: prepared, in use, no longer in use but good, or worth nothing."""
+
+    NEXT = "next"
+    ACTIVE = "active"
+    RETIRED = "retired"
+    REVOKED = "revoked"
 
 
 class AuthorityRow(msgspec.Struct, frozen=True):
-    """One CA that is ours (`root`, `issuing`): tells at start that the files of the data directory are."""
+    """One CA certificate (DER) of ours, by its SHA-256 in hex; `issuer` is that of the CA that signed it.
+
+    `key` is the name of its private key (`pki.ca_keys`), empty where the key is not ours. `active_from` is 0 for what
+    was never in use, `ended_at` for what is not retired or revoked; seconds since the epoch.
+    """
 
     table: ClassVar[str] = "authorities"
 
-    name: str
+    role: Role
     fingerprint: str
+    issuer: str
+    state: Standing
     certificate: bytes
+    key: str
     created_at: float
+    active_from: float = 0.0
+    ended_at: float = 0.0
     seal: bytes = b""
 
 
@@ -48,15 +75,21 @@ class CertificateRow(msgspec.Struct, frozen=True):
 
 
 class CrlRow(msgspec.Struct, frozen=True):
-    """The CRL of one issuer that stands now (DER), its number, and the last revocation it knows."""
+    """A CRL that stands now (DER): one issuer's whole list (`shard` -1) or one shard of it.
+
+    `number` is its CRL number, `revocation` the last revocation it knows. A whole list comes with the `index` that
+    turns its entries back into what a process holds.
+    """
 
     table: ClassVar[str] = "crls"
 
     issuer: str
+    shard: int
     number: int
     revocation: int
     this_update: int
     next_update: int
+    index: bytes
     crl: bytes
     seal: bytes = b""
 
@@ -106,8 +139,8 @@ class CertificateStore(Protocol):
         """Load a certificate and the last revocation's number, decide, write, record, bump; return what stands."""
         ...
 
-    async def tally(self, now: float, without: str) -> Tally:
-        """Count what is valid now; certificates of the name `without` do not count."""
+    async def tally(self, now: float, without: str, revoked: Sequence[str] = ()) -> Tally:
+        """Count what is valid now; certificates of the name `without` and of the CAs `revoked` do not count."""
         ...
 
 
@@ -115,19 +148,24 @@ class AuthorityStore(Protocol):
     """Where the authorities and their revocation lists are kept."""
 
     async def authorities(self) -> list[AuthorityRow]:
-        """Return the CAs that are ours; none before the first start."""
+        """Return the CAs that are ours in the order of (role, fingerprint); none before the first start."""
         ...
 
-    async def found(self, rows: Sequence[AuthorityRow], entry: bytes) -> None:
-        """Write the CAs of a first start (and its audit entry, unless empty); `ConflictError` when there are any."""
+    async def change_authorities(
+        self, seen: Sequence[AuthorityRow], rows: Sequence[AuthorityRow], entry: bytes
+    ) -> None:
+        """Write new and changed rows, their audit entry (unless empty), and bump.
+
+        Raises `ConflictError` when the rows that stand are not the ones in `seen` any more.
+        """
         ...
 
     async def revocations(self, issuer: str, after: int, limit: int) -> list[CertificateRow]:
         """Return revoked certificates of one issuer whose revocation follows `after`, in its order."""
         ...
 
-    async def crl(self, issuer: str) -> CrlRow | None:
-        """Return the CRL that stands."""
+    async def crl(self, issuer: str, shard: int = -1, above: int = 0) -> CrlRow | None:
+        """Return the CRL that stands, when its number is higher than `above`."""
         ...
 
     async def publish(self, row: CrlRow) -> bool:
@@ -141,3 +179,9 @@ class AuthorityStore(Protocol):
 
 class PkiStore(CertificateStore, AuthorityStore, Protocol):
     """Everything the room keeps."""
+
+
+def moved(rows: Iterable[AuthorityRow]) -> list[str]:
+    """Return the revisions that move with these rows: a revoked CA is news to whoever keeps revocations."""
+    revoked = any(row.state is Standing.REVOKED for row in rows)
+    return ["authorities", "certificates"] if revoked else ["authorities"]

@@ -41,7 +41,7 @@ class Step(NamedTuple):
 
 
 class Author(NamedTuple):
-    """Who writes, when, and what a path that is new starts with."""
+    """Who writes, when, and what a path that is new starts with; `incarnation` may be empty for one that is not."""
 
     name: str
     now: float

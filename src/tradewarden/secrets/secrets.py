@@ -170,18 +170,15 @@ class Secrets:
         source: int | None = None,
     ) -> SecretWritten:
         protection, draft = self._protection, entry.draft
-        author = rules.Author(
-            str(grant.principal),
-            self._clock.now(),
-            self._randomness(INCARNATION_BYTES),
-            self._limits.max_versions,
-        )
+        name, now = str(grant.principal), self._clock.now()
         await protection.reserve()
 
         def decide(state: SecretState | None) -> SecretChange[SecretWritten]:
             protection.state(state, path)
             if source is not None and state is not None:  # it may have gone since it was read
                 rules.readable(state.head, state.versions.get(source), source)
+            incarnation = self._randomness(INCARNATION_BYTES) if state is None else b""
+            author = rules.Author(name, now, incarnation, self._limits.max_versions)
             step = rules.put(state, path, author, cas, custom)
             row = step.rows[0]
             answer = SecretWritten(path, row.version, row.created_at)

@@ -10,12 +10,13 @@ import base64
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from ipaddress import IPv4Network, IPv6Network, ip_network
+from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 from pathlib import Path
 from types import MappingProxyType
 from typing import Generic, NamedTuple, TypeVar
 from urllib.parse import unquote, urlsplit
 
+from tradewarden.settings.pkcs11 import TokenUri, is_token_uri, parse_token_uri
 from tradewarden.settings.secret import Secret
 
 T = TypeVar("T")
@@ -24,6 +25,7 @@ T_co = TypeVar("T_co", covariant=True)
 Network = IPv4Network | IPv6Network
 
 SECRET_BYTES = 32
+_LAST_PORT = 65535
 HOW_TO_MAKE_ONE = "make one: python3 -c 'import secrets; print(secrets.token_urlsafe(48))'"
 HOW_TO_MAKE_FERNET = (
     "make one: python3 -c 'import base64, os; print(base64.urlsafe_b64encode(os.urandom(32)).decode())'"
@@ -106,8 +108,10 @@ def _fernet_key(text: str) -> Secret:
 
 def _root_key(text: str) -> Secret:
     scheme, _, rest = text.partition(":")
-    if scheme not in {"file", "env", "passphrase"}:
-        raise ValueError("names no root key source of this version; use file:, env: or passphrase:")
+    if scheme not in {"file", "env", "passphrase", "pkcs11"}:
+        raise ValueError("names no root key source of this version; use file:, env:, passphrase: or pkcs11:")
+    if scheme == "pkcs11":
+        parse_token_uri(text)
     if scheme == "passphrase":
         # Only where it is read from; the passphrase itself never stands in the URI.
         if not re.fullmatch(r"((env|file):.+)?", rest):
@@ -115,6 +119,36 @@ def _root_key(text: str) -> Secret:
     elif not rest:
         raise ValueError(f"says {scheme}: and nothing after it; name what to read")
     return Secret(text)
+
+
+def _whole_token(text: str) -> TokenUri:
+    uri = parse_token_uri(text)
+    if uri.object or uri.id or uri.type:
+        raise ValueError("names an object, and keys are labelled by themselves; name the token alone")
+    return uri
+
+
+def _key_place(text: str) -> Path | TokenUri:
+    if not is_token_uri(text):
+        return Path(text)
+    uri = parse_token_uri(text)
+    if not uri.object and not uri.id:
+        raise ValueError("names no key in the token; add object= or id=")
+    return uri
+
+
+def _dns_server(text: str) -> tuple[str, int]:
+    address, _, port = text[1:].partition("]:") if text.startswith("[") else text.partition(":")
+    if text.count(":") > 1 and not text.startswith("["):
+        address, port = text, ""
+    try:
+        found = str(ip_address(address.removesuffix("]")))
+    except ValueError:
+        raise ValueError("is no address; write for example 10.0.0.53, 10.0.0.53:5353 or [fd00::53]:5353") from None
+    number = int(port or "53") if re.fullmatch(r"[0-9]{0,5}", port) else 0
+    if not 0 < number <= _LAST_PORT:
+        raise ValueError(f"names no port from 1 to {_LAST_PORT} behind the address")
+    return found, number
 
 
 def _web_address(text: str) -> str:
@@ -129,6 +163,13 @@ def _web_address(text: str) -> str:
     if has_login:
         raise ValueError("carries a login in the address; put it into its own variable")
     return text.rstrip("/")
+
+
+def _public_url(text: str) -> str:
+    url = _web_address(text)
+    if not re.fullmatch(r"[!-~]{1,200}", url) or "?" in url or "#" in url:
+        raise ValueError("is no plain address; write scheme, host, port and path, in ASCII and without ? and #")
+    return url
 
 
 def _database(text: str) -> Path:
@@ -210,6 +251,19 @@ def one_of(choices: tuple[T, ...]) -> Kind[T]:
     return Kind(f"one of {listed}", parse)
 
 
+def some_of(choices: tuple[T, ...]) -> Kind[tuple[T, ...]]:
+    """Returns the kind of one or more of these texts, in any case, separated by commas."""
+    one = one_of(choices)
+
+    def parse(text: str) -> tuple[T, ...]:
+        found = tuple(dict.fromkeys(map(one.parse, _items(text))))
+        if not found:
+            raise ValueError("is empty; choose at least one")
+        return found
+
+    return Kind(f"some {one.name.removeprefix('one ')}, separated by commas", parse)
+
+
 FLAG = Kind("true or false", _flag)
 PATH = Kind("path", Path)
 TEXT = Kind("text", _text)
@@ -218,8 +272,12 @@ TRUST_DOMAIN = Kind("SPIFFE trust domain", _trust_domain)
 SECRET = Kind("secret", _secret)
 STRONG_SECRET = Kind("secret of 32 bytes or more", _strong_secret)
 FERNET_KEY = Kind("Fernet key", _fernet_key)
-ROOT_KEY = Kind("file:, env: or passphrase: URI", _root_key)
+ROOT_KEY = Kind("file:, env:, passphrase: or pkcs11: URI", _root_key)
+WHOLE_TOKEN = Kind("pkcs11: URI of a token", _whole_token)
+KEY_PLACE = Kind("path, or pkcs11: URI of a key", _key_place)
+PUBLIC_URL = Kind("http or https address", _public_url)
 WEB_ADDRESS = Kind("http or https address", _web_address)
+DNS_SERVER = Kind("address, or address:port", _dns_server)
 DATABASE = Kind("sqlite:/// URL", _database)
 NETWORKS = Kind("networks, separated by commas", _networks)
 ORIGINS = Kind("origins, separated by commas", _origins)

@@ -8,10 +8,12 @@ from ipaddress import ip_address
 from pathlib import Path
 
 from tradewarden.settings.kinds import Network, RateLimit
+from tradewarden.settings.pkcs11 import TokenUri
 from tradewarden.settings.secret import Secret
 from tradewarden.settings.table import (
     AuditSync,
     CaAlgorithm,
+    CertProfile,
     Environment,
     LogFormat,
     LogLevel,
@@ -23,7 +25,7 @@ from tradewarden.settings.table import (
 class Settings:
     """Checked settings; each field is one row of `table`, units are in the names.
 
-    `root_key` is a URI (`file:`, `env:`, `passphrase:`). No `allowed_ips` means any address.
+    `root_key` is a URI (`file:`, `env:`, `passphrase:`, `pkcs11:`). No `allowed_ips` means any address.
     """
 
     environment: Environment
@@ -31,6 +33,8 @@ class Settings:
     database_path: Path
     root_key: Secret
     passphrase: Secret | None
+    pkcs11_module: Path | None
+    pkcs11_pin: Secret | None
     encryption_key: Secret | None
 
     host: str
@@ -41,6 +45,7 @@ class Settings:
     trusted_proxies: tuple[Network, ...]
     cors_origins: tuple[str, ...]
     allowed_ips: tuple[Network, ...]
+    public_url: str | None
     workers: int
 
     rate_limits: Mapping[str, RateLimit]
@@ -59,10 +64,17 @@ class Settings:
 
     enable_mtls: bool
     cert_validity_days: int
+    renewal_grace_hours: int
     ca_cert_path: Path
-    ca_key_path: Path
+    ca_key_path: Path | TokenUri
+    ca_keys: TokenUri | None
     ca_algorithm: CaAlgorithm
+    ca_overlap_days: int
+    cert_profiles: tuple[CertProfile, ...]
     trust_domain: str
+    acme_url: str | None
+    acme_http_port: int
+    acme_dns: tuple[str, int] | None
 
     enable_vault: bool
     vault_url: str | None

@@ -7,15 +7,20 @@ from collections.abc import Collection, Iterator, Mapping
 
 from tradewarden.settings import table
 from tradewarden.settings.model import Settings
+from tradewarden.settings.pkcs11 import TokenUri
 
 LEAST_BCRYPT_COST = 10
 _PREFIX = "TRADEWARDEN_"
+_ELSEWHERE = "use env:NAME, passphrase: or pkcs11:"
 
 # They decide what is trusted, so a file that lies in a working directory must not (decision 23).
 NOT_FROM_DOTENV = (
     "ALPHAPULSE_ENV",
     "TRADEWARDEN_ROOT_KEY",
     "TRADEWARDEN_PASSPHRASE",
+    "TRADEWARDEN_PKCS11_MODULE",
+    "TRADEWARDEN_PKCS11_PIN",
+    "TRADEWARDEN_CA_KEYS",
     "VAULT_URL",
     "AWS_ENDPOINT_URL",
 )
@@ -31,6 +36,13 @@ def together(settings: Settings, given: Collection[str]) -> Iterator[str]:
     if (settings.tls_cert is None) != (settings.tls_key is None):
         missing = table.TLS_CERT.name if settings.tls_cert is None else table.TLS_KEY.name
         yield f"{missing}: unset, while the other half is set; set both or neither"
+    tokens = [uri for uri in (settings.ca_keys, settings.ca_key_path) if isinstance(uri, TokenUri)]
+    if settings.pkcs11_module is None and any(uri.module_path is None for uri in tokens):
+        yield "TRADEWARDEN_PKCS11_MODULE: unset, while a key is in a token; name the module, or add ?module-path="
+    if settings.ca_keys is not None and settings.ca_algorithm == "Ed25519":
+        yield "TRADEWARDEN_CA_ALGORITHM: Ed25519 keys are not made in a token; use P-256, P-384 or RSA-3072"
+    if settings.enable_mtls and settings.port == settings.mtls_port != 0:
+        yield f"TRADEWARDEN_MTLS_PORT: {settings.mtls_port} is SERVICE_PORT's too; choose another, or 0 for any free"
     if table.CA_KEY_PATH.name in given and table.CA_CERT_PATH.name not in given:
         yield "CA_CERT_PATH: unset, while CA_KEY_PATH is set; name the certificate of that key"
 
@@ -42,9 +54,9 @@ def outside_development(settings: Settings, given: Mapping[str, str]) -> Iterato
     where = f"in {settings.environment}"
     root = given.get(table.ROOT_KEY.name)
     if root is None:
-        yield (f"TRADEWARDEN_ROOT_KEY: unset, and {where} no root key is made up on disk; use env:NAME or passphrase:")
+        yield f"TRADEWARDEN_ROOT_KEY: unset, and {where} no root key is made up on disk; {_ELSEWHERE}"
     elif root.startswith("file:"):
-        yield (f"TRADEWARDEN_ROOT_KEY: a root key on disk (file:) is refused {where}; use env:NAME or passphrase:")
+        yield f"TRADEWARDEN_ROOT_KEY: a root key on disk (file:) is refused {where}; {_ELSEWHERE}"
     for variable in table.VARIABLES:
         if variable.placeholder and given.get(variable.name) == variable.placeholder:
             yield (f"{variable.name}: holds the placeholder of .env.example, refused {where}; set your own")
@@ -62,10 +74,21 @@ def from_dotenv(settings: Settings, dotenv: Mapping[str, str]) -> Iterator[str]:
         for form in (name, f"{name}_FILE"):
             if form in dotenv:
                 yield (f"{form}: .env may not set it in {settings.environment}; set it in the process's environment")
+    if isinstance(settings.ca_key_path, TokenUri) and table.CA_KEY_PATH.name in dotenv:
+        yield f"CA_KEY_PATH: .env may not name a token in {settings.environment}; set it in the process's environment"
 
 
-_OF_CLIENTS = {"TRADEWARDEN_URL", "TRADEWARDEN_TOKEN", "TRADEWARDEN_TOKEN_FILE", "TRADEWARDEN_CA_FILE"}
+_OF_CLIENTS = {
+    "TRADEWARDEN_URL",
+    "TRADEWARDEN_TOKEN",
+    "TRADEWARDEN_TOKEN_FILE",
+    "TRADEWARDEN_CA_FILE",
+    "TRADEWARDEN_MTLS_URL",
+    "TRADEWARDEN_JOIN_TOKEN",
+}
 """Read by the command line alone, which may share a shell with a service or a library."""
+_OF_HOOKS = "TRADEWARDEN_IDENTITY_"
+"""Begins what the command of `ca renew --on-change` finds in its environment; it may call the command line in turn."""
 
 
 def unknown(names: Collection[str], root_key: str) -> Iterator[str]:
@@ -75,7 +98,7 @@ def unknown(names: Collection[str], root_key: str) -> Iterator[str]:
     named = set(re.findall(r"[A-Z][A-Z0-9_]*", root_key))
     for name in sorted(names):
         base = name.removesuffix("_FILE")
-        ours = name.startswith(_PREFIX) and not {name, base} & (known | named)
+        ours = name.startswith(_PREFIX) and not name.startswith(_OF_HOOKS) and not {name, base} & (known | named)
         if ours and not _SERVICE_LINK.fullmatch(name):
             yield f"{name}: no such setting; {_suggestion(name, known)}"
 

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Generic, Literal, TypeVar
 
 from tradewarden.settings import kinds
-from tradewarden.settings.kinds import Kind, Network, RateLimit, one_of, whole
+from tradewarden.settings.kinds import Kind, Network, RateLimit, one_of, some_of, whole
+from tradewarden.settings.pkcs11 import TokenUri
 from tradewarden.settings.secret import Secret
 
 T_co = TypeVar("T_co", covariant=True)
@@ -16,6 +17,7 @@ T_co = TypeVar("T_co", covariant=True)
 Environment = Literal["development", "staging", "production"]
 TokenAlgorithm = Literal["HS256", "ES256", "EdDSA"]
 CaAlgorithm = Literal["P-256", "P-384", "Ed25519", "RSA-3072"]
+CertProfile = Literal["service", "client", "server", "short-lived"]
 AuditSync = Literal["normal", "full"]
 LogLevel = Literal["debug", "info", "warning", "error"]
 LogFormat = Literal["json", "console"]
@@ -23,6 +25,7 @@ LogFormat = Literal["json", "console"]
 ENVIRONMENTS: tuple[Environment, ...] = ("development", "staging", "production")
 TOKEN_ALGORITHMS: tuple[TokenAlgorithm, ...] = ("HS256", "ES256", "EdDSA")
 CA_ALGORITHMS: tuple[CaAlgorithm, ...] = ("P-256", "P-384", "Ed25519", "RSA-3072")
+CERT_PROFILES: tuple[CertProfile, ...] = ("service", "client", "server", "short-lived")
 AUDIT_SYNCS: tuple[AuditSync, ...] = ("normal", "full")
 LOG_LEVELS: tuple[LogLevel, ...] = ("debug", "info", "warning", "error")
 LOG_FORMATS: tuple[LogFormat, ...] = ("json", "console")
@@ -90,6 +93,21 @@ PASSPHRASE = Variable[Secret | None](
     placeholder="change-me",
     secret=True,
 )
+PKCS11_MODULE = Variable[Path | None](
+    "TRADEWARDEN_PKCS11_MODULE",
+    kinds.PATH,
+    None,
+    "The PKCS#11 module (a shared library) that `pkcs11:` URIs go to. Outside development `.env` cannot set it.",
+)
+PKCS11_PIN = Variable[Secret | None](
+    "TRADEWARDEN_PKCS11_PIN",
+    kinds.SECRET,
+    None,
+    "The user PIN of the tokens that `pkcs11:` URIs name, unless a URI says `pin-source`. Outside development `.env` "
+    "cannot set it.",
+    placeholder="change-me",
+    secret=True,
+)
 ENCRYPTION_KEY = Variable[Secret | None](
     "ALPHAPULSE_ENCRYPTION_KEY",
     kinds.FERNET_KEY,
@@ -133,6 +151,14 @@ ALLOWED_IPS = Variable[tuple[Network, ...]](
     (),
     "Addresses that may call at all. Set and empty is a mistake, not an open door.",
     shown="any address",
+)
+PUBLIC_URL = Variable[str | None](
+    "TRADEWARDEN_PUBLIC_URL",
+    kinds.PUBLIC_URL,
+    None,
+    "Where others reach this service. Certificates point there for their revocation list, the OCSP responder and their "
+    "issuer; plain `http:` is what most verifiers follow.",
+    shown="made of scheme, `SERVICE_HOST` and `SERVICE_PORT`; no pointers where these name no one place",
 )
 WORKERS = Variable("TRADEWARDEN_WORKERS", whole(1, 64), 1, "Worker processes of the service.")
 
@@ -210,7 +236,9 @@ BCRYPT_COST = Variable(
     "Cost of a password hash (2 to this power rounds); at least 10 outside development.",
 )
 
-ENABLE_MTLS = Variable("ENABLE_MTLS", kinds.FLAG, default=True, effect="Certificate routes; false: they answer 503.")
+ENABLE_MTLS = Variable(
+    "ENABLE_MTLS", kinds.FLAG, default=True, effect="mTLS listener and certificate routes; false: neither."
+)
 CERT_VALIDITY_DAYS = Variable("CERT_VALIDITY_DAYS", whole(1, 3650), 365, "Longest life of a service certificate, days.")
 CA_CERT_PATH = Variable[Path | None](
     "CA_CERT_PATH",
@@ -219,12 +247,26 @@ CA_CERT_PATH = Variable[Path | None](
     "The root CA's certificate (PEM), made there on the first start or brought along.",
     shown="`ca/ca_cert.pem` in the data directory",
 )
-CA_KEY_PATH = Variable[Path | None](
+CA_KEY_PATH = Variable[Path | TokenUri | None](
     "CA_KEY_PATH",
-    kinds.PATH,
+    kinds.KEY_PLACE,
     None,
-    "The root CA's private key (PEM). It may be taken offline.",
+    "The root CA's private key (PEM, or `pkcs11:token=…;object=…`). It may be taken offline.",
     shown="`ca/ca_key.pem` in the data directory",
+)
+CA_KEYS = Variable[TokenUri | None](
+    "TRADEWARDEN_CA_KEYS",
+    kinds.WHOLE_TOKEN,
+    None,
+    "The token that the keys of our CAs are made in and never leave (`pkcs11:token=…`). Outside development `.env` "
+    "cannot set it.",
+    shown="files in the data directory",
+)
+RENEWAL_GRACE_HOURS = Variable(
+    "TRADEWARDEN_RENEWAL_GRACE_HOURS",
+    whole(0, 8760),
+    0,
+    "How long after its end a service certificate can still be renewed by whoever holds its key, hours.",
 )
 CA_ALGORITHM = Variable[CaAlgorithm](
     "TRADEWARDEN_CA_ALGORITHM",
@@ -232,11 +274,45 @@ CA_ALGORITHM = Variable[CaAlgorithm](
     "P-256",
     "Key type of a CA that is made here.",
 )
+CA_OVERLAP_DAYS = Variable(
+    "TRADEWARDEN_CA_OVERLAP_DAYS",
+    whole(0, 3650),
+    0,
+    "How long both roots are trusted when the root CA is rotated, days; 0: as long as certificates live.",
+)
+PROFILES = Variable[tuple[CertProfile, ...]](
+    "TRADEWARDEN_CERT_PROFILES",
+    some_of(CERT_PROFILES),
+    CERT_PROFILES,
+    "Kinds of certificates that are issued here.",
+    shown=",".join(CERT_PROFILES),
+)
 TRUST_DOMAIN = Variable(
     "TRADEWARDEN_TRUST_DOMAIN",
     kinds.TRUST_DOMAIN,
     "tradewarden.internal",
     "Names services in certificates: `spiffe://<trust domain>/<service>`.",
+)
+
+ACME_URL = Variable[str | None](
+    "TRADEWARDEN_ACME_URL",
+    kinds.PUBLIC_URL,
+    None,
+    "Where ACME clients reach this service; what they sign names it.",
+    shown="`TRADEWARDEN_PUBLIC_URL`",
+)
+ACME_HTTP_PORT = Variable(
+    "TRADEWARDEN_ACME_HTTP_PORT",
+    whole(1, 65535),
+    80,
+    "Port at which ACME's http-01 challenges are looked at on the hosts that ask for certificates.",
+)
+ACME_DNS = Variable[tuple[str, int] | None](
+    "TRADEWARDEN_ACME_DNS",
+    kinds.DNS_SERVER,
+    None,
+    "DNS server that ACME validation asks, for addresses (http-01) and TXT records (dns-01).",
+    shown="the machine's own",
 )
 
 ENABLE_VAULT = Variable(
@@ -275,7 +351,16 @@ LOG_FORMAT = Variable[LogFormat | None](
 SECTIONS = (
     Section(
         "Environment and data",
-        (ENVIRONMENT, DATA_DIR, DATABASE_URL, ROOT_KEY, PASSPHRASE, ENCRYPTION_KEY),
+        (
+            ENVIRONMENT,
+            DATA_DIR,
+            DATABASE_URL,
+            ROOT_KEY,
+            PASSPHRASE,
+            PKCS11_MODULE,
+            PKCS11_PIN,
+            ENCRYPTION_KEY,
+        ),
     ),
     Section(
         "Where it listens, and for whom",
@@ -288,6 +373,7 @@ SECTIONS = (
             TRUSTED_PROXIES,
             CORS_ORIGINS,
             ALLOWED_IPS,
+            PUBLIC_URL,
             WORKERS,
         ),
     ),
@@ -310,7 +396,21 @@ SECTIONS = (
     ),
     Section(
         "Certificates",
-        (ENABLE_MTLS, CERT_VALIDITY_DAYS, CA_CERT_PATH, CA_KEY_PATH, CA_ALGORITHM, TRUST_DOMAIN),
+        (
+            ENABLE_MTLS,
+            CERT_VALIDITY_DAYS,
+            RENEWAL_GRACE_HOURS,
+            CA_CERT_PATH,
+            CA_KEY_PATH,
+            CA_KEYS,
+            CA_ALGORITHM,
+            CA_OVERLAP_DAYS,
+            PROFILES,
+            TRUST_DOMAIN,
+            ACME_URL,
+            ACME_HTTP_PORT,
+            ACME_DNS,
+        ),
     ),
     Section("Secrets", (ENABLE_VAULT, VAULT_URL, VAULT_TOKEN, MAX_VERSIONS)),
     Section("Audit and logs", (AUDIT_SYNC, LOG_LEVEL, LOG_FORMAT)),

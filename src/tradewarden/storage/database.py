@@ -7,15 +7,17 @@ both. Work must not await anything else, and must not catch what its transaction
 
 from __future__ import annotations
 
+from collections.abc import Callable, Coroutine, Sequence
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
 import msgspec
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine, Iterable
+    from collections.abc import Iterable
 
 Value = str | int | float | bytes | None
 Row = tuple[Value, ...]
+C = TypeVar("C")
 T = TypeVar("T")
 
 
@@ -26,6 +28,7 @@ class Revisions(msgspec.Struct, frozen=True):
     certificates: int = 0
     services: int = 0
     keys: int = 0
+    authorities: int = 0
 
 
 class Transaction(Protocol):
@@ -47,13 +50,17 @@ class Transaction(Protocol):
         """Execute once for each row."""
         ...
 
-    async def record(self, entry: bytes) -> None:
-        """Put the audit entry of this change into the audit inbox."""
+    async def record(self, *entries: bytes) -> None:
+        """Put the audit entries of what this transaction changes into the audit inbox."""
         ...
 
     async def bump(self, *kinds: str) -> None:
         """Move the revision of each kind; raises `AttributeError` for an unknown kind."""
         ...
+
+
+Making = Callable[[Transaction, Sequence[C]], Coroutine[None, None, Sequence[T | Exception]]]
+"""Makes many changes of one kind in few statements: the outcome of each, its answer or why it was not made."""
 
 
 class Database(Protocol):
@@ -72,6 +79,14 @@ class Database(Protocol):
 
         What `work` raises rolls it back and comes out here; a row that already exists is a
         `ConflictError`. Cancelling the caller does not stop the work.
+        """
+        ...
+
+    async def make(self, making: Making[C, T], change: C) -> T:
+        """Make one change as `transact` does, in one go with others that wait for the same `making`.
+
+        They are made in the order of the calls. A change whose outcome is an exception has written nothing; one that
+        cannot be written takes no other with it: `making` then runs again for each alone.
         """
         ...
 

@@ -23,7 +23,7 @@ class MemoryDatabase:
     def __init__(self) -> None:
         self.inbox: list[bytes] = []
         self._commits = 0
-        self._revisions = Revisions(tokens=1, certificates=1, services=1, keys=1)
+        self._revisions = Revisions(tokens=1, certificates=1, services=1, keys=1, authorities=1)
 
     async def mark(self) -> int:
         """Return what stays the same for as long as nothing is recorded."""

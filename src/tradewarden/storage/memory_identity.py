@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, TypeVar
 
+from tradewarden.errors import ConflictError
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -24,6 +26,7 @@ class MemoryServiceStore:
     def __init__(self, database: MemoryDatabase) -> None:
         self._database = database
         self._services: dict[str, ServiceRow] = {}
+        self._owners: dict[str, str] = {}
         self._admin_token: AdminTokenRow | None = None
 
     async def read(self, name: str) -> ServiceRow | None:
@@ -38,6 +41,10 @@ class MemoryServiceStore:
     async def change(self, name: str, decide: Callable[[ServiceRow | None], ServiceChange[T]]) -> T:
         """Load, decide, write, record, bump; return the answer."""
         change = decide(self._services.get(name))
+        if any(self._owners.get(each, name) != name for each in change.owned):
+            raise ConflictError("A name belongs to another service")
+        self._owners = {each: owner for each, owner in self._owners.items() if owner != name}
+        self._owners.update(dict.fromkeys(change.owned, name))
         if change.row is None:
             self._services.pop(name, None)
         else:
@@ -45,6 +52,10 @@ class MemoryServiceStore:
         self._database.record(change.entry)
         self._database.bump("services", "tokens")
         return change.answer
+
+    async def owner(self, owned: str) -> str:
+        """Return the service that a name belongs to."""
+        return self._owners.get(owned, "")
 
     async def read_admin_token(self) -> AdminTokenRow | None:
         """Return the admin token's row."""

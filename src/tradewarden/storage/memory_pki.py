@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from tradewarden.errors import ConflictError
-from tradewarden.pki.store import AuthorityRow, CertificateRow, CrlRow, Tally
+from tradewarden.pki.store import CertificateRow, CrlRow, Tally, moved
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from tradewarden.pki.store import CertificateQuery, Revocation
+    from tradewarden.pki.store import AuthorityRow, CertificateQuery, Revocation, Role
     from tradewarden.storage.memory import MemoryDatabase
 
 
@@ -19,10 +19,10 @@ class MemoryPkiStore:
 
     def __init__(self, database: MemoryDatabase) -> None:
         self._database = database
-        self._authorities: dict[str, AuthorityRow] = {}
+        self._authorities: dict[tuple[Role, str], AuthorityRow] = {}
         self._certificates: dict[str, CertificateRow] = {}
         self._revoked: list[str] = []
-        self._crls: dict[str, CrlRow] = {}
+        self._crls: dict[tuple[str, int], CrlRow] = {}
 
     async def add(self, row: CertificateRow, entry: bytes) -> None:
         """Write a new certificate and its audit entry."""
@@ -50,9 +50,10 @@ class MemoryPkiStore:
         self._database.record(revocation.entry)
         return revocation.row
 
-    async def tally(self, now: float, without: str) -> Tally:
-        """Count what is valid now, one name left out."""
-        rows = [row for row in self._certificates.values() if row.service_name != without]
+    async def tally(self, now: float, without: str, revoked: Sequence[str] = ()) -> Tally:
+        """Count what is valid now, one name and some issuers left out."""
+        found = self._certificates.values()
+        rows = [row for row in found if row.service_name != without and row.issuer not in revoked]
         ends = [row.not_after for row in rows if row.not_after > now and not row.revocation]
         return Tally(len(ends), min(ends, default=0))
 
@@ -60,29 +61,33 @@ class MemoryPkiStore:
         """Return the CAs that are ours."""
         return [self._authorities[name] for name in sorted(self._authorities)]
 
-    async def found(self, rows: Sequence[AuthorityRow], entry: bytes) -> None:
-        """Write the CAs of a first start, once."""
-        if self._authorities:
-            raise ConflictError("There is a certificate authority already")
-        self._authorities = {row.name: row for row in rows}
+    async def change_authorities(
+        self, seen: Sequence[AuthorityRow], rows: Sequence[AuthorityRow], entry: bytes
+    ) -> None:
+        """Write rows and entry and bump when what stands is what was seen."""
+        if await self.authorities() != list(seen):
+            raise ConflictError("The certificate authorities were changed meanwhile; look at them and try again")
+        self._authorities.update({(row.role, row.fingerprint): row for row in rows})
         if entry:
             self._database.record(entry)
+        self._database.bump(*moved(rows))
 
     async def revocations(self, issuer: str, after: int, limit: int) -> list[CertificateRow]:
         """Return revoked certificates of one issuer after a number, in its order."""
         rows = [self._certificates[serial] for serial in self._revoked[after:]]
         return [row for row in rows if row.issuer == issuer][:limit]
 
-    async def crl(self, issuer: str) -> CrlRow | None:
-        """Return the CRL that stands."""
-        return self._crls.get(issuer)
+    async def crl(self, issuer: str, shard: int = -1, above: int = 0) -> CrlRow | None:
+        """Return the CRL that stands, when its number is higher than `above`."""
+        row = self._crls.get((issuer, shard))
+        return row if row is not None and row.number > above else None
 
     async def publish(self, row: CrlRow) -> bool:
         """Let a CRL stand when its number is higher; tell whether it does."""
-        standing = self._crls.get(row.issuer)
+        standing = self._crls.get((row.issuer, row.shard))
         if standing is not None and standing.number >= row.number:
             return False
-        self._crls[row.issuer] = row
+        self._crls[row.issuer, row.shard] = row
         return True
 
     async def revision(self) -> int:

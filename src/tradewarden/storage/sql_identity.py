@@ -15,18 +15,24 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-_SERVICE = "service_name, incarnation, permissions, secret, created_at, created_by, rotated_at, seal"
+_SERVICE = (
+    "service_name, incarnation, permissions, secret, created_at, created_by, rotated_at, dns_names, ip_addresses, seal"
+)
 _ADMIN = "name, secret, created_at, expires_at, enrolled_at, seal"
 _SERVICE_OF = f"SELECT {_SERVICE} FROM services WHERE service_name = ?"  # noqa: S608
 _SERVICES = f"SELECT {_SERVICE} FROM services WHERE service_name > ? ORDER BY service_name LIMIT ?"  # noqa: S608
 _PUT_SERVICE = (
-    f"INSERT INTO services ({_SERVICE}) VALUES (?, ?, ?, ?, ?, ?, ?, ?)"  # noqa: S608
+    f"INSERT INTO services ({_SERVICE}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"  # noqa: S608
     " ON CONFLICT (service_name) DO UPDATE SET incarnation = excluded.incarnation,"
     " permissions = excluded.permissions, secret = excluded.secret,"
     " created_at = excluded.created_at, created_by = excluded.created_by,"
-    " rotated_at = excluded.rotated_at, seal = excluded.seal"
+    " rotated_at = excluded.rotated_at, dns_names = excluded.dns_names,"
+    " ip_addresses = excluded.ip_addresses, seal = excluded.seal"
 )
 _DELETE_SERVICE = "DELETE FROM services WHERE service_name = ?"
+_OWNER = "SELECT service_name FROM service_names WHERE name = ?"
+_DISOWN = "DELETE FROM service_names WHERE service_name = ?"
+_OWN = "INSERT INTO service_names (name, service_name) VALUES (?, ?)"
 _ADMIN_TOKEN = f"SELECT {_ADMIN} FROM admin_token WHERE name = 'admin'"  # noqa: S608
 _PUT_ADMIN_TOKEN = (
     f"INSERT INTO admin_token ({_ADMIN}) VALUES (?, ?, ?, ?, ?, ?)"  # noqa: S608
@@ -59,11 +65,18 @@ class SqlServiceStore:
                 await transaction.run(_DELETE_SERVICE, name)
             else:
                 await transaction.run(_PUT_SERVICE, *msgspec.structs.astuple(change.row))
+            await transaction.run(_DISOWN, name)
+            await transaction.run_many(_OWN, [(each, name) for each in change.owned])
             await transaction.record(change.entry)
             await transaction.bump("services", "tokens")
             return change.answer
 
         return await self._database.transact(work)
+
+    async def owner(self, owned: str) -> str:
+        """Return the service that a name belongs to."""
+        row = await self._database.one(_OWNER, owned)
+        return "" if row is None else str(row[0])
 
     async def read_admin_token(self) -> AdminTokenRow | None:
         """Return the admin token's row."""

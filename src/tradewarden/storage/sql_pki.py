@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from tradewarden.errors import ConflictError
-from tradewarden.pki.store import AuthorityRow, CertificateRow, CrlRow, Tally
+from tradewarden.pki.store import AuthorityRow, CertificateRow, CrlRow, Role, Standing, Tally, moved
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -15,14 +15,18 @@ if TYPE_CHECKING:
     from tradewarden.pki.store import CertificateQuery, Revocation
     from tradewarden.storage.database import Database, Transaction
 
-_AUTHORITY = "name, fingerprint, certificate, created_at, seal"
+_AUTHORITY = "role, fingerprint, issuer, state, certificate, key, created_at, active_from, ended_at, seal"
 _ROW = (
     "serial, service_name, profile, spiffe_id, issuer, fingerprint, certificate, not_before, not_after, issued_at,"
     " issued_by, revocation, revoked_at, reason, seal"
 )
-_CRL = "issuer, number, revocation, this_update, next_update, crl, seal"
-_AUTHORITIES = f"SELECT {_AUTHORITY} FROM authorities ORDER BY name"  # noqa: S608
-_FOUND = f"INSERT INTO authorities ({_AUTHORITY}) VALUES (?, ?, ?, ?, ?)"  # noqa: S608
+_CRL = "issuer, shard, number, revocation, this_update, next_update, list_index, crl, seal"
+_AUTHORITIES = f"SELECT {_AUTHORITY} FROM authorities ORDER BY role, fingerprint"  # noqa: S608
+_PUT_AUTHORITY = (
+    f"INSERT INTO authorities ({_AUTHORITY}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"  # noqa: S608
+    " ON CONFLICT (role, fingerprint) DO UPDATE SET state = excluded.state, active_from = excluded.active_from,"
+    " ended_at = excluded.ended_at, seal = excluded.seal"
+)
 _ADD = f"INSERT INTO certificates ({_ROW}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"  # noqa: S608
 _OF = f"SELECT {_ROW} FROM certificates WHERE serial = ?"  # noqa: S608
 _PAGE = (
@@ -41,11 +45,11 @@ _REVOCATIONS = (
     f"SELECT {_ROW} FROM certificates"  # noqa: S608
     " WHERE revocation > 0 AND revocation > ? AND issuer = ? ORDER BY revocation LIMIT ?"
 )
-_CRL_OF = f"SELECT {_CRL} FROM crls WHERE issuer = ?"  # noqa: S608
+_CRL_OF = f"SELECT {_CRL} FROM crls WHERE issuer = ? AND shard = ? AND number > ?"  # noqa: S608
 _PUBLISH = (
-    f"INSERT INTO crls ({_CRL}) VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT (issuer) DO UPDATE SET"  # noqa: S608
+    f"INSERT INTO crls ({_CRL}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (issuer, shard) DO UPDATE SET"  # noqa: S608
     " number = excluded.number, revocation = excluded.revocation, this_update = excluded.this_update,"
-    " next_update = excluded.next_update, crl = excluded.crl, seal = excluded.seal"
+    " next_update = excluded.next_update, list_index = excluded.list_index, crl = excluded.crl, seal = excluded.seal"
     " WHERE crls.number < excluded.number"
 )
 _MOST = 1 << 62
@@ -59,12 +63,7 @@ class SqlPkiStore:
 
     async def add(self, row: CertificateRow, entry: bytes) -> None:
         """Write a new certificate and its audit entry."""
-
-        async def work(transaction: Transaction) -> None:
-            await transaction.run(_ADD, *msgspec.structs.astuple(row))
-            await transaction.record(entry)
-
-        await self._database.transact(work)
+        await self._database.make(_add, (row, entry))
 
     async def find(self, serial: str) -> CertificateRow | None:
         """Return one certificate."""
@@ -96,24 +95,28 @@ class SqlPkiStore:
 
         return await self._database.transact(work)
 
-    async def tally(self, now: float, without: str) -> Tally:
-        """Count what is valid now, one name left out."""
-        (row,) = await self._database.all(_TALLY, now, without)
+    async def tally(self, now: float, without: str, revoked: Sequence[str] = ()) -> Tally:
+        """Count what is valid now, one name and some issuers left out."""
+        others = f" AND issuer NOT IN ({', '.join('?' * len(revoked))})" if revoked else ""
+        (row,) = await self._database.all(_TALLY + others, now, without, *revoked)
         return Tally(*row)  # type: ignore[arg-type]
 
     async def authorities(self) -> list[AuthorityRow]:
         """Return the CAs that are ours."""
-        return [AuthorityRow(*row) for row in await self._database.all(_AUTHORITIES)]  # type: ignore[arg-type]
+        return [_authority(row) for row in await self._database.all(_AUTHORITIES)]
 
-    async def found(self, rows: Sequence[AuthorityRow], entry: bytes) -> None:
-        """Write the CAs of a first start, once."""
+    async def change_authorities(
+        self, seen: Sequence[AuthorityRow], rows: Sequence[AuthorityRow], entry: bytes
+    ) -> None:
+        """Write rows and entry and bump, in one transaction, when what stands is what was seen."""
 
         async def work(transaction: Transaction) -> None:
-            if await transaction.one(_AUTHORITIES):
-                raise ConflictError("There is a certificate authority already")
-            await transaction.run_many(_FOUND, [msgspec.structs.astuple(row) for row in rows])
+            if [_authority(row) for row in await transaction.all(_AUTHORITIES)] != list(seen):
+                raise ConflictError("The certificate authorities were changed meanwhile; look at them and try again")
+            await transaction.run_many(_PUT_AUTHORITY, [msgspec.structs.astuple(row) for row in rows])
             if entry:
                 await transaction.record(entry)
+            await transaction.bump(*moved(rows))
 
         await self._database.transact(work)
 
@@ -122,9 +125,9 @@ class SqlPkiStore:
         rows = await self._database.all(_REVOCATIONS, after, issuer, limit)
         return [CertificateRow(*row) for row in rows]  # type: ignore[arg-type]
 
-    async def crl(self, issuer: str) -> CrlRow | None:
-        """Return the CRL that stands."""
-        rows = await self._database.all(_CRL_OF, issuer)
+    async def crl(self, issuer: str, shard: int = -1, above: int = 0) -> CrlRow | None:
+        """Return the CRL that stands, when its number is higher than `above`."""
+        rows = await self._database.all(_CRL_OF, issuer, shard, above)
         return CrlRow(*rows[0]) if rows else None  # type: ignore[arg-type]
 
     async def publish(self, row: CrlRow) -> bool:
@@ -140,5 +143,17 @@ class SqlPkiStore:
         return (await self._database.revisions()).certificates
 
 
+async def _add(transaction: Transaction, new: Sequence[tuple[CertificateRow, bytes]]) -> list[None]:
+    """Write new certificates together with their audit entries."""
+    await transaction.run_many(_ADD, [msgspec.structs.astuple(row) for row, _ in new])
+    await transaction.record(*[entry for _, entry in new])
+    return [None] * len(new)
+
+
 def _certificate(row: tuple[object, ...] | None) -> CertificateRow | None:
     return None if row is None else CertificateRow(*row)  # type: ignore[arg-type]
+
+
+def _authority(row: tuple[object, ...]) -> AuthorityRow:
+    role, fingerprint, issuer, state, *rest = row
+    return AuthorityRow(Role(str(role)), fingerprint, issuer, Standing(str(state)), *rest)  # type: ignore[arg-type]

@@ -5,14 +5,15 @@
 from __future__ import annotations
 
 import struct
-from typing import TYPE_CHECKING, TypeVar
+from functools import cache
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from msgspec.structs import astuple
 
 from tradewarden.secrets.store import SecretChange, SecretHead, SecretState, SecretVersion
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from tradewarden.storage.database import Database, Row, Transaction
 
@@ -25,7 +26,6 @@ _BOTH = (
     + ", "
     + ", ".join(f"v.{name}" for name in _VERSION.split(", "))
 )
-_HEAD_OF = f"SELECT {_HEAD} FROM secrets WHERE path = ?"
 _VERSION_OF = f"SELECT {_VERSION} FROM secret_versions WHERE path = ? AND version = ?"
 _READ_CURRENT = (
     f"SELECT {_BOTH}, v.value FROM secrets s LEFT JOIN secret_versions v"
@@ -39,11 +39,12 @@ _HISTORY = (
     f"SELECT {_BOTH} FROM secrets s LEFT JOIN secret_versions v ON v.path = s.path WHERE s.path = ? ORDER BY v.version"
 )
 _HEADS = f"SELECT {_HEAD} FROM secrets WHERE path > ? AND path >= ? AND path < ? ORDER BY path LIMIT ?"
-_MOVE_HEAD = (
-    "UPDATE secrets SET incarnation = ?, current = ?, oldest = ?, max_versions = ?, custom = ?, created_at = ?,"
-    " updated_at = ?, seal = ? WHERE path = ?"
+_PUT_HEAD = (
+    f"INSERT INTO secrets ({_HEAD}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
+    " ON CONFLICT (path) DO UPDATE SET incarnation = excluded.incarnation, current = excluded.current,"
+    " oldest = excluded.oldest, max_versions = excluded.max_versions, custom = excluded.custom,"
+    " created_at = excluded.created_at, updated_at = excluded.updated_at, seal = excluded.seal"
 )
-_NEW_HEAD = f"INSERT INTO secrets ({_HEAD}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
 _PUT_VERSION = (
     f"INSERT INTO secret_versions ({_VERSION}, value) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
     " ON CONFLICT (path, version) DO UPDATE SET incarnation = excluded.incarnation,"
@@ -65,6 +66,12 @@ _HEAD_WIDTH = len(SecretHead.__struct_fields__)
 _BOTH_WIDTH = _HEAD_WIDTH + len(SecretVersion.__struct_fields__)
 _LAST = "\U0010ffff"
 _KEY_VERSION = struct.Struct(">I")
+
+
+class _Wanted(NamedTuple):
+    path: str
+    versions: Sequence[int]
+    decide: Callable[[SecretState | None], SecretChange[Any]]
 
 
 class SqlSecretStore:
@@ -108,24 +115,7 @@ class SqlSecretStore:
         decide: Callable[[SecretState | None], SecretChange[T]],
     ) -> T:
         """Load the head and the named versions, decide, write and record; return the answer."""
-
-        async def work(transaction: Transaction) -> T:
-            state = await _state(transaction, path, versions)
-            change = decide(state)
-            head = astuple(change.head)
-            if state is None:
-                await transaction.run(_NEW_HEAD, *head)
-            else:
-                await transaction.run(_MOVE_HEAD, *head[1:], path)
-            for row in change.versions:
-                value = change.values.get(row.version)
-                await transaction.run(_PUT_VERSION, *astuple(row), value)
-            if change.drop_below:
-                await transaction.run(_DROP, path, change.drop_below)
-            await transaction.record(change.entry)
-            return change.answer
-
-        return await self._database.transact(work)
+        return await self._database.make(_make, _Wanted(path, versions, decide))
 
     async def outdated(self, below_key_version: int, after: tuple[str, int], limit: int) -> list[tuple[str, int]]:
         """Return (path, version) of what is sealed or encrypted under an older key version."""
@@ -143,13 +133,57 @@ def _version(row: Row | None) -> SecretVersion | None:
     return None if row is None or row[0] is None else SecretVersion(*row)  # type: ignore[arg-type]
 
 
-async def _state(transaction: Transaction, path: str, versions: Sequence[int]) -> SecretState | None:
-    head = await transaction.one(_HEAD_OF, path)
-    if head is None:
-        return None
-    found = {}
-    for version in versions:
-        row = _version(await transaction.one(_VERSION_OF, path, version))
-        if row is not None:
-            found[version] = row
-    return SecretState(_head(head), found)
+async def _make(transaction: Transaction, wanted: Sequence[_Wanted]) -> list[Any]:
+    """Make changes in their order, in few statements; return the answer of each, or why it was decided against."""
+    outcomes: list[Any] = []
+    for together in _rounds(wanted):
+        states = await _states(transaction, together)
+        decided: list[SecretChange[Any]] = []
+        for each in together:
+            try:
+                change = each.decide(states.get(each.path))
+            except Exception as error:  # noqa: BLE001  (for its caller; nothing of it is written)
+                outcomes.append(error)
+            else:
+                decided.append(change)
+                outcomes.append(change.answer)
+        if decided:
+            await _put(transaction, decided)
+    return outcomes
+
+
+def _rounds(wanted: Sequence[_Wanted]) -> Iterator[list[_Wanted]]:
+    """Divide changes so that each path stands once in a round: who comes later sees what was written before."""
+    together: dict[str, _Wanted] = {}
+    for each in wanted:
+        if each.path in together:
+            yield list(together.values())
+            together = {}
+        together[each.path] = each
+    yield list(together.values())
+
+
+async def _states(transaction: Transaction, wanted: Sequence[_Wanted]) -> dict[str, SecretState]:
+    rows = await transaction.all(_heads_of(len(wanted)), *[each.path for each in wanted])
+    states = {head.path: SecretState(head, {}) for head in map(_head, rows)}
+    for path, versions, _ in wanted:
+        if versions and path in states:
+            found = [_version(await transaction.one(_VERSION_OF, path, version)) for version in versions]
+            states[path] = SecretState(states[path].head, {row.version: row for row in found if row})
+    return states
+
+
+@cache
+def _heads_of(number: int) -> str:
+    return f"SELECT {_HEAD} FROM secrets WHERE path IN ({', '.join('?' * number)})"
+
+
+async def _put(transaction: Transaction, changes: Sequence[SecretChange[Any]]) -> None:
+    await transaction.run_many(_PUT_HEAD, [astuple(change.head) for change in changes])
+    versions = [(*astuple(row), change.values.get(row.version)) for change in changes for row in change.versions]
+    if versions:
+        await transaction.run_many(_PUT_VERSION, versions)
+    dropped = [(change.head.path, change.drop_below) for change in changes if change.drop_below]
+    if dropped:
+        await transaction.run_many(_DROP, dropped)
+    await transaction.record(*[change.entry for change in changes])

@@ -10,14 +10,17 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import msgspec
 
 from tradewarden.storage.connection import connect, unavailable
-from tradewarden.storage.database import Revisions, Row, Transaction, Value
+from tradewarden.storage.database import Making, Revisions, Row, Transaction, Value
 from tradewarden.storage.writer import Job, Writer
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine
+    from collections.abc import Callable, Coroutine, Sequence
     from pathlib import Path
 
+C = TypeVar("C")
 T = TypeVar("T")
+_TURNS = 3
+"""How many turns of the loop gather one group: requests that came at once do not all get here in one."""
 
 
 class SqliteDatabase:
@@ -31,7 +34,7 @@ class SqliteDatabase:
         self._long = ThreadPoolExecutor(1, "tradewarden-read")
         self._long_reader: sqlite3.Connection | None = None
         self._closed = False
-        self._pending: list[Job[Any]] = []
+        self._pending: list[Job[Any, Any]] = []
         self._writer = Writer(path)
 
     @property
@@ -83,18 +86,32 @@ class SqliteDatabase:
 
     async def transact(self, work: Callable[[Transaction], Coroutine[None, None, T]]) -> T:
         """Hand `work` to the writer and wait until its group is durable."""
+        return await self._hand_in(_alone, work, object())
+
+    async def make(self, making: Making[C, T], change: C) -> T:
+        """Hand a change to the writer, to be made in one go with others of its group that have the same `making`."""
+        return await self._hand_in(making, change, making)
+
+    async def _hand_in(self, making: Making[C, T], change: C, kind: object) -> T:
         loop = asyncio.get_running_loop()
-        job = Job(work, loop.create_future())
+        job = Job(making, change, kind, loop.create_future())
         if self._closed:
             raise unavailable("closed", self.path)
         self._pending.append(job)
         if len(self._pending) == 1:
-            loop.call_soon(self._hand_over)
+            self._gather(loop, _TURNS)
         result: T = await job.future
         return result
 
+    def _gather(self, loop: asyncio.AbstractEventLoop, turns: int) -> None:
+        """Let the loop go round that often first: a group costs as much as several writes, so it should be large."""
+        if turns > 1:
+            loop.call_soon(self._gather, loop, turns - 1)
+        else:
+            loop.call_soon(self._hand_over)
+
     def _hand_over(self) -> None:
-        """Hand in all that one turn of the loop gathered, so that it becomes one group."""
+        """Hand in all that was gathered, so that it becomes one group."""
         jobs, self._pending = self._pending, []
         self._writer.hand_in(jobs)
 
@@ -109,3 +126,9 @@ class SqliteDatabase:
         self._reader.close()
         if self._long_reader is not None:
             self._long_reader.close()
+
+
+async def _alone(
+    transaction: Transaction, works: Sequence[Callable[[Transaction], Coroutine[None, None, T]]]
+) -> list[T | Exception]:
+    return [await work(transaction) for work in works]

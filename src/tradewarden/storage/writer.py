@@ -16,15 +16,19 @@ import threading
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
+from tradewarden.audit.inbox import pack
 from tradewarden.errors import ConflictError, StorageUnavailableError
 from tradewarden.storage.connection import connect
-from tradewarden.storage.database import Row, Transaction, Value
+from tradewarden.storage.database import Row, Value
 from tradewarden.storage.writelock import WriteLock
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine, Iterable
+    from collections.abc import Coroutine, Iterable, Sequence
     from pathlib import Path
 
+    from tradewarden.storage.database import Making
+
+C = TypeVar("C")
 T = TypeVar("T")
 MAX_GROUP = 64
 _OWN_MISTAKES = {
@@ -39,12 +43,16 @@ _TAKEN = (sqlite3.SQLITE_CONSTRAINT_UNIQUE, sqlite3.SQLITE_CONSTRAINT_PRIMARYKEY
 
 
 class SqliteTransaction:
-    """A `Transaction` whose methods never suspend; lives on the writer thread. `wrote` tells whether anything was."""
+    """A `Transaction` whose methods never suspend; lives on the writer thread. `wrote` tells whether anything was.
 
-    __slots__ = ("_connection", "wrote")
+    `entries` wait until the group is done: they go into the inbox as one row.
+    """
+
+    __slots__ = ("_connection", "entries", "wrote")
 
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._connection = connection
+        self.entries: list[bytes] = []
         self.wrote = False
 
     async def one(self, sql: str, *args: Value) -> Row | None:
@@ -66,10 +74,17 @@ class SqliteTransaction:
         self.wrote = True
         self._connection.executemany(sql, rows)
 
-    async def record(self, entry: bytes) -> None:
-        """Put the audit entry of this change into the audit inbox."""
+    async def record(self, *entries: bytes) -> None:
+        """Put the audit entries of what this transaction changes into the audit inbox."""
         self.wrote = True
-        self._connection.execute("INSERT INTO audit_inbox (batch) VALUES (?)", (entry,))
+        self.entries += entries
+
+    def commit(self) -> None:
+        """Write what was recorded, and commit."""
+        if self.entries:
+            row = (len(self.entries), pack(self.entries))
+            self._connection.execute("INSERT INTO audit_inbox (count, batch) VALUES (?, ?)", row)
+        self._connection.execute("COMMIT")
 
     async def bump(self, *kinds: str) -> None:
         """Move the revision of each kind; raises `AttributeError` for an unknown kind."""
@@ -80,37 +95,24 @@ class SqliteTransaction:
                 raise AttributeError(f"there is no revision {kind!r}")
 
 
-class Job(Generic[T]):
-    """One work on its way through the writer."""
+class Job(Generic[C, T]):
+    """One change on its way through the writer. Jobs of one `kind` are made in one go."""
 
-    __slots__ = ("error", "future", "loop", "result", "work")
+    __slots__ = ("change", "error", "future", "kind", "loop", "making", "result")
 
-    def __init__(self, work: Callable[[Transaction], Coroutine[None, None, T]], future: asyncio.Future[T]) -> None:
-        self.work = work
+    def __init__(self, making: Making[C, T], change: C, kind: object, future: asyncio.Future[T]) -> None:
+        self.making = making
+        self.change = change
+        self.kind = kind
         self.future = future
         self.loop = future.get_loop()
         self.result: T | None = None
         self.error: BaseException | None = None
 
-    def run(self, connection: sqlite3.Connection, transaction: SqliteTransaction) -> bool:
-        """Do the work; keep its result, or its error. False when it failed with something written already."""
-        transaction.wrote = False
-        self.error = None
-        try:
-            self.result = _drive(self.work(transaction))
-        except BaseException as error:  # handed to the caller
-            if not _concerns_one_work(error, connection):
-                raise
-            self.error = _outcome(error)
-            return not transaction.wrote
-        return True
-
-    def run_apart(self, connection: sqlite3.Connection, transaction: SqliteTransaction) -> None:
-        """Do the work in a savepoint of its own; what it wrote before it failed is undone."""
-        connection.execute("SAVEPOINT work")
-        if not self.run(connection, transaction):
-            connection.execute("ROLLBACK TO work")
-        connection.execute("RELEASE work")
+    def end(self, outcome: T | BaseException) -> None:
+        """Keep how it ended."""
+        self.error = outcome if isinstance(outcome, BaseException) else None
+        self.result = None if isinstance(outcome, BaseException) else outcome
 
     def settle(self) -> None:
         """Give the outcome to the waiting caller, if it still waits; runs on the caller's loop."""
@@ -156,7 +158,7 @@ class Writer:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._file = _identity(path)
-        self._queue: queue.SimpleQueue[Job[Any] | None] = queue.SimpleQueue()
+        self._queue: queue.SimpleQueue[Job[Any, Any] | None] = queue.SimpleQueue()
         self._connection: sqlite3.Connection | None = None
         self._lock: WriteLock | None = None
         self._log = -1
@@ -168,7 +170,7 @@ class Writer:
         """How many works wait."""
         return self._queue.qsize()
 
-    def hand_in(self, jobs: Iterable[Job[Any]]) -> None:
+    def hand_in(self, jobs: Iterable[Job[Any, Any]]) -> None:
         """Take works; each is settled on its own loop."""
         for job in jobs:
             self._queue.put(job)
@@ -192,7 +194,7 @@ class Writer:
         if self._lock is not None:
             self._lock.close()
 
-    def _write(self, jobs: list[Job[Any]]) -> None:
+    def _write(self, jobs: list[Job[Any, Any]]) -> None:
         """Run one group in one transaction, together with what was handed in while waiting for the turn."""
         self._lock = self._lock or WriteLock(self._path)
         with self._lock.held():
@@ -212,7 +214,7 @@ class Writer:
         self._log = os.open(f"{self._path}-wal", os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)
         return connection
 
-    def _gather(self, jobs: list[Job[Any]]) -> None:
+    def _gather(self, jobs: list[Job[Any, Any]]) -> None:
         with suppress(queue.Empty):
             while len(jobs) < MAX_GROUP:
                 job = self._queue.get_nowait()
@@ -232,16 +234,50 @@ class Writer:
             os.close(log)
 
 
-def _run_group(connection: sqlite3.Connection, jobs: list[Job[Any]]) -> None:
+def _run_group(connection: sqlite3.Connection, jobs: list[Job[Any, Any]]) -> None:
     """Run the works in one transaction. Only when one fails half-way are they run again, each in its own savepoint."""
     transaction = SqliteTransaction(connection)
     connection.execute("BEGIN IMMEDIATE")
-    if not all(job.run(connection, transaction) for job in jobs):
+    if not all(_run(alike, connection, transaction) for alike in _kinds(jobs)):
         connection.execute("ROLLBACK")
+        transaction = SqliteTransaction(connection)
         connection.execute("BEGIN IMMEDIATE")
         for job in jobs:
-            job.run_apart(connection, transaction)
-    connection.execute("COMMIT")
+            _run_apart(job, connection, transaction)
+    transaction.commit()
+
+
+def _kinds(jobs: list[Job[Any, Any]]) -> Iterable[list[Job[Any, Any]]]:
+    """Put jobs of one kind together: none was acknowledged before the others were handed in, so any order is right."""
+    kinds: dict[object, list[Job[Any, Any]]] = {}
+    for job in jobs:
+        kinds.setdefault(job.kind, []).append(job)
+    return kinds.values()
+
+
+def _run(jobs: Sequence[Job[Any, Any]], connection: sqlite3.Connection, transaction: SqliteTransaction) -> bool:
+    """Do the works of one kind. False when it failed with something written already, or for more than one."""
+    transaction.wrote = False
+    try:
+        outcomes = _drive(jobs[0].making(transaction, [job.change for job in jobs]))
+    except BaseException as error:  # handed to the caller
+        if not _concerns_one_work(error, connection):
+            raise
+        jobs[0].end(_outcome(error))
+        return not transaction.wrote and len(jobs) == 1
+    for job, outcome in zip(jobs, outcomes, strict=True):
+        job.end(outcome)
+    return True
+
+
+def _run_apart(job: Job[Any, Any], connection: sqlite3.Connection, transaction: SqliteTransaction) -> None:
+    """Do one work in a savepoint of its own; what it wrote and recorded before it failed is undone."""
+    recorded = len(transaction.entries)
+    connection.execute("SAVEPOINT work")
+    if not _run([job], connection, transaction):
+        connection.execute("ROLLBACK TO work")
+        del transaction.entries[recorded:]
+    connection.execute("RELEASE work")
 
 
 def _identity(path: Path) -> tuple[int, int]:
@@ -249,7 +285,7 @@ def _identity(path: Path) -> tuple[int, int]:
     return status.st_dev, status.st_ino
 
 
-def _fail(jobs: list[Job[Any]], error: BaseException, path: Path) -> None:
+def _fail(jobs: list[Job[Any, Any]], error: BaseException, path: Path) -> None:
     reason = error.reason if isinstance(error, StorageUnavailableError) else f"{path}: {error}"
     for job in jobs:
         job.error = StorageUnavailableError(
@@ -257,8 +293,8 @@ def _fail(jobs: list[Job[Any]], error: BaseException, path: Path) -> None:
         )
 
 
-def _settle(jobs: list[Job[Any]]) -> None:
-    by_loop: dict[asyncio.AbstractEventLoop, list[Job[Any]]] = {}
+def _settle(jobs: list[Job[Any, Any]]) -> None:
+    by_loop: dict[asyncio.AbstractEventLoop, list[Job[Any, Any]]] = {}
     for job in jobs:
         by_loop.setdefault(job.loop, []).append(job)
     for loop, settled in by_loop.items():
@@ -266,6 +302,6 @@ def _settle(jobs: list[Job[Any]]) -> None:
             loop.call_soon_threadsafe(_settle_all, settled)
 
 
-def _settle_all(jobs: list[Job[Any]]) -> None:
+def _settle_all(jobs: list[Job[Any, Any]]) -> None:
     for job in jobs:
         job.settle()

@@ -103,4 +103,5 @@ def _authenticated(row: TokenRow, names: tuple[str, ...]) -> Authenticated:
             permissions=names,
             expires_at=rfc3339(row.expires_at),
         ),
+        confirmation=row.confirmation,
     )

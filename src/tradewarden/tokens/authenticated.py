@@ -12,6 +12,8 @@ from tradewarden.tokens.commands import TokenValid
 class Authenticated(msgspec.Struct, frozen=True, eq=False):
     """Who a token's holder is and what it may do; `expires_at` in seconds since the epoch.
 
+    `confirmation` is the thumbprint of the client certificate that the token is bound to (RFC 8705 section 3; empty: to
+    none); whoever takes the token must see that certificate on the call's own connection.
     `permissions` are what the token grants, and the rights of a holder over its own tokens; `names`
     are what it grants as it was asked for. `answer` is ready for `/tokens/validate`.
     """
@@ -26,3 +28,4 @@ class Authenticated(msgspec.Struct, frozen=True, eq=False):
     issued_at: int
     expires_at: int
     answer: TokenValid
+    confirmation: str = ""

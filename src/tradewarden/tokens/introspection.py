@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import msgspec
 
+from tradewarden.tokens.minting import Confirmation
+
 
 class Introspection(msgspec.Struct, frozen=True, omit_defaults=True):
     """What an authorised caller learns; of anything that is not valid now only that it is not active."""
@@ -19,6 +21,12 @@ class Introspection(msgspec.Struct, frozen=True, omit_defaults=True):
     aud: str | None = None
     iss: str | None = None
     jti: str | None = None
+    cnf: Confirmation | None = None
+
+
+def bound_to(confirmation: str) -> Confirmation | None:
+    """Return the `cnf` of a token that is bound to this certificate's thumbprint (RFC 8705 section 3.2)."""
+    return Confirmation(confirmation) if confirmation else None
 
 
 INACTIVE = Introspection(active=False)

@@ -15,7 +15,7 @@ from tradewarden.tokens.commands import TokenIssued
 from tradewarden.tokens.minting import Term, service_subject, token_digest
 from tradewarden.tokens.parts import names_text
 from tradewarden.tokens.policy import DAY_SECONDS, TokenKind
-from tradewarden.tokens.refreshing import is_replay, rotated
+from tradewarden.tokens.refreshing import is_replay, require_bond, rotated
 from tradewarden.tokens.rights import end_of_proof, grantable, term
 from tradewarden.tokens.standing import (
     check_family,
@@ -35,7 +35,7 @@ from tradewarden.tokens.store import (
 )
 
 if TYPE_CHECKING:
-    from tradewarden.access.grant import Grant
+    from tradewarden.access.grant import Credential, Grant
     from tradewarden.audit.entry import Entry
     from tradewarden.tokens.commands import IssueToken, RefreshToken
     from tradewarden.tokens.parts import Parts
@@ -85,7 +85,8 @@ class Issuing:
         names = grantable(command, grant, registration, parts.policy)
         period = term(command, grant, parts.policy, parts.now())
         signer = (await parts.ring()).signer(TokenKind.ACCESS)
-        draft = self._draft(signer, name, names, period, str(grant.principal))
+        bond = grant.credential.thumbprint if grant.credential else ""
+        draft = self._draft(signer, name, names, period, str(grant.principal), bond)
         draft = _bound(draft, incarnation_of(registration))
         refresh_token = minting.refresh_token(parts.randomness) if command.refresh else None
 
@@ -101,7 +102,9 @@ class Issuing:
         entry.commit()
         return answer
 
-    async def refresh(self, command: RefreshToken, entry: Entry, principal: Principal | None) -> TokenIssued:
+    async def refresh(
+        self, command: RefreshToken, entry: Entry, principal: Principal | None, credential: Credential | None
+    ) -> TokenIssued:
         """Exchange a refresh token; `principal` is who the caller was proven to be, if anybody."""
         parts = self._parts
         digest = token_digest(command.refresh_token)
@@ -112,8 +115,9 @@ class Issuing:
         entry.resource = name
         if principal is not None and principal != Principal(Kind.SERVICE, name):
             raise PermissionDeniedError("refresh token belongs to another principal")
+        bond = require_bond(state.family, name, credential)
         registration = await parts.register.registered(name)
-        draft = await self._renewal(state.family, registration)
+        draft = await self._renewal(state.family, registration, bond)
         successor = minting.refresh_token(parts.randomness)
 
         def decide(state: TokenState) -> TokenChange[TokenIssued | None]:
@@ -125,14 +129,14 @@ class Issuing:
             raise TokenError(_REPLAY)
         return answer
 
-    async def _renewal(self, family: FamilyRow, registration: Registration | None) -> _Draft:
+    async def _renewal(self, family: FamilyRow, registration: Registration | None, bond: str) -> _Draft:
         parts = self._parts
         names = standing_names(family.permissions, registration, parts.policy)
         signer = (await parts.ring()).signer(TokenKind.ACCESS)
         now = parts.now()
         lifetime = min(family.lifetime, parts.policy.lifetime_seconds)
         term = Term(now, min(now + lifetime, family.expires_at))
-        draft = self._draft(signer, minting.name_of(family.subject), names, term, family.issued_by)
+        draft = self._draft(signer, minting.name_of(family.subject), names, term, family.issued_by, bond)
         row = msgspec.structs.replace(draft.row, generation=family.generation, family=family.family)
         return _bound(msgspec.structs.replace(draft, row=row), family.incarnation)
 
@@ -153,14 +157,16 @@ class Issuing:
             entry.result, entry.reason = Result.DENIED, _REPLAY
             ended = msgspec.structs.replace(family, ended_at=now)
             return self._change(None, (ended,), entry, bump=("tokens",))
-        rows = rotated(used, family, token_digest(successor), now)
+        rows = rotated(used, family, token_digest(successor), now, draft.row.confirmation)
         answer: TokenIssued | None = draft.answer(successor)
         return self._change(answer, (draft.row, *rows), entry)
 
-    def _draft(self, signer: SigningKey, name: str, names: tuple[str, ...], term: Term, issued_by: str) -> _Draft:
+    def _draft(
+        self, signer: SigningKey, name: str, names: tuple[str, ...], term: Term, issued_by: str, bond: str
+    ) -> _Draft:
         parts = self._parts
         jti = minting.identifier(parts.clock.now(), parts.randomness)
-        token = minting.access_token(signer, parts.policy, jti, name, names, term)
+        token = minting.access_token(signer, parts.policy, jti, name, names, term, bond)
         row = TokenRow(
             digest=token_digest(token),
             jti=jti,
@@ -174,7 +180,7 @@ class Issuing:
             generation=0,
             family="",
             issued_by=issued_by,
-            confirmation="",
+            confirmation=bond,
             revoked_at=0,
         )
         return _Draft(token, name, names, term, row)
@@ -194,6 +200,7 @@ class Issuing:
             current=current,
             issued_by=token.issued_by,
             ended_at=0,
+            confirmation=token.confirmation,
         )
         first = RefreshRow(current, family.family, token.issued_at, 0, b"")
         return msgspec.structs.replace(token, family=family.family), family, first

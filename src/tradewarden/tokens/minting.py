@@ -17,6 +17,15 @@ REFRESH_PREFIX: Final = "twr_"
 _REFRESH_BYTES = 32
 
 
+class Confirmation(msgspec.Struct, frozen=True):
+    """The `cnf` claim of a token that is bound to a client certificate (RFC 8705 section 3.1).
+
+    `thumbprint` is the base64url SHA-256 of the certificate's DER, without padding.
+    """
+
+    thumbprint: str = msgspec.field(name="x5t#S256")
+
+
 class AccessClaims(msgspec.Struct, frozen=True):
     """What an access token says. `service_name` and `permissions` are for readers who check tokens themselves."""
 
@@ -30,6 +39,7 @@ class AccessClaims(msgspec.Struct, frozen=True):
     jti: str
     service_name: str
     permissions: tuple[str, ...]
+    cnf: Confirmation | msgspec.UnsetType = msgspec.UNSET
 
 
 class Term(msgspec.Struct, frozen=True):
@@ -49,8 +59,9 @@ def access_token(
     name: str,
     permissions: tuple[str, ...],
     term: Term,
+    confirmation: str = "",
 ) -> str:
-    """Return a signed access token of the service `name`."""
+    """Return a signed access token of the service `name`, bound to the certificate of thumbprint `confirmation`."""
     claims = AccessClaims(
         policy.issuer,
         service_subject(name),
@@ -62,6 +73,7 @@ def access_token(
         jti,
         name,
         permissions,
+        Confirmation(confirmation) if confirmation else msgspec.UNSET,
     )
     return signer.sign(_encode(claims))
 

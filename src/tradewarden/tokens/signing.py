@@ -11,39 +11,20 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 from joserfc import jws
-from joserfc.errors import JoseError, UnsupportedAlgorithmError
+from joserfc.errors import JoseError
 from joserfc.jwk import ECKey, Key, OctKey, OKPKey
-from joserfc.jws import JWSRegistry
 
+from tradewarden.crypto.jose import OneAlgorithm
 from tradewarden.errors import ConfigurationError, TokenError
 from tradewarden.tokens.policy import TYPES, TokenKind
 
 if TYPE_CHECKING:
-    from joserfc._rfc7515.model import JWSAlgModel
-
     from tradewarden.clock import Randomness
 
 ALGORITHMS: Final = ("HS256", "ES256", "EdDSA")
 MIN_SECRET_BYTES = 32
 """RFC 7518 section 3.2: a key of the hash's size or larger."""
 _KID_BYTES = 16
-
-
-class _OneAlgorithm(JWSRegistry):
-    """Knows a single algorithm, so that no other can be asked for.
-
-    `EdDSA` stays the name that is written: RFC 9864 deprecates it, and readers know no other yet.
-    """
-
-    def __init__(self, algorithm: str) -> None:
-        super().__init__(algorithms=[algorithm])
-        self._name = algorithm
-        self._model = JWSRegistry.algorithms[algorithm]
-
-    def get_alg(self, name: str) -> JWSAlgModel:
-        if name != self._name:
-            raise UnsupportedAlgorithmError(name)
-        return self._model
 
 
 class SigningKey:
@@ -56,7 +37,7 @@ class SigningKey:
         self.kind = kind
         self.algorithm = algorithm
         self._key = _load(algorithm, jwk)
-        self._registry = _OneAlgorithm(algorithm)
+        self._registry = OneAlgorithm(algorithm)
         self._protected = {"alg": algorithm, "typ": TYPES[kind], "kid": kid}
         self.header = self.sign(b"{}").partition(".")[0]
 

@@ -10,7 +10,7 @@ from tradewarden.errors import InvalidInputError, PermissionDeniedError, TokenEr
 from tradewarden.tokens.admission import Admission
 from tradewarden.tokens.commands import TokenListed, TokenPage
 from tradewarden.tokens.ending import Ending
-from tradewarden.tokens.introspection import INACTIVE, Introspection
+from tradewarden.tokens.introspection import INACTIVE, Introspection, bound_to
 from tradewarden.tokens.issuing import Issuing
 from tradewarden.tokens.minting import REFRESH_PREFIX, name_of, service_subject, token_digest
 from tradewarden.tokens.parts import Parts
@@ -20,7 +20,7 @@ from tradewarden.tokens.standing import check_family, decode_names, standing_nam
 from tradewarden.tokens.store import Wanted
 
 if TYPE_CHECKING:
-    from tradewarden.access.grant import Grant
+    from tradewarden.access.grant import Credential, Grant
     from tradewarden.access.principal import Principal
     from tradewarden.audit.entry import Entry
     from tradewarden.clock import Clock, Randomness
@@ -83,13 +83,20 @@ class Tokens:
         """Return what `/tokens/validate` answers to a token that was accepted."""
         return authenticated.answer
 
-    async def refresh(self, command: RefreshToken, entry: Entry, principal: Principal | None = None) -> TokenIssued:
+    async def refresh(
+        self,
+        command: RefreshToken,
+        entry: Entry,
+        principal: Principal | None = None,
+        credential: Credential | None = None,
+    ) -> TokenIssued:
         """Exchange a refresh token; it is the proof, so there is no grant.
 
-        `principal` is who the caller was otherwise proven to be, if anybody: another than the holder is denied. A
-        replay ends the family (see `tradewarden.tokens.refreshing`). Raises `TokenError`.
+        `principal` is who the caller was otherwise proven to be, if anybody: another than the holder is denied, and so
+        is one whose connection shows (`credential`) a certificate of another. What was given over mTLS is good over
+        mTLS only. A replay ends the family (see `tradewarden.tokens.refreshing`). Raises `TokenError`.
         """
-        return await self._issuing.refresh(command, entry, principal)
+        return await self._issuing.refresh(command, entry, principal, credential)
 
     async def revoke(self, grant: Grant, command: RevokeToken, entry: Entry) -> TokensRevoked:
         """End a token (and the family that could renew it), or all tokens of a service at once."""
@@ -166,6 +173,7 @@ class Tokens:
             aud=parts.policy.audience,
             iss=parts.policy.issuer,
             jti=found.jti,
+            cnf=bound_to(found.confirmation),
         )
 
     async def _introspect_refresh(self, grant: Grant, token: str) -> Introspection:
@@ -189,6 +197,7 @@ class Tokens:
             iat=used.issued_at,
             sub=family.subject,
             iss=parts.policy.issuer,
+            cnf=bound_to(family.confirmation),
         )
 
 

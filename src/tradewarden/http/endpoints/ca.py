@@ -1,25 +1,88 @@
-"""`/ca`: what anyone may have of the certificate authority."""
+"""`/ca`: the CAs, their rotation, and what anyone may have of them."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import msgspec
+
+from tradewarden.clock import rfc3339
 from tradewarden.http.route import Content, Nothing
+from tradewarden.pki.store import Role, Standing
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from tradewarden.access.grant import Grant
     from tradewarden.app import Warden
     from tradewarden.audit.entry import Entry
+    from tradewarden.pki.ca_list import CaShown, RotateCa
+    from tradewarden.pki.pins import SignedPins
+
+
+class CaListed(msgspec.Struct, frozen=True):
+    """One CA certificate; `key_here` tells whether its private key could be used now, `key` its name."""
+
+    role: Role
+    state: Standing
+    subject: str
+    fingerprint_sha256: str
+    issuer_sha256: str
+    not_before: str
+    not_after: str
+    key_here: bool
+    key: str
+    active_from: str | None
+    ended_at: str | None
+
+
+class CasListed(msgspec.Struct, frozen=True):
+    """All CAs of the installation: roots, issuing CAs, certificates of one root by another."""
+
+    authorities: tuple[CaListed, ...]
+
+
+async def listing(warden: Warden, grant: Grant, command: Nothing, entry: Entry) -> CasListed:
+    """List the CAs with their states and ends."""
+    del command, entry
+    return _listed(await warden.authority.cas.list(grant))
+
+
+async def rotate(warden: Warden, grant: Grant, command: RotateCa, entry: Entry) -> CasListed:
+    """Rotate the issuing CA or the root, or end the overlap of two roots; answers all CAs as they stand then."""
+    return _listed(await warden.authority.cas.rotate(grant, command, entry))
+
+
+async def pins(warden: Warden, grant: Grant, command: Nothing, entry: Entry) -> SignedPins:
+    """Give the keys that others may pin, with the rotation plan, signed by the issuing CA."""
+    del grant, command, entry
+    await warden.revisions()
+    return await warden.authority.cas.pins()
 
 
 async def certificate(warden: Warden, grant: Grant, command: Nothing, entry: Entry) -> Content:
-    """Give the root certificate that clients trust (PEM)."""
+    """Give the root certificates that clients trust (PEM): one, or two while the root is being changed."""
     del grant, command, entry
+    await warden.revisions()
     return Content(warden.authority.ca_certificate().encode(), "application/x-pem-file")
 
 
-async def crl(warden: Warden, grant: Grant, command: Nothing, entry: Entry) -> Content:
-    """Give the certificate revocation list (DER, RFC 5280)."""
-    del grant, command, entry
-    await warden.revisions()
-    return Content(await warden.authority.crl(), "application/pkix-crl")
+def _listed(cas: Sequence[CaShown]) -> CasListed:
+    return CasListed(
+        tuple(
+            CaListed(
+                ca.role,
+                ca.state,
+                ca.subject,
+                ca.fingerprint_sha256,
+                ca.issuer_sha256,
+                rfc3339(ca.not_before),
+                rfc3339(ca.not_after),
+                ca.key_here,
+                ca.key,
+                None if ca.active_from is None else rfc3339(ca.active_from),
+                None if ca.ended_at is None else rfc3339(ca.ended_at),
+            )
+            for ca in cas
+        )
+    )

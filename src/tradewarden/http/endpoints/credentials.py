@@ -7,13 +7,15 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from tradewarden.clock import rfc3339
-from tradewarden.pki.credentials import IssueCredentials, Reason, RevokeCertificate, State
+from tradewarden.identity.commands import Enroll, JoinTokenMade, MakeJoinToken
+from tradewarden.pki.credentials import IssueCredentials, Reason, RenewCredentials, RevokeCertificate, State
 
 if TYPE_CHECKING:
     from tradewarden.access.grant import Grant
     from tradewarden.app import Warden
     from tradewarden.audit.entry import Entry
-    from tradewarden.pki.credentials import InventoryItem
+    from tradewarden.identity.enrolment import Joining
+    from tradewarden.pki.credentials import Credentials, InventoryItem
 
 
 class ListCredentials(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -73,7 +75,33 @@ class NamedCertificate(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 async def issue(warden: Warden, grant: Grant, command: IssueCredentials, entry: Entry) -> CredentialsIssued:
     """Issue a certificate, for a key made here or for that of a CSR."""
-    made = await warden.authority.issue(grant, command, entry)
+    return _issued(await warden.authority.issue(grant, command, entry))
+
+
+async def renew(warden: Warden, grant: Grant, command: RenewCredentials, entry: Entry) -> CredentialsIssued:
+    """Replace a certificate by one of the same names, for whoever holds it or may issue it."""
+    return _issued(await warden.authority.renew(grant, command, entry))
+
+
+async def join_token(warden: Warden, grant: Grant, command: MakeJoinToken, entry: Entry) -> JoinTokenMade:
+    """Make a one-time token for a service's first certificate; the only answer that ever shows it."""
+    entry.action = "join_token"
+    await warden.authority.require_names(grant, command.service_name, command.dns_names, command.ip_addresses)
+    return await warden.enrolment.invite(grant, command, entry)
+
+
+async def enroll(warden: Warden, grant: Grant, command: Enroll, entry: Entry) -> CredentialsIssued:
+    """Exchange a join token for a certificate."""
+    del grant
+
+    async def certify(joining: Joining) -> Credentials:
+        order = IssueCredentials(joining.service_name, command.csr, joining.dns_names, joining.ip_addresses)
+        return await warden.authority.issue(joining.grant, order, entry, joining.spend)
+
+    return _issued(await warden.enrolment.enroll(command.join_token, entry, certify))
+
+
+def _issued(made: Credentials) -> CredentialsIssued:
     return CredentialsIssued(
         made.service_name,
         made.certificate,

@@ -44,11 +44,12 @@ class Live(msgspec.Struct, frozen=True):
     status: str = "live"
 
 
-class Ready(msgspec.Struct, frozen=True):
-    """Whether requests can be answered now, and if not, why not."""
+class Ready(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Whether requests can be answered now, and if not, why not; `warnings` are what an operator should see to."""
 
     status: Literal["ready", "not_ready"]
     reasons: tuple[str, ...]
+    warnings: tuple[str, ...] = ()
 
 
 async def health(warden: Warden, grant: Grant, command: Nothing, entry: Entry) -> Health:
@@ -62,7 +63,7 @@ async def health_of(warden: Warden) -> Health:
     state = await warden.readiness()
     settings = warden.settings
     components = Components(
-        settings.enable_mtls,
+        settings.enable_mtls and not warden.mtls_fault,
         settings.enable_jwt,
         settings.enable_vault and not settings.vault_missing,
         state.storage,
@@ -89,6 +90,7 @@ async def live(warden: Warden, grant: Grant, command: Nothing, entry: Entry) -> 
 async def ready(warden: Warden, grant: Grant, command: Nothing, entry: Entry) -> Content:
     """Say whether requests can be answered: 200, or 503 with the reasons."""
     del grant, command, entry
-    reasons = (await warden.readiness()).reasons
-    body = msgspec.json.encode(Ready("not_ready" if reasons else "ready", reasons))
+    state = await warden.readiness()
+    reasons = state.reasons
+    body = msgspec.json.encode(Ready("not_ready" if reasons else "ready", reasons, state.warnings))
     return Content(body, "application/json", 503 if reasons else 200)

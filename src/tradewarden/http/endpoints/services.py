@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from tradewarden.identity.commands import RegisterService, ServiceListed, ServicePage, ServiceRegistered
+from tradewarden.identity.commands import RegisterService, ServiceListed, ServicePage, ServiceRegistered, SetNames
 
 if TYPE_CHECKING:
     from tradewarden.access.grant import Grant
@@ -72,3 +72,8 @@ async def rotate_secret(warden: Warden, grant: Grant, command: NamedService, ent
 async def permissions(warden: Warden, grant: Grant, command: SetPermissions, entry: Entry) -> ServiceListed:
     """Replace what a service may be granted."""
     return await warden.services.set_permissions(grant, command.service_name, command.permissions, entry)
+
+
+async def names(warden: Warden, grant: Grant, command: SetNames, entry: Entry) -> ServiceListed:
+    """Replace what a service's certificates may name."""
+    return await warden.services.set_names(grant, command, entry)

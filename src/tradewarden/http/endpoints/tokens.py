@@ -55,8 +55,7 @@ async def validate(warden: Warden, grant: Grant, command: Nothing, entry: Entry)
 
 async def refresh(warden: Warden, grant: Grant, command: RefreshToken, entry: Entry) -> TokenIssued:
     """Exchange a refresh token for a new pair; a replay ends the whole family."""
-    del grant
-    return await warden.tokens.refresh(command, entry)
+    return await warden.tokens.refresh(command, entry, credential=grant.credential)
 
 
 async def revoke(warden: Warden, grant: Grant, command: RevokeToken, entry: Entry) -> TokensRevoked:

@@ -40,6 +40,7 @@ CREATE TABLE token_families (
     current BLOB NOT NULL,
     issued_by TEXT NOT NULL,
     ended_at INTEGER NOT NULL,
+    confirmation TEXT NOT NULL,
     seal BLOB NOT NULL
 ) WITHOUT ROWID;
 

@@ -1,9 +1,17 @@
+INSERT INTO revisions (kind, value) VALUES ('authorities', 1);
+
 CREATE TABLE authorities (
-    name TEXT PRIMARY KEY,
+    role TEXT NOT NULL,
     fingerprint TEXT NOT NULL,
+    issuer TEXT NOT NULL,
+    state TEXT NOT NULL,
     certificate BLOB NOT NULL,
+    key TEXT NOT NULL,
     created_at REAL NOT NULL,
-    seal BLOB NOT NULL
+    active_from REAL NOT NULL,
+    ended_at REAL NOT NULL,
+    seal BLOB NOT NULL,
+    PRIMARY KEY (role, fingerprint)
 );
 
 CREATE TABLE certificates (
@@ -33,11 +41,14 @@ CREATE INDEX certificates_service ON certificates (service_name, not_after, seri
 CREATE UNIQUE INDEX certificates_revocation ON certificates (revocation) WHERE revocation > 0;
 
 CREATE TABLE crls (
-    issuer TEXT PRIMARY KEY,
+    issuer TEXT NOT NULL,
+    shard INTEGER NOT NULL,
     number INTEGER NOT NULL,
     revocation INTEGER NOT NULL,
     this_update INTEGER NOT NULL,
     next_update INTEGER NOT NULL,
+    list_index BLOB NOT NULL,
     crl BLOB NOT NULL,
-    seal BLOB NOT NULL
+    seal BLOB NOT NULL,
+    PRIMARY KEY (issuer, shard)
 );

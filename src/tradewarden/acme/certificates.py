@@ -1,0 +1,106 @@
+"""Certificates that came of orders: downloaded, revoked (RFC 8555 section 7.6), and when to renew them (RFC 9773)."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Final
+
+import msgspec
+from cryptography import x509
+
+from tradewarden.acme.jwk import base64url, unbase64url
+from tradewarden.acme.order import Status
+from tradewarden.acme.problem import AcmeError, Kind
+from tradewarden.errors import NotFoundError
+
+if TYPE_CHECKING:
+    from tradewarden.access.grant import Grant
+    from tradewarden.acme.commands import RevokeCert
+    from tradewarden.acme.orders import Opened
+    from tradewarden.acme.ports import CertificateAuthority, Held
+    from tradewarden.audit.entry import Entry
+    from tradewarden.clock import Clock
+
+REVOKE: Final = "acme:revoke"
+REASONS: Final = {
+    0: "unspecified",
+    1: "keyCompromise",
+    3: "affiliationChanged",
+    4: "superseded",
+    5: "cessationOfOperation",
+    9: "privilegeWithdrawn",
+}
+"""Reasons that a holder may give (RFC 5280 section 5.3.1); those of authorities, and holding, are not among them."""
+_MAX_DER = 64 * 1024
+_CERT_ID = re.compile(r"([A-Za-z0-9_-]{1,64})\.([A-Za-z0-9_-]{1,64})", re.ASCII)
+
+
+class Window(msgspec.Struct, frozen=True):
+    """When a certificate is best renewed, seconds since the epoch."""
+
+    start: float
+    end: float
+
+
+class Certificates:
+    """What is done with certificates through ACME."""
+
+    def __init__(self, authority: CertificateAuthority, clock: Clock) -> None:
+        self._authority = authority
+        self._clock = clock
+
+    async def chain(self, opened: Opened) -> str:
+        """Return the certificate of an order, and what is above it but the root, in PEM."""
+        held = await self._authority.held(opened.row.serial) if opened.status is Status.VALID else None
+        if held is None:
+            raise AcmeError(Kind.ORDER_NOT_READY, f"The order is {opened.status}; it has no certificate")
+        return self._authority.chain(held)
+
+    async def revoke(self, grant: Grant, as_revoker: Grant, command: RevokeCert, entry: Entry) -> None:
+        """Revoke a certificate of the caller's service; `as_revoker` is the same caller's grant for the authority."""
+        grant.require(REVOKE, grant.resource)
+        if command.reason not in REASONS:
+            text = f"'reason' is one of {', '.join(map(str, REASONS))}"
+            raise AcmeError(Kind.BAD_REVOCATION_REASON, text)
+        held = await self._held(command.certificate)
+        if held is None or held.service_name != grant.principal.name:
+            raise AcmeError(Kind.UNAUTHORIZED, "The certificate is not one of this account's service")
+        entry.resource = f"{held.service_name}/{held.serial}"
+        if held.revocation:
+            raise AcmeError(Kind.ALREADY_REVOKED, "The certificate is revoked already")
+        await self._authority.revoke_held(as_revoker, held.serial, REASONS[command.reason], entry)
+
+    async def _held(self, text: str) -> Held | None:
+        der = unbase64url(text)
+        if not der or len(der) > _MAX_DER:
+            raise AcmeError(Kind.MALFORMED, "'certificate' is no DER in base64url without padding")
+        try:
+            serial = f"{x509.load_der_x509_certificate(der).serial_number:040x}"
+        except (ValueError, TypeError, OverflowError) as error:
+            raise AcmeError(Kind.MALFORMED, "'certificate' is no certificate") from error
+        held = await self._authority.held(serial) if len(serial) == 40 else None  # noqa: PLR2004
+        return held if held is not None and held.certificate == der else None
+
+    async def window(self, cert_id: str) -> Window:
+        """Return when to renew the certificate that RFC 9773 section 4.1 so names; a revoked one: now.
+
+        Raises `NotFoundError` for one that is not ours.
+        """
+        match = _CERT_ID.fullmatch(cert_id)
+        raw = unbase64url(match[2]) if match else None
+        serial = f"{int.from_bytes(raw or b''):040x}"
+        held = await self._authority.held(serial) if raw and len(serial) == 40 else None  # noqa: PLR2004
+        if held is None or match is None or match[1] != _issuer_of(held):
+            raise NotFoundError("There is no such certificate")
+        if held.revocation:
+            now = self._clock.now()
+            return Window(now - 3600, now)
+        third = (held.not_after - held.not_before) / 3
+        start = held.not_before + 2 * third
+        return Window(start, start + third / 4)
+
+
+def _issuer_of(held: Held) -> str:
+    """Return the key identifier of a certificate's issuer, as it stands in the certificate."""
+    found = x509.load_der_x509_certificate(held.certificate).extensions
+    return base64url(found.get_extension_for_class(x509.AuthorityKeyIdentifier).value.key_identifier or b"")

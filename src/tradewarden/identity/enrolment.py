@@ -1,0 +1,217 @@
+"""Join tokens: how a service gets its first certificate without a human beside it.
+
+Always true here: a join token is good once, for one service and the names that it was made with, until it ends. It is
+shown once and kept as a keyed hash. It is used up before a certificate is signed: of two that come with it at the same
+time one wins, and a crash in between costs the token and never gives two certificates.
+"""
+
+from __future__ import annotations
+
+from base64 import urlsafe_b64encode
+from hashlib import sha256
+from typing import TYPE_CHECKING, Final, Protocol, TypeVar
+
+import msgspec
+from msgspec.structs import replace
+
+from tradewarden.access.grant import Credential, Grant, authorize
+from tradewarden.access.hosts import dns_name, ip
+from tradewarden.access.permission import PermissionSet
+from tradewarden.access.principal import Kind, Principal, service_name
+from tradewarden.clock import rfc3339
+from tradewarden.errors import AuthenticationError, InvalidInputError, UnavailableError
+from tradewarden.identity.commands import JoinTokenMade
+from tradewarden.identity.credential import credential_hash
+from tradewarden.identity.joins import JoinChange, JoinRow
+from tradewarden.keys.purpose import Purpose
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Iterable
+
+    from tradewarden.audit.entry import Entry
+    from tradewarden.clock import Clock, Randomness
+    from tradewarden.identity.commands import MakeJoinToken
+    from tradewarden.identity.joins import JoinStore
+    from tradewarden.keys.port import Keys
+
+T = TypeVar("T")
+
+JOIN_TOKEN_PREFIX: Final = "twj_"  # noqa: S105  (how scanners recognise one)
+DEFAULT_MINUTES: Final = 60
+MAX_MINUTES: Final = 7 * 24 * 60
+MAX_NAMES: Final = 32
+KEPT_SECONDS: Final = 7 * 86_400
+"""Rows of tokens that ended are kept this long, for whoever looks into an incident."""
+_ISSUE = "credentials:issue"
+_BYTES = 32
+_REFUSED = "The join token is not accepted; ask an operator for another one"
+_decode_names = msgspec.json.Decoder(tuple[str, ...]).decode
+
+
+class Registration(Protocol):
+    """One registered service."""
+
+    @property
+    def incarnation(self) -> str:
+        """Differs for every registration of a name, so that a join token never outlives its own."""
+        ...
+
+
+class Register(Protocol):
+    """The register of services (`tradewarden.identity.services.Services`)."""
+
+    async def registered(self, name: str) -> Registration | None:
+        """Return the registration that stands now; None when the name is not registered."""
+        ...
+
+
+class Joining(msgspec.Struct, frozen=True):
+    """Who comes in with a join token that is good, and what it may be certified under.
+
+    `grant` is that of whoever made the token, for this one certificate. `spend` uses the token up and is awaited last
+    before the certificate is signed.
+    """
+
+    service_name: str
+    dns_names: tuple[str, ...]
+    ip_addresses: tuple[str, ...]
+    grant: Grant
+    spend: Callable[[], Awaitable[None]]
+
+
+class Enrolment:
+    """Makes join tokens and takes them. `pin` gives the hex fingerprint (SHA-256) of the root CA to put into them."""
+
+    def __init__(
+        self,
+        store: JoinStore,
+        keys: Keys,
+        register: Register,
+        clock: Clock,
+        randomness: Randomness,
+        pin: Callable[[], str],
+    ) -> None:
+        self._store = store
+        self._sealer = keys.sealer(Purpose.IDENTITY)
+        self._mac = keys.mac(Purpose.IDENTITY, "join-token")
+        self._register = register
+        self._clock = clock
+        self._randomness = randomness
+        self._pin = pin
+
+    async def invite(self, grant: Grant, command: MakeJoinToken, entry: Entry) -> JoinTokenMade:
+        """Make a join token; whoever may issue to a service may invite it. Raises `InvalidInputError`."""
+        name = service_name(command.service_name)
+        entry.resource = name
+        grant.require(_ISSUE, name)
+        minutes = DEFAULT_MINUTES if command.ttl_minutes is None else command.ttl_minutes
+        if not 1 <= minutes <= MAX_MINUTES:
+            raise InvalidInputError(f"ttl_minutes must be from 1 to {MAX_MINUTES}")
+        if len(command.dns_names) > MAX_NAMES or len(command.ip_addresses) > MAX_NAMES:
+            raise InvalidInputError(f"At most {MAX_NAMES} dns_names and {MAX_NAMES} ip_addresses can be given")
+        registration = await self._register.registered(name)
+        token = self._fresh()
+        now = int(self._clock.now())
+        row = self._sealer.seal(
+            JoinRow(
+                digest=credential_hash(self._mac, token),
+                service_name=name,
+                incarnation="" if registration is None else registration.incarnation,
+                dns_names=_names_text(map(dns_name, command.dns_names)),
+                ip_addresses=_names_text(str(ip(each)) for each in command.ip_addresses),
+                created_at=now,
+                created_by=str(grant.principal),
+                expires_at=now + minutes * 60,
+                used_at=0,
+            )
+        )
+        await self._store.change(row.digest, lambda _: JoinChange(None, entry.draft(_digest(row)), row))
+        entry.commit()
+        return JoinTokenMade(token, name, rfc3339(row.expires_at))
+
+    async def enroll(self, token: str, entry: Entry, certify: Callable[[Joining], Awaitable[T]]) -> T:
+        """Let a service in: find its token good, have everything else checked, use the token up, certify.
+
+        `certify` awaits `Joining.spend` when nothing is left but to sign. What it refuses before that leaves the token
+        as good as it was. Raises `AuthenticationError`, one for every cause; `UnavailableError` saying what to do when
+        the token is used up and there is no certificate.
+        """
+        row = await self._good(token)
+        entry.user, entry.method, entry.resource = f"service:{row.service_name}", "join_token", row.service_name
+        spent = False
+
+        async def spend() -> None:
+            nonlocal spent
+            await self._spend(row, entry)
+            spent = True
+            entry.action = "issue"  # the token's use is recorded; what follows is the certificate
+
+        try:
+            return await certify(_joining(row, spend))
+        except Exception as error:
+            if not spent:
+                raise
+            raise UnavailableError(
+                "The certificate could not be issued, and the join token is used up: see that the service is well, "
+                f"then make another with 'tradewarden ca join-token {row.service_name}'",
+                reason=f"join token used, and no certificate: {getattr(error, 'reason', type(error).__name__)}",
+            ) from error
+
+    async def sweep(self, limit: int = 1000) -> int:
+        """Forget up to `limit` tokens that ended more than a week ago; return how many went."""
+        return await self._store.sweep(int(self._clock.now()) - KEPT_SECONDS, limit)
+
+    def _fresh(self) -> str:
+        secret = urlsafe_b64encode(self._randomness(_BYTES)).rstrip(b"=").decode()
+        return f"{JOIN_TOKEN_PREFIX}{secret}.{self._pin()[:32]}"
+
+    async def _good(self, token: str) -> JoinRow:
+        row = await self._store.read(credential_hash(self._mac, token))
+        registration = None if row is None else await self._register.registered(row.service_name)
+        return self._checked(row, "" if registration is None else registration.incarnation)
+
+    def _checked(self, row: JoinRow | None, incarnation: str) -> JoinRow:
+        if row is None:
+            raise AuthenticationError(_REFUSED, reason="join token is unknown")
+        self._sealer.check(row)
+        if row.used_at:
+            raise AuthenticationError(_REFUSED, reason=f"join token of {row.service_name} was used before")
+        if self._clock.now() >= row.expires_at:
+            raise AuthenticationError(_REFUSED, reason=f"join token of {row.service_name} is expired")
+        if row.incarnation and row.incarnation != incarnation:
+            raise AuthenticationError(
+                _REFUSED, reason=f"the registration of {row.service_name} does not stand any more"
+            )
+        return row
+
+    async def _spend(self, row: JoinRow, entry: Entry) -> None:
+        used = self._sealer.seal(replace(row, used_at=int(self._clock.now())))
+
+        def decide(before: JoinRow | None) -> JoinChange[None]:
+            self._checked(before, row.incarnation)
+            return JoinChange(None, entry.draft(_digest(used)), used)
+
+        await self._store.change(row.digest, decide)
+        entry.commit()
+
+
+def _joining(row: JoinRow, spend: Callable[[], Awaitable[None]]) -> Joining:
+    """Return what a row lets in; the maker's right to issue was checked when it was made, and is for this service."""
+    kind, _, maker = row.created_by.partition(":")
+    grant = authorize(
+        Principal(Kind(kind), maker),
+        PermissionSet((f"{_ISSUE}:{row.service_name}",)),
+        _ISSUE,
+        row.service_name,
+        Credential("join_token", row.service_name),
+    )
+    return Joining(row.service_name, _decode_names(row.dns_names), _decode_names(row.ip_addresses), grant, spend)
+
+
+def _names_text(names: Iterable[str]) -> str:
+    return msgspec.json.encode(tuple(dict.fromkeys(names))).decode()
+
+
+def _digest(row: JoinRow) -> str:
+    """Return what the audit leaf of a change carries: SHA-256 (hex) of the row's seal."""
+    return sha256(row.seal).hexdigest()

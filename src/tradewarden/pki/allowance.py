@@ -1,0 +1,94 @@
+"""Which names a service may be certified under: its own, and nobody else's. The one rule, and it is pure.
+
+1. A DNS name that is another registered service's own is refused to everyone, admins too. So is our own listener's.
+2. A service that is registered with names gets those and its own label, whoever asks: `orders`, the DNS names on its
+   list, hosts below an entry that begins with a dot, the addresses on its list.
+3. For any other service somebody has to answer for the names: an operator who may issue for it (`credentials:issue`),
+   whether at once, through a join token, or through the certificate that is being renewed. A service that asks for
+   itself without one of these gets its own label and nothing more.
+
+What a certificate is for follows from its SPIFFE ID, which is never asked for: it is made of the service's name.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final, Protocol
+
+from tradewarden.access.hosts import below, own_label
+from tradewarden.errors import NameRefusedError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from tradewarden.pki.names import Names
+
+OWN_NAME: Final = "tradewarden"
+"""The service name of our own listener's certificate; nobody else gets it, nor the DNS name."""
+
+
+class Allotted(Protocol):
+    """What a registration allots to its service at most; empty: nothing was said."""
+
+    @property
+    def dns_names(self) -> tuple[str, ...]:
+        """DNS names; one that begins with a dot stands for every host below."""
+        ...
+
+    @property
+    def ip_addresses(self) -> tuple[str, ...]:
+        """IP addresses, as `ipaddress` writes them."""
+        ...
+
+
+class NameRegister(Protocol):
+    """The register of services, as far as names go (`tradewarden.identity.services.Services`)."""
+
+    async def registered(self, name: str) -> Allotted | None:
+        """Return the registration that stands now; None when the name is not registered."""
+        ...
+
+    async def owners(self, dns_names: Sequence[str]) -> Mapping[str, str]:
+        """Return which registered service each of these DNS names belongs to, where it belongs to one."""
+        ...
+
+
+class NoRegister:
+    """A register without services: every name has to be answered for."""
+
+    async def registered(self, name: str) -> None:
+        """Return None."""
+        del name
+
+    async def owners(self, dns_names: Sequence[str]) -> Mapping[str, str]:
+        """Return nothing."""
+        del dns_names
+        return {}
+
+
+def require_own(
+    service: str, names: Names, allotted: Allotted | None, owners: Mapping[str, str], *, vouched: bool
+) -> None:
+    """Raise `NameRefusedError` naming the first name that the service may not be certified under.
+
+    `owners` are the registered services that own one of the DNS names; `vouched` tells that somebody who may issue for
+    the service answers for them.
+    """
+    for name in names.dns:
+        if name == OWN_NAME or owners.get(name, service) != service:
+            whose = owners.get(name, OWN_NAME)
+            raise NameRefusedError(f"DNS name {name!r} belongs to another service", reason=f"{name!r} is {whose}'s own")
+    listed = allotted if allotted is not None and (allotted.dns_names or allotted.ip_addresses) else None
+    if listed is None and vouched:
+        return
+    dns, addresses = (listed.dns_names, listed.ip_addresses) if listed is not None else ((), ())
+    own = own_label(service)
+    for name in names.dns:
+        if name not in own and not below(name, dns):
+            raise NameRefusedError(_beyond("DNS name", name, service))
+    for address in map(str, names.ips):
+        if address not in addresses:
+            raise NameRefusedError(_beyond("IP address", address, service))
+
+
+def _beyond(what: str, name: str, service: str) -> str:
+    return f"{what} {name!r} is not one of service {service!r}'s own; an admin can add it (POST /services/names)"

@@ -1,0 +1,128 @@
+"""Certifies what was checked: sign, write the row with its audit entry, hand out with the chain above it."""
+
+from __future__ import annotations
+
+import asyncio
+from functools import lru_cache
+from hashlib import sha256
+from typing import TYPE_CHECKING, NamedTuple
+
+from cryptography import x509
+from cryptography.x509.oid import NameOID
+
+from tradewarden.pki import inventory
+from tradewarden.pki.allowance import OWN_NAME
+from tradewarden.pki.authorities import pem
+from tradewarden.pki.credentials import Credentials
+from tradewarden.pki.issuer import Order
+from tradewarden.pki.pem import certificate_pem
+from tradewarden.pki.serial import serial_number
+from tradewarden.pki.store import CertificateRow
+
+if TYPE_CHECKING:
+    from tradewarden.access.grant import Grant
+    from tradewarden.audit.entry import Entry
+    from tradewarden.clock import Clock, Randomness
+    from tradewarden.crypto.keyset import Sealer
+    from tradewarden.pki.algorithm import PublicKey
+    from tradewarden.pki.counting import Count
+    from tradewarden.pki.names import Names
+    from tradewarden.pki.ordered import Certified
+    from tradewarden.pki.profiles import Profile
+    from tradewarden.pki.store import CertificateStore
+    from tradewarden.pki.succession import Succession
+
+
+class Wanted(NamedTuple):
+    """One certificate to be issued, everything in it checked."""
+
+    service: str
+    profile: Profile
+    names: Names
+    public_key: PublicKey
+    seconds: int
+    serial: int = 0
+    common_name: str = ""
+
+
+class Certifier:
+    """Issues under the CA that issues now."""
+
+    def __init__(
+        self,
+        store: CertificateStore,
+        sealer: Sealer,
+        cas: Succession,
+        count: Count,
+        clock: Clock,
+        randomness: Randomness,
+    ) -> None:
+        self._store = store
+        self._sealer = sealer
+        self._cas = cas
+        self._count = count
+        self._clock = clock
+        self._randomness = randomness
+
+    async def certify(self, grant: Grant, wanted: Wanted, entry: Entry) -> CertificateRow:
+        """Sign what is wanted and return it once its row and its audit entry stand."""
+        service, profile, names, public, seconds, chosen, common_name = wanted
+        now = self._clock.now()
+        issuer = await self._cas.signer()
+        start, end = issuer.term(now, seconds)
+        serial = chosen or serial_number(now, self._randomness)
+        order = Order(profile, _subject(common_name or service), public, serial, start, end, names.general())
+        issued = await asyncio.to_thread(issuer.issue, order) if issuer.slow else issuer.issue(order)
+        row = self._sealer.seal(
+            CertificateRow(
+                inventory.serial_text(serial),
+                service,
+                profile.name,
+                names.spiffe_id,
+                issuer.fingerprint,
+                sha256(issued.der).hexdigest(),
+                issued.der,
+                start,
+                end,
+                now,
+                str(grant.principal),
+            )
+        )
+        entry.resource = f"{service}/{row.serial}"
+        await self._store.add(row, entry.draft(sha256(row.seal).hexdigest()))
+        entry.commit()
+        if service != OWN_NAME:
+            self._count.add(end)
+        return row
+
+    def credentials(self, row: CertificateRow, private_key: str | None) -> Credentials:
+        """Return what the caller gets: the certificate, what is above it, and its key when it was made here."""
+        return Credentials(
+            row.service_name,
+            certificate_pem(row.certificate),
+            private_key,
+            self._cas.known.bundle,
+            self.chain(row),
+            row.serial,
+            row.fingerprint,
+            row.spiffe_id,
+            row.issued_at,
+            float(row.not_after),
+        )
+
+    def chain(self, row: Certified) -> str:
+        """Return a certificate of ours and what is between it and every trusted root (PEM).
+
+        By the CA that the row names: another one may issue by now.
+        """
+        known = self._cas.known
+        issuing = known.find(row.issuer)
+        own = certificate_pem(row.certificate)
+        if issuing is None or issuing is known.issuing:
+            return own + known.above
+        return own + pem((issuing, *known.crosses(issuing.row.issuer)))
+
+
+@lru_cache(maxsize=256)
+def _subject(common_name: str) -> x509.Name:
+    return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, common_name)])

@@ -1,0 +1,231 @@
+"""What everybody may ask about certificates: lists and answers for every CA of the installation, found by name.
+
+Always true here: lists and answers are those of the CAs as the room knows them at that moment, however often they are
+rotated. What this process holds for a CA (entries, kept answers, signing key) stays through rotations of other CAs.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, NamedTuple, Protocol
+
+import structlog
+
+from tradewarden.errors import IntegrityError, NotFoundError, TradewardenError, UnavailableError
+from tradewarden.pki.credentials import Reason
+from tradewarden.pki.crl import Crl, RevocationList
+from tradewarden.pki.crl_entries import WHOLE
+from tradewarden.pki.ocsp import INTERNAL_ERROR, MALFORMED, REFUSALS, TRY_LATER, UNAUTHORIZED, OcspAnswer, Responder
+from tradewarden.pki.ocsp_encoding import issuer_hashes, read_request
+from tradewarden.pki.ocsp_signer import OcspSigner
+from tradewarden.pki.pointers import pointers, read_crl_name, read_issuer_name
+from tradewarden.pki.standing_list import RevokedCa, StandingList
+from tradewarden.pki.store import Role, Standing
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from tradewarden.audit.entry import Entry
+    from tradewarden.clock import Clock, Randomness
+    from tradewarden.crypto.keyset import Sealer
+    from tradewarden.pki.authorities import Authorities, Ca
+    from tradewarden.pki.issuer import Issuer
+    from tradewarden.pki.ocsp_encoding import CertId
+    from tradewarden.pki.store import PkiStore
+
+
+_log = structlog.get_logger("tradewarden.pki")
+
+
+class Cas(Protocol):
+    """The CAs in this process (`tradewarden.pki.succession.Succession`)."""
+
+    known: Authorities
+
+    def issuer_of(self, fingerprint: str) -> Issuer | None:
+        """Return a CA ready to sign; None when its key is not here. May read files."""
+        ...
+
+
+class _Desk(NamedTuple):
+    """What this process holds for one issuing CA: `ended` is when it was revoked, or 0."""
+
+    lists: RevocationList
+    responder: Responder
+    signer: OcspSigner
+    ended: float
+
+
+class Revocation:
+    """Lists and answers. `hours` is the life of a list, `base` the public URL that certificates point to, or empty."""
+
+    def __init__(
+        self,
+        store: PkiStore,
+        sealer: Sealer,
+        cas: Cas,
+        clock: Clock,
+        randomness: Randomness,
+        hours: int,
+        base: str,
+    ) -> None:
+        self._store = store
+        self._sealer = sealer
+        self._cas = cas
+        self._clock = clock
+        self._randomness = randomness
+        self._hours = hours
+        self._base = base
+        self._followed: Authorities | None = None
+        self._desks: dict[str, _Desk] = {}
+        self._standing: dict[str, StandingList] = {}
+        self._by_hash: dict[tuple[bytes, bytes, bytes], _Desk] = {}
+
+    # -- lists ---------------------------------------------------------------------------------
+
+    async def crl(self, name: str = "") -> Crl:
+        """Return a list by its file name, or the complete one of the CA that issues now.
+
+        Raises `NotFoundError`, `UnavailableError` when it cannot be made or is past its time, `IntegrityError`.
+        """
+        if not name:
+            return await self.of(self._cas.known.issuing.fingerprint)
+        beginning, shard = read_crl_name(name)
+        return await self.of(self._named(beginning).fingerprint, shard)
+
+    async def of(self, fingerprint: str, shard: int = WHOLE) -> Crl:
+        """Return a list of the CA with that fingerprint; raises as `crl` does."""
+        known = self._follow()
+        desk = self._desks.get(fingerprint)
+        if desk is not None:
+            return await desk.lists.current(shard)
+        root = next((ca for ca in known.of(Role.ROOT) if ca.fingerprint == fingerprint), None)
+        if root is not None:
+            await self._bring_up(root)
+        return await self._standing_list(fingerprint).current(shard)
+
+    async def renew(self) -> None:
+        """Make every list anew that stands in the second half of its life; the roots' when they lack something."""
+        known, now = self._follow(), self._clock.now()
+        for ca in known.met(now):
+            desk = self._desks.get(ca.fingerprint)
+            if desk is not None:
+                await desk.lists.renew()
+        await self.renew_roots()
+
+    async def renew_roots(self) -> None:
+        """Make the list of every root that lives, when it lacks something.
+
+        Raises `UnavailableError` naming the root when its key is needed and not here.
+        """
+        for root in self._follow().of(Role.ROOT):
+            if root.row.state is not Standing.REVOKED and root.ends > self._clock.now():
+                await self._bring_up(root)
+
+    async def after_rotation(self) -> None:
+        """Make the roots' lists anew; what is in the way is said in the log, for the rotation stands already."""
+        try:
+            await self.renew_roots()
+        except TradewardenError as error:
+            _log.warning("a root's revocation list does not name a revoked CA yet", reason=error.detail)
+
+    async def _bring_up(self, root: Ca) -> None:
+        if root.fingerprint in self._desks:  # it issues itself
+            return
+        standing, revoked = self._standing_list(root.fingerprint), _revoked_below(self._cas.known, root)
+        if await standing.knows(revoked):
+            return
+        issuer = await asyncio.to_thread(self._cas.issuer_of, root.fingerprint)
+        if issuer is None:
+            name = root.certificate.subject.rfc4514_string()
+            raise UnavailableError(f"The revocation list of {name} must be made anew; bring the root CA's key back")
+        await standing.publish(issuer, revoked)
+
+    def held(self) -> Crl | None:
+        """Return the list of the CA that issues now, as this process gave it last; None before the first time."""
+        desk = self._desks.get(self._cas.known.issuing.fingerprint)
+        return desk.lists.held() if desk else None
+
+    def certificate(self, name: str) -> tuple[bytes, int]:
+        """Return a CA's certificate (DER) by its file name, and since when it is there; raises `NotFoundError`."""
+        ca = self._named(read_issuer_name(name))
+        return ca.row.certificate, int(ca.row.created_at)
+
+    def _named(self, beginning: str) -> Ca:
+        found = next((ca for ca in self._cas.known.all if ca.fingerprint.startswith(beginning)), None)
+        if found is None:
+            raise NotFoundError("There is no such CA here")
+        return found
+
+    # -- answers -------------------------------------------------------------------------------
+
+    async def ocsp(self, request: bytes, begin: Callable[[], Entry]) -> OcspAnswer:
+        """Answer an OCSPRequest (DER); what cannot be answered is refused as RFC 6960 section 4.2.1 says, never raised.
+
+        `begin` gives the audit entry of a signing certificate that is due.
+        """
+        try:
+            asked = read_request(request)
+        except ValueError:
+            return REFUSALS[MALFORMED]
+        self._follow()
+        desk = self._responsible(asked.certificates)
+        if desk is None:
+            return REFUSALS[UNAUTHORIZED]
+        try:
+            return await desk.responder.answer(asked, await self._store.revision(), begin)
+        except UnavailableError:
+            return REFUSALS[TRY_LATER]
+        except IntegrityError:
+            return REFUSALS[INTERNAL_ERROR]
+
+    def _responsible(self, certificates: Sequence[CertId]) -> _Desk | None:
+        """Return who answers for all of these: the CA that issued them; nobody when they are of several."""
+        desk = None
+        for each in certificates:
+            found = self._by_hash.get((each.algorithm, each.name_hash, each.key_hash))
+            if found is None or (desk is not None and found is not desk):
+                return None
+            desk = found
+        return desk
+
+    # -- the CAs -------------------------------------------------------------------------------
+
+    def _follow(self) -> Authorities:
+        """Take over the CAs as they are known now; of no cost while they stay the same."""
+        known = self._cas.known
+        if known is not self._followed:
+            signers = [ca for ca in known.of(Role.ISSUING) if ca.linked is not None and ca.row.active_from]
+            self._desks = {ca.fingerprint: self._desk(ca, ca.linked) for ca in signers if ca.linked is not None}
+            hashes = {ca.fingerprint: issuer_hashes(ca.certificate) for ca in signers}
+            self._by_hash = {key: self._desks[name] for name, keys in hashes.items() for key in keys}
+            self._followed = known
+        return known
+
+    def _desk(self, ca: Ca, issuer: Issuer) -> _Desk:
+        ended = ca.row.ended_at if ca.row.state is Standing.REVOKED else 0.0
+        held = self._desks.get(ca.fingerprint)
+        if held is not None and held.ended == ended:
+            held.lists.issuer = held.signer.issuer = issuer
+            return held
+        store, sealer, clock = self._store, self._sealer, self._clock
+        lists = held.lists if held else RevocationList(
+            store, sealer, issuer, clock, self._hours, pointers(self._base, ca.fingerprint)
+        )  # fmt: skip
+        signer = held.signer if held else OcspSigner(store, sealer, issuer, clock, self._randomness)
+        return _Desk(lists, Responder(store, sealer, signer, clock, ended), signer, ended)
+
+    def _standing_list(self, fingerprint: str) -> StandingList:
+        found = self._standing.get(fingerprint)
+        if found is None:
+            found = self._standing[fingerprint] = StandingList(self._store, self._sealer, fingerprint, self._clock)
+        return found
+
+
+def _revoked_below(known: Authorities, root: Ca) -> list[RevokedCa]:
+    """Return the CA certificates that a root signed and that are revoked."""
+    return [
+        RevokedCa(ca.certificate.serial_number, int(ca.row.ended_at), Reason.CA_COMPROMISE)
+        for ca in known.all
+        if ca.row.issuer == root.fingerprint != ca.fingerprint and ca.row.state is Standing.REVOKED
+    ]

@@ -1,0 +1,196 @@
+"""Rotations as plans: which CAs are made and which rows change, from what stands.
+
+Always true here: a plan makes keys and signs, and nothing it made counts before all of its rows are committed together.
+The issuing CA that a rotation makes active has the key that was prepared ahead, so that a published pin set holds
+through the rotation; it works once without the root's key.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from cryptography import x509
+from msgspec.structs import replace
+
+from tradewarden.errors import ConflictError, TradewardenError
+from tradewarden.pki.algorithm import strong
+from tradewarden.pki.making import MadeCa
+from tradewarden.pki.store import AuthorityRow, Role, Standing
+
+if TYPE_CHECKING:
+    from tradewarden.pki.algorithm import PublicKey
+    from tradewarden.pki.authorities import Authorities, Ca
+    from tradewarden.pki.custody import Custody
+    from tradewarden.pki.issuer import Issuer
+    from tradewarden.pki.making import CaMaker
+
+_WORTH_SECONDS = 30 * 86_400
+"""An issuing CA that ends so little later is not worth a rotation by itself: its root is what is ending."""
+_BELOW_CROSS = 2
+"""How many CAs stand below a root that certifies another root: that one, and its issuing CA."""
+
+
+class Plan(NamedTuple):
+    """What a rotation changes: new CAs, and rows of old ones as they will be."""
+
+    made: list[MadeCa]
+    changed: list[AuthorityRow]
+
+
+class Planner:
+    """Plans over the CAs as they stand at `now` (seconds since the epoch). May block: keys are made and read."""
+
+    def __init__(self, known: Authorities, custody: Custody, maker: CaMaker, now: float) -> None:
+        self._known = known
+        self._custody = custody
+        self._maker = maker
+        self._now = now
+
+    # -- the issuing CA --------------------------------------------------------------------------
+
+    def issuing(self, *, compromised: bool) -> Plan:
+        """Make the prepared issuing CA the active one and prepare another.
+
+        Raises `ConflictError` naming the root's key when it is needed and away: when none is prepared.
+        """
+        known = self._known
+        if known.issuing.fingerprint == known.root.fingerprint:
+            raise ConflictError(
+                "The CA that was brought along issues by itself, because its path length allows no CA below it;"
+                " it cannot be rotated here"
+            )
+        above = self._above()
+        prepared = self._prepared()
+        if above is None and prepared is not None:
+            promoted = replace(prepared.row, state=Standing.ACTIVE, active_from=self._now)
+            return Plan([], [self._ended(known.issuing, compromised=compromised), promoted])
+        return self._under(above or self._custody.signer(known.trusted[-1]), compromised=compromised)
+
+    def prepare(self) -> Plan | None:
+        """Prepare the next issuing CA when there is none, and the root's key is here."""
+        above = self._above() if self.lacks_next() else None
+        return None if above is None else Plan([self._next(above)], [])
+
+    def _under(self, above: Issuer, *, compromised: bool) -> Plan:
+        """Certify the prepared key (or a new one) under `above` as the active issuing CA, and prepare another."""
+        known = self._known
+        prepared = self._prepared()
+        if prepared is None:
+            made = self._maker.key(Role.ISSUING)
+            name, key = made.name, strong(made.key.public_key())
+        else:
+            name, key = prepared.row.key, _public(prepared.certificate)
+        active = self._maker.issuing(above, key, name, Standing.ACTIVE)
+        changed = [self._ended(known.issuing, compromised=compromised)]
+        if known.next_issuing is not None:
+            changed.append(self._ended(known.next_issuing))
+        return Plan([active, self._next(above)], changed)
+
+    def _next(self, above: Issuer) -> MadeCa:
+        made = self._maker.key(Role.ISSUING)
+        return self._maker.issuing(above, strong(made.key.public_key()), made.name, Standing.NEXT)
+
+    def _above(self) -> Issuer | None:
+        """Return the newest trusted root when its key is here: what an older one certified would end with it."""
+        root = self._known.trusted[-1]
+        return self._custody.signer(root) if self._custody.is_here(root) and root.ends > self._now else None
+
+    def _prepared(self) -> Ca | None:
+        """Return the prepared issuing CA when its key can be used."""
+        prepared = self._known.next_issuing
+        if prepared is None or prepared.ends <= self._now:
+            return None
+        try:
+            self._custody.keys.load(prepared.row.key, prepared.certificate)
+        except TradewardenError:
+            return None
+        return prepared
+
+    def _ended(self, ca: Ca, *, compromised: bool = False) -> AuthorityRow:
+        state = Standing.REVOKED if compromised else Standing.RETIRED
+        return replace(ca.row, state=state, ended_at=self._now)
+
+    # -- the root --------------------------------------------------------------------------------
+
+    def root(self) -> Plan:
+        """Make a new root beside the old one, each certified by the other, and issue under the new one from now on.
+
+        Raises `ConflictError` when a rotation is under way, or naming the old root's key when that is away.
+        """
+        known = self._known
+        if known.next_root is not None:
+            raise ConflictError("A rotation of the root CA is under way; finish it first (ca rotate root --finish)")
+        if not _certifies_roots(known.root.certificate):
+            raise ConflictError(
+                "The CA that was brought along allows too few CAs below it (path length) to certify another root;"
+                " clients could not follow"
+            )
+        old = self._custody.signer(known.root)
+        made = self._maker.key(Role.ROOT)
+        new = self._maker.root(made, Standing.NEXT)
+        above = self._custody.above(new.certificate, made.key)
+        crosses = [self._maker.cross(old, new.certificate), self._maker.cross(above, known.root.certificate)]
+        issuing = self._under(above, compromised=False)
+        return Plan([new, *crosses, *issuing.made], issuing.changed)
+
+    def compromised_root(self) -> Plan:
+        """Replace the root at once: it, and every issuing CA below it, counts for nothing any more.
+
+        In the middle of a rotation the new root takes over; otherwise every client must be given the new one.
+        """
+        known = self._known
+        if known.next_root is not None:
+            made, changed = self.finish()
+            lost = [ca for ca in known.all if ca.row.issuer == known.root.fingerprint]
+        else:
+            key = self._maker.key(Role.ROOT)
+            new = self._maker.root(key, Standing.ACTIVE)
+            issuing, changed = self._under(self._custody.above(new.certificate, key.key), compromised=True)
+            made, lost = [new, *issuing], list(known.all)
+        revoked = {ca.fingerprint: self._ended(ca, compromised=True) for ca in lost if self._lives(ca)}
+        return Plan(made, [*(row for row in changed if row.fingerprint not in revoked), *revoked.values()])
+
+    def finish(self) -> Plan:
+        """End the overlap: the new root alone is trusted. Raises `ConflictError` when no rotation is under way."""
+        known = self._known
+        if known.next_root is None:
+            raise ConflictError("No rotation of the root CA is under way")
+        crosses = [ca for ca in known.of(Role.CROSS) if ca.row.state is Standing.ACTIVE]
+        active = replace(known.next_root.row, state=Standing.ACTIVE, active_from=self._now)
+        return Plan([], [active, *(self._ended(ca) for ca in (known.root, *crosses))])
+
+    def _lives(self, ca: Ca) -> bool:
+        retired = ca.row.state is Standing.RETIRED
+        return ca.row.state is not Standing.REVOKED and (not retired or ca.ends > self._now)
+
+    # -- by itself -------------------------------------------------------------------------------
+
+    def lacks_next(self) -> bool:
+        """Tell whether no issuing CA is prepared, and one can be."""
+        known = self._known
+        alone = known.issuing.fingerprint == known.root.fingerprint and known.next_root is None
+        return known.next_issuing is None and not alone and self._custody.is_here(known.trusted[-1])
+
+    def due(self) -> bool:
+        """Tell whether the issuing CA's time for a rotation has come and a rotation would give a longer life."""
+        known = self._known
+        if self._now < known.issuing.ageing:
+            return False
+        root = known.trusted[-1]
+        above = [root.ends] if self._custody.is_here(root) else []
+        ahead = [known.next_issuing.ends] if known.next_issuing else []
+        return max([*above, *ahead], default=0) > known.issuing.ends + _WORTH_SECONDS
+
+    def overlap_is_over(self, seconds: float) -> bool:
+        """Tell whether two roots were trusted for that long."""
+        new = self._known.next_root
+        return new is not None and self._now >= new.row.created_at + seconds
+
+
+def _public(certificate: x509.Certificate) -> PublicKey:
+    return strong(certificate.public_key())
+
+
+def _certifies_roots(root: x509.Certificate) -> bool:
+    length = root.extensions.get_extension_for_class(x509.BasicConstraints).value.path_length
+    return length is None or length >= _BELOW_CROSS

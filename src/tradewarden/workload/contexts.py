@@ -1,0 +1,186 @@
+"""TLS contexts that stay in use while what they hold is replaced: TLS 1.3, our CA alone, no session tickets.
+
+A live context carries the settings, and a context behind it the key, the certificate, the roots and the revocation
+lists. Each connection takes the one behind at its first step of the handshake, so a change reaches every handshake that
+begins after it, roots that are no longer trusted and newer revocation lists are gone from it (a store of OpenSSL only
+grows), and connections that are open go on.
+"""
+
+from __future__ import annotations
+
+import os
+import ssl
+import threading
+import weakref
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, Final, Self
+
+from tradewarden.errors import ConfigurationError, IntegrityError
+from tradewarden.workload.peer import Peer
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from tradewarden.workload.pair import Pair
+
+_STRICT: Final = ssl.VERIFY_X509_STRICT | ssl.VERIFY_X509_TRUSTED_FIRST
+"""RFC 5280 to the letter. The groups stay OpenSSL's own list: X25519, P-256, X448, P-521, P-384, all approved."""
+
+
+class _Handshake:
+    """What both kinds of connection do: take what holds now before the handshake, look at the peer after it."""
+
+    context: ssl.SSLContext
+    _live: LiveContext | None = None
+    _peer_seen = False
+
+    def do_handshake(self, *arguments: Any) -> None:  # noqa: ANN401 - as the class that it is mixed into
+        if self._peer_seen:
+            super().do_handshake(*arguments)  # type: ignore[misc]
+            return
+        if self._live is None:
+            assert isinstance(self.context, LiveContext)  # noqa: S101 - nothing else makes such connections
+            self._live = self.context
+            self.context = self._live.behind
+        super().do_handshake(*arguments)  # type: ignore[misc]
+        self._live.peer.check(self)  # type: ignore[arg-type]
+        self._peer_seen = True
+
+    def read(self, *arguments: Any) -> Any:  # noqa: ANN401 - as the class that it is mixed into
+        self._require_peer()
+        return super().read(*arguments)  # type: ignore[misc]
+
+    def write(self, data: Any) -> int:  # noqa: ANN401 - as the class that it is mixed into
+        self._require_peer()
+        return super().write(data)  # type: ignore[misc,no-any-return]
+
+    def _require_peer(self) -> None:
+        """Do the handshake that OpenSSL would otherwise do by itself, without the check."""
+        if not self._peer_seen:
+            self.do_handshake()
+
+
+class _Object(_Handshake, ssl.SSLObject):
+    """A TLS connection over memory: asyncio, uvloop, anyio."""
+
+
+class _Socket(_Handshake, ssl.SSLSocket):
+    """A TLS connection over a socket."""
+
+    def send(self, data: Any, flags: int = 0) -> int:  # noqa: ANN401 - as its parent
+        if self._sslobj is not None:  # type: ignore[attr-defined]
+            self._require_peer()
+        return super().send(data, flags)
+
+
+class LiveContext(ssl.SSLContext):
+    """A context whose key, certificate, roots and revocation lists are replaced while it is in use."""
+
+    sslobject_class = _Object
+    sslsocket_class = _Socket
+    peer: Peer
+    check_revocation: bool
+    behind: ssl.SSLContext
+    _alpn: tuple[str, ...]
+
+    @classmethod
+    def client(cls, peer: Peer, *, check_revocation: bool) -> Self:
+        """Return one for calls: with our certificate, to servers of our CA; by name of the host, or of the peer."""
+        made = cls._made(ssl.PROTOCOL_TLS_CLIENT, peer, check_revocation=check_revocation)
+        made.check_hostname = not peer.names
+        return made
+
+    @classmethod
+    def server(cls, peer: Peer, *, check_revocation: bool, require_client: bool) -> Self:
+        """Return one for a listener."""
+        made = cls._made(ssl.PROTOCOL_TLS_SERVER, peer, check_revocation=check_revocation)
+        made.verify_mode = ssl.CERT_REQUIRED if require_client else ssl.CERT_NONE
+        return made
+
+    @classmethod
+    def _made(cls, protocol: int, peer: Peer, *, check_revocation: bool) -> Self:
+        made = cls(protocol)
+        made.peer, made.check_revocation, made._alpn = peer, check_revocation, ()
+        made.minimum_version = ssl.TLSVersion.TLSv1_3
+        made.verify_flags |= _STRICT | (ssl.VERIFY_CRL_CHECK_LEAF if check_revocation else 0)
+        if protocol == ssl.PROTOCOL_TLS_SERVER:
+            made.num_tickets = 0  # a resumed session is not checked again: neither its revocation nor its pins
+        return made
+
+    def set_alpn_protocols(self, alpn_protocols: Iterable[str]) -> None:
+        """Offer or take these protocols, now and after every change."""
+        self._alpn = tuple(alpn_protocols)
+        super().set_alpn_protocols(self._alpn)
+        self.behind.set_alpn_protocols(self._alpn)
+
+    def adopt(self, pair: Pair, crl_pem: bytes) -> None:
+        """Use this from the next handshake on; raises `IntegrityError` and changes nothing when it cannot be used."""
+        made = behind(self.protocol, pair, crl_pem if self.check_revocation else b"")
+        if self.protocol == ssl.PROTOCOL_TLS_SERVER:
+            made.verify_mode = self.verify_mode  # what getpeercert asks, of the context behind
+        if self._alpn:
+            made.set_alpn_protocols(self._alpn)
+        self.behind = made
+
+
+class Contexts:
+    """Every context that was handed out and is still in use."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._handed_out: weakref.WeakSet[LiveContext] = weakref.WeakSet()
+        self._held: tuple[Pair, bytes] | None = None
+
+    def adopt(self, pair: Pair, crl_pem: bytes) -> None:
+        """Bring all of them to this pair; raises `IntegrityError` when it cannot be used, and then none is changed."""
+        behind(ssl.PROTOCOL_TLS_CLIENT, pair, crl_pem)
+        with self._lock:
+            self._held = (pair, crl_pem)
+            for each in list(self._handed_out):
+                each.adopt(pair, crl_pem)
+
+    def hand_out(self, context: LiveContext) -> LiveContext:
+        """Give a new context what holds now, and keep it up to date from here on."""
+        with self._lock:
+            if self._held is None:
+                raise ConfigurationError("There is no certificate yet; start the identity first")
+            context.adopt(*self._held)
+            self._handed_out.add(context)
+        return context
+
+
+def mutual(pair: Pair) -> ssl.SSLContext:
+    """Return a client context for one call with this pair."""
+    return behind(ssl.PROTOCOL_TLS_CLIENT, pair, b"")
+
+
+def behind(protocol: int, pair: Pair, crl_pem: bytes) -> ssl.SSLContext:
+    """Return a plain context that holds the pair, its roots and revocation lists."""
+    made = ssl.SSLContext(protocol)
+    made.minimum_version = ssl.TLSVersion.TLSv1_3
+    made.verify_flags |= _STRICT
+    try:
+        with _readable(pair.chain_pem) as chain, _readable(pair.key_pem) as key:
+            made.load_cert_chain(chain, key, password=_no_password)
+        with _readable(pair.roots_pem + crl_pem) as trusted:
+            made.load_verify_locations(trusted)
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "reason", None) or getattr(error, "strerror", None) or str(error)
+        raise IntegrityError(f"TLS does not take the key, the certificate, the roots or the CRL: {reason}") from None
+    return made
+
+
+@contextmanager
+def _readable(pem: bytes) -> Iterator[str]:
+    """Give OpenSSL a path to read, into memory that no file system ever sees."""
+    descriptor = os.memfd_create("tls", os.MFD_CLOEXEC)
+    try:
+        with open(descriptor, "wb", closefd=False) as file:
+            file.write(pem)
+        yield f"/proc/self/fd/{descriptor}"
+    finally:
+        os.close(descriptor)
+
+
+def _no_password() -> str:
+    raise ValueError("the key is encrypted with a password")

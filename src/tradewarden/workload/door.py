@@ -1,0 +1,200 @@
+"""The service's HTTP interface, as far as an identity needs it.
+
+Always true here: the join token goes only to a server that has proven to be under the root that the token names;
+nothing goes in the clear to another host; proxies, `.netrc` and redirects are not followed; answers have a largest
+size.
+"""
+
+from __future__ import annotations
+
+import ssl
+import time
+from ipaddress import ip_address
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Final, NamedTuple
+from urllib.parse import urlsplit
+
+import msgspec
+
+from tradewarden.errors import AuthenticationError, ConfigurationError, UnavailableError
+from tradewarden.workload.errors import RefusedError
+from tradewarden.workload.pair import certificates, fingerprint, pem_of
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    import httpx
+
+_SECONDS: Final = 15.0
+_CONNECT_SECONDS: Final = 5.0
+_MAX_BYTES: Final = 1024 * 1024
+_MAX_CRL_BYTES: Final = 64 * 1024 * 1024
+_MAX_SECONDS: Final = 60.0
+_JSON: Final = MappingProxyType({"Content-Type": "application/json"})
+_NONE: Final[Mapping[str, str]] = MappingProxyType({})
+_NOT_MODIFIED: Final = 304
+_PASSING: Final = frozenset({408, 425, 429})
+"""Refusals that say: not now."""
+
+
+class Issued(msgspec.Struct, frozen=True):
+    """What is read of the answer that carries a new certificate (PEM)."""
+
+    certificate_chain: str
+    ca_certificate: str
+
+
+class Fetched(NamedTuple):
+    """A content and its entity tag (RFC 9110 section 8.8.3); not `fresh`: it is what is held, and empty here."""
+
+    content: bytes
+    tag: str
+    fresh: bool
+
+
+class _Problem(msgspec.Struct, frozen=True):
+    """What is read of a problem answer (RFC 9457)."""
+
+    detail: str = ""
+    code: str = ""
+    request_id: str = ""
+
+
+class Door:
+    """One address of the service, and what its TLS certificate is checked against."""
+
+    def __init__(self, url: str, trust: ssl.SSLContext) -> None:
+        self.url = address(url)
+        self._trust = trust
+
+    @property
+    def authenticated(self) -> bool:
+        """Whether an answer from there is known to be the service's."""
+        return self.url.startswith("https:")
+
+    def enroll(self, token: str, csr: str) -> Issued:
+        """Spend a join token for a certificate."""
+        return self._issued("/credentials/enroll", {"join_token": token, "csr": csr})
+
+    def renew(self, body: Mapping[str, object]) -> Issued:
+        """Ask for the next certificate."""
+        return self._issued("/credentials/renew", body)
+
+    def roots(self) -> bytes:
+        """Return the trust bundle (PEM)."""
+        return self._call("GET", "/ca/certificate").content
+
+    def crl(self, name: str, tag: str) -> Fetched:
+        """Return a revocation list; without a name that of the active issuing CA. `tag` is that of the one held."""
+        headers = {"If-None-Match": tag} if tag else {}
+        return self._call("GET", f"/ca/crl/{name}" if name else "/ca/crl", headers=headers, most=_MAX_CRL_BYTES)
+
+    def _issued(self, path: str, body: Mapping[str, object]) -> Issued:
+        given = msgspec.json.encode({name: value for name, value in body.items() if value is not None})
+        try:
+            return msgspec.json.decode(self._call("POST", path, given, _JSON).content, type=Issued)
+        except msgspec.MsgspecError:
+            raise UnavailableError(f"{self.url} did not answer as Tradewarden does; look at the address") from None
+
+    def _call(
+        self,
+        method: str,
+        path: str,
+        body: bytes | None = None,
+        headers: Mapping[str, str] = _NONE,
+        most: int = _MAX_BYTES,
+    ) -> Fetched:
+        import httpx
+
+        limits = httpx.Timeout(_SECONDS, connect=_CONNECT_SECONDS)
+        try:
+            with (
+                httpx.Client(verify=self._trust, timeout=limits, trust_env=False) as client,
+                client.stream(method, self.url + path, content=body, headers=headers) as answer,
+            ):
+                return self._settled(answer, _content(answer, most))
+        except httpx.TransportError as error:
+            raise UnavailableError(_why(self.url, error)) from error
+
+    def _settled(self, answer: httpx.Response, content: bytes) -> Fetched:
+        if answer.is_success or answer.status_code == _NOT_MODIFIED:
+            return Fetched(content, answer.headers.get("etag", ""), fresh=answer.is_success)
+        text = f"{self.url} answers {answer.status_code}: {_said(content)}"
+        if not answer.is_client_error or answer.status_code in _PASSING:
+            raise UnavailableError(text)
+        raise RefusedError(text, answer.status_code)
+
+
+def first_contact(url: str, pin: str) -> bytes:
+    """Return the root (PEM) that a join token's pin names, fetched from the service, which is not trusted yet.
+
+    Raises `AuthenticationError` when it is not there: then this is another service, or somebody in between.
+    """
+    anyone = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    anyone.check_hostname = False
+    anyone.verify_mode = ssl.CERT_NONE
+    offered = certificates(Door(url, anyone).roots(), f"The answer of {url}/ca/certificate")
+    pinned = [each for each in offered if fingerprint(each).startswith(pin)]
+    if not pinned:
+        raise AuthenticationError(
+            f"{url} is not the service that the join token was made by: its root CA's fingerprint does not begin with "
+            f"{pin}. The token was not sent; check the address, and who answers there"
+        )
+    return pem_of(pinned)
+
+
+def trusting(roots_pem: bytes) -> ssl.SSLContext:
+    """Return a client context without a certificate of its own that trusts these roots alone."""
+    made = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    made.minimum_version = ssl.TLSVersion.TLSv1_3
+    made.verify_flags |= ssl.VERIFY_X509_STRICT
+    made.load_verify_locations(cadata=roots_pem.decode("ascii"))
+    return made
+
+
+def address(url: str) -> str:
+    """Return a base address without its last slash: https, or http to this very machine."""
+    parts = urlsplit(url)
+    if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.username or parts.fragment:
+        raise ConfigurationError(f"{url[:200]!r} is no address of a service; write https://host:port")
+    if parts.scheme == "http" and not _loopback(parts.hostname):
+        raise ConfigurationError(f"{url[:200]}: nothing is sent in the clear to another host; use https")
+    return url.rstrip("/")
+
+
+def _loopback(host: str) -> bool:
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def _content(answer: httpx.Response, most: int) -> bytes:
+    content = bytearray()
+    end = time.monotonic() + _MAX_SECONDS
+    for piece in answer.iter_bytes():
+        content += piece
+        if len(content) > most:
+            raise UnavailableError(f"{answer.request.url} answered with more than {most} bytes")
+        if time.monotonic() > end:
+            raise UnavailableError(f"{answer.request.url} took more than {_MAX_SECONDS:.0f} seconds to answer")
+    return bytes(content)
+
+
+def _said(content: bytes) -> str:
+    try:
+        problem = msgspec.json.decode(content, type=_Problem)
+    except msgspec.MsgspecError:
+        return "not as Tradewarden does"
+    marks = ", ".join(filter(None, (problem.code, problem.request_id and f"request_id {problem.request_id}")))
+    return f"{problem.detail} ({marks})" if marks else problem.detail
+
+
+def _why(url: str, error: Exception) -> str:
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, ssl.SSLError):
+            reason = getattr(cause, "verify_message", "") or cause.reason or "TLS failed"
+            return f"no TLS connection to {url}: {reason}"
+        cause = cause.__cause__ or cause.__context__
+    return f"no answer from {url} ({type(error).__name__})"

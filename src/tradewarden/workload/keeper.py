@@ -1,0 +1,214 @@
+"""Keeps one identity fresh: what is due is done in `step`, one step at a time, and the time to the next comes back.
+
+Always true here: nothing that fails takes away what holds. A certificate stays in use until its replacement is on disk
+and was found to be whole; roots and revocation lists stay until newer ones came over a connection that is known to be
+the service's.
+"""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from tradewarden.clock import rfc3339
+from tradewarden.errors import TradewardenError
+from tradewarden.workload.errors import EnrolmentNeededError
+from tradewarden.workload.revocation import Revocation
+from tradewarden.workload.schedule import backoff, fraction, renewal_time, spread
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tradewarden.clock import Clock, Randomness
+    from tradewarden.workload.contexts import Contexts
+    from tradewarden.workload.directory import IdentityDirectory
+    from tradewarden.workload.pair import Pair
+    from tradewarden.workload.renewal import Renewal
+
+_LOG: Final = logging.getLogger("tradewarden.workload")
+LONGEST_SECONDS: Final = 10.0
+"""So often at least the directory is looked at: another process may have renewed, or the clock may have jumped."""
+_BUSY_SECONDS: Final = 1.0
+_AGAIN_SECONDS: Final = 30.0
+
+
+@dataclass(frozen=True)
+class Periods:
+    """How often the roots and the revocation list are fetched, in seconds; 0 stands for never."""
+
+    roots: float = 3600.0
+    crl: float = 0.0
+
+
+class Keeper:
+    """The pair that is in use, and what has to happen to it when."""
+
+    def __init__(
+        self,
+        directory: IdentityDirectory,
+        renewal: Renewal | None,
+        contexts: Contexts,
+        periods: Periods,
+        clock: Clock,
+        randomness: Randomness,
+        changed: Callable[[Pair], None],
+    ) -> None:
+        self._directory = directory
+        self._renewal = renewal
+        self._contexts = contexts
+        self._clock = clock
+        self._randomness = randomness
+        self._changed = changed
+        self._chance = 0.0
+        self._failures = 0
+        self._retry = 0.0
+        self._roots = _Periodic(periods.roots, self)
+        self._crl = _Periodic(periods.crl, self)
+        self._revocation = Revocation(directory)
+        self.pair: Pair | None = None
+        self.error: TradewardenError | None = None
+        """Why the last try to renew failed; None since one succeeded."""
+
+    @property
+    def chance(self) -> float:
+        """A new random number from 0 up to 1."""
+        return fraction(self._randomness)
+
+    @property
+    def now(self) -> float:
+        """Seconds that never run backwards."""
+        return self._clock.monotonic()
+
+    def usable(self) -> bool:
+        """Whether there is a certificate that has not expired."""
+        return self.pair is not None and self.pair.ends > self._clock.now()
+
+    def lacks_lists(self) -> bool:
+        """Whether peers are checked for revocation and there is no list yet, so that every one would be refused."""
+        return self._crl.wanted and not self._revocation.pem
+
+    def step(self) -> float:
+        """Do what is due and return for how many seconds nothing will be."""
+        self.follow()
+        if self._renewal is not None:
+            self._renew(self._renewal)
+            self._refresh(self._renewal)
+        return self._rest()
+
+    def follow(self) -> None:
+        """Take what another process has put in place, and at the start what is there."""
+        version = self._directory.version()
+        if not version or (self.pair is not None and self.pair.version == version):
+            return
+        pair = self._directory.read()
+        if pair is not None:
+            if self.pair is None:
+                self._revocation.load()
+            else:
+                self._rest_a_while(pair)
+            self._adopt(pair)
+
+    def _adopt(self, pair: Pair) -> None:
+        renewed = self.pair is None or self.pair.serial_number != pair.serial_number
+        self._contexts.adopt(pair, self._revocation.pem)
+        self.pair = pair
+        if renewed:
+            self._chance = self.chance
+            self._failures, self.error = 0, None
+        self._changed(pair)
+
+    def renews_at(self) -> float:
+        """Return when the certificate is renewed, in seconds since the epoch; at once when it leads to no root."""
+        if self.pair is None or not self.pair.anchored:
+            return 0.0
+        return renewal_time(self.pair.starts, self.pair.ends, self._chance)
+
+    def _renew(self, renewal: Renewal) -> None:
+        if self._clock.now() < self.renews_at() or (self.now < self._retry and not self._invited(renewal)):
+            return
+        try:
+            pair = renewal.obtain(self.pair)
+        except TradewardenError as error:
+            self._failed(error)
+            return
+        if pair is None:
+            self._retry = self.now + _BUSY_SECONDS
+            return
+        self._adopt(pair)
+        self._rest_a_while(pair)
+        _LOG.info(
+            "certificate of %s until %s, serial number %s", pair.spiffe_id, rfc3339(pair.ends), pair.serial_number
+        )
+
+    def _rest_a_while(self, pair: Pair) -> None:
+        """Ask for nothing for a while after a renewal, also when what came is due already (a CA that ends itself)."""
+        left = pair.ends - self._clock.now()
+        self._retry = self.now + min(LONGEST_SECONDS, max(_BUSY_SECONDS, left / 8))
+
+    def _invited(self, renewal: Renewal) -> bool:
+        """Tell whether the join token has come that was waited for."""
+        try:
+            return isinstance(self.error, EnrolmentNeededError) and renewal.has_token()
+        except TradewardenError:
+            return False
+
+    def _failed(self, error: TradewardenError) -> None:
+        self.error = error
+        self._failures += 1
+        left = self.pair.ends - self._clock.now() if self.pair is not None else 0.0
+        wait = backoff(self._failures, left, self.chance)
+        self._retry = self.now + wait
+        log = _LOG.error if isinstance(error, EnrolmentNeededError) or left <= 0 else _LOG.warning
+        log("certificate not renewed, next try in %.0f seconds: %s", wait, error.detail)
+
+    def _refresh(self, renewal: Renewal) -> None:
+        self._roots.when_due(lambda pair: self._refresh_roots(renewal, pair))
+        self._crl.when_due(lambda pair: self._refresh_crl(renewal, pair))
+
+    def _refresh_roots(self, renewal: Renewal, pair: Pair) -> None:
+        found = renewal.roots(pair)
+        if found is None or found == pair.roots_pem:
+            return
+        replaced = renewal.replace_roots(pair, found)
+        if replaced is not None:
+            self._adopt(replaced)
+            _LOG.info("trust bundle replaced: %d roots", len(replaced.roots))
+
+    def _refresh_crl(self, renewal: Renewal, pair: Pair) -> None:
+        if self._revocation.refresh(pair, renewal.crl):
+            self._contexts.adopt(pair, self._revocation.pem)
+
+    def _rest(self) -> float:
+        waits = [LONGEST_SECONDS, self._roots.left(), self._crl.left()]
+        if self._renewal is not None:
+            waits.append(max(self.renews_at() - self._clock.now(), self._retry - self.now))
+        return max(0.0, min(waits))
+
+
+class _Periodic:
+    """Something that is done once a period, and after a failure again within half a minute."""
+
+    def __init__(self, seconds: float, keeper: Keeper) -> None:
+        self._seconds = seconds
+        self._keeper = keeper
+        self._next = 0.0
+
+    @property
+    def wanted(self) -> bool:
+        return self._seconds > 0
+
+    def left(self) -> float:
+        return self._next - self._keeper.now if self._seconds and self._next else LONGEST_SECONDS
+
+    def when_due(self, work: Callable[[Pair], None]) -> None:
+        pair = self._keeper.pair
+        if pair is None or not self._seconds or self._keeper.now < self._next:
+            return
+        seconds = self._seconds
+        try:
+            work(pair)
+        except TradewardenError as error:
+            seconds = min(seconds / 4, _AGAIN_SECONDS)
+            _LOG.warning("roots or revocation list not refreshed, tried again: %s", error.detail)
+        self._next = self._keeper.now + spread(seconds, self._keeper.chance)

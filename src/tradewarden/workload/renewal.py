@@ -1,0 +1,233 @@
+"""How a service comes to a certificate: the first time by a join token, then by the one it has.
+
+The ways, in their order:
+
+1. A certificate that is valid: `POST /credentials/renew` over mTLS, which proves that the old key is held.
+2. Without an mTLS address, when that is not reached or refuses, and once the certificate has expired: the same call
+   with a proof signed by the old key. The service takes it for an expired certificate within its grace
+   (TRADEWARDEN_RENEWAL_GRACE_HOURS).
+3. When the service refuses that: a join token that was not spent yet, from the file that is read again at each try.
+
+A new key is made each time, and what comes back replaces the old pair only once it was found to be whole.
+"""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from cryptography.hazmat.primitives.serialization import Encoding
+
+from tradewarden.clock import rfc3339
+from tradewarden.errors import ConfigurationError, IntegrityError, UnavailableError
+from tradewarden.workload import join_token
+from tradewarden.workload.contexts import mutual
+from tradewarden.workload.door import Door, address, first_contact, trusting
+from tradewarden.workload.errors import EnrolmentNeededError, RefusedError
+from tradewarden.workload.pair import Pair, certificates, pem_of
+from tradewarden.workload.possession import key_pem, new_key, proof, signing_request
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tradewarden.clock import Clock
+    from tradewarden.workload.directory import IdentityDirectory
+    from tradewarden.workload.door import Fetched, Issued
+    from tradewarden.workload.join_token import JoinToken
+
+_LOG: Final = logging.getLogger("tradewarden.workload")
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where certificates come from. Empty addresses: from nowhere, another process renews and this one follows.
+
+    `service_name`, when given, is the only name that is accepted. `mtls_url` is the mTLS port's address.
+    """
+
+    url: str = ""
+    mtls_url: str = ""
+    service_name: str = ""
+    join_token: str = ""
+    join_token_file: Path | None = None
+    ttl_hours: int | None = None
+
+    def __post_init__(self) -> None:
+        for each in filter(None, (self.url, self.mtls_url)):
+            address(each)
+        if self.mtls_url and not self.mtls_url.startswith("https:"):
+            raise ConfigurationError(f"{self.mtls_url[:200]}: mutual TLS is spoken with https only")
+        if self.join_token:
+            join_token.join_token(self.join_token)
+
+    def __repr__(self) -> str:
+        return f"Source({self.url!r})"
+
+
+class Renewal:
+    """Gets new pairs from the service, and roots and revocation lists over connections that are known to be its."""
+
+    def __init__(self, source: Source, directory: IdentityDirectory, clock: Clock) -> None:
+        self._source = source
+        self._directory = directory
+        self._clock = clock
+        self._refused: set[str] = set()
+
+    def obtain(self, held: Pair | None) -> Pair | None:
+        """Return the pair that replaces `held`, from the service or from a process that was quicker.
+
+        None while another process is at it. Raises `EnrolmentNeededError` when a person must act, else what hindered.
+        """
+        with self._directory.lock() as mine:
+            if not mine:
+                return None
+            now = self._directory.read()
+            if now is not None and (held is None or now.version != held.version):
+                return now
+            return self._enroll(None) if now is None else self._replace(now)
+
+    def enroll(self) -> Pair:
+        """Return a pair for a join token, whatever is held; raises as `obtain` does."""
+        with self._directory.lock() as mine:
+            if not mine:
+                raise UnavailableError(f"{self._directory.path} is being renewed by another process just now")
+            return self._enroll(self._directory.read())
+
+    def _replace(self, held: Pair) -> Pair:
+        try:
+            return self._renew(held)
+        except RefusedError as refused:
+            if self._token() is None:
+                raise EnrolmentNeededError(self._way_back(held, refused.detail), reason=refused.reason) from refused
+            return self._enroll(held)
+
+    def _renew(self, held: Pair) -> Pair:
+        key = new_key()
+        csr = signing_request(key)
+        answer, authenticated = self._ask(held, csr)
+        # Over plain HTTP on this machine the roots stay what they are.
+        added = answer.ca_certificate.encode() if authenticated else b""
+        roots = self._bundle(self._authenticated(held), held.roots_pem + added)
+        return self._take(Pair.read(key_pem(key), answer.certificate_chain.encode(), roots), held)
+
+    def _ask(self, held: Pair, csr: str) -> tuple[Issued, bool]:
+        if self._source.mtls_url and held.ends > self._clock.now():
+            door = Door(self._source.mtls_url, mutual(held))
+            try:
+                return door.renew({"csr": csr, "ttl_hours": self._source.ttl_hours}), True
+            except (UnavailableError, RefusedError) as error:
+                if not self._source.url:
+                    raise
+                _LOG.info("%s; proving the old key at %s instead", error.detail, self._source.url)
+        door = self._door(held)
+        shown = held.leaf.public_bytes(Encoding.PEM).decode()
+        signed = proof(held.key, csr, self._clock.now())
+        asked = {"csr": csr, "certificate": shown, "proof": signed, "ttl_hours": self._source.ttl_hours}
+        return door.renew(asked), door.authenticated
+
+    def _enroll(self, held: Pair | None) -> Pair:
+        token = self._token()
+        if token is None or not self._source.url:
+            raise EnrolmentNeededError(self._way_back(held, ""))
+        pinned = first_contact(self._source.url, token.pin)
+        door = Door(self._source.url, trusting(pinned))
+        key = new_key()
+        try:
+            answer = door.enroll(token.text, signing_request(key))
+        except RefusedError as refused:
+            self._refused.add(token.digest)
+            raise EnrolmentNeededError(self._way_back(held, refused.detail), reason=refused.reason) from refused
+        added = answer.ca_certificate.encode() if door.authenticated else b""
+        roots = self._bundle(door if door.authenticated else None, pinned + added)
+        taken = self._take(Pair.read(key_pem(key), answer.certificate_chain.encode(), roots), held)
+        self._directory.put_joined(token.digest)
+        return taken
+
+    def _take(self, pair: Pair, held: Pair | None) -> Pair:
+        """Make a new pair the one that holds, once it was found to be whole, ours, and of use."""
+        name = self._source.service_name or (held.service_name if held is not None else "")
+        if name and pair.service_name != name:
+            raise IntegrityError(f"The service certified {pair.spiffe_id}, but this identity is {name}")
+        if not pair.anchored:
+            raise IntegrityError("The new certificate does not lead to a root that is trusted here; it was not taken")
+        if pair.ends <= self._clock.now():
+            raise IntegrityError("The new certificate has already expired; look at both clocks")
+        mutual(pair)  # OpenSSL's own judgement, before anything is replaced
+        return self._directory.put(pair)
+
+    def has_token(self) -> bool:
+        """Tell whether there is a join token worth a try; raises `ConfigurationError` for a file that is refused."""
+        return self._token() is not None
+
+    def _token(self) -> JoinToken | None:
+        """Return a join token that is worth a try: neither spent nor refused before."""
+        found = [join_token.from_file(self._source.join_token_file)] if self._source.join_token_file else []
+        if self._source.join_token:
+            found.append(join_token.join_token(self._source.join_token))
+        spent = {self._directory.joined(), *self._refused}
+        return next((each for each in found if each is not None and each.digest not in spent), None)
+
+    def _way_back(self, held: Pair | None, refusal: str) -> str:
+        """Say what a person has to do now."""
+        what = "There is no certificate yet" if held is None else _state(held, self._clock.now())
+        why = f", and the service refused: {refusal}" if refusal else ""
+        name = self._source.service_name or (held.service_name if held is not None else "SERVICE")
+        file = self._source.join_token_file
+        where = f"write it to {file} (mode 0600; it is read again at each try)" if file else "enrol again with it"
+        return f"{what}{why}. Make a join token (tradewarden ca join-token {name}) and {where}"
+
+    def roots(self, held: Pair) -> bytes | None:
+        """Return the service's trust bundle (PEM); None when no address gives an answer that is known to be its."""
+        door = self._authenticated(held)
+        return None if door is None else _each_once(door.roots())
+
+    def _bundle(self, door: Door | None, otherwise: bytes) -> bytes:
+        """Return the trust bundle that goes with a new certificate; what is known anyhow when it cannot be had now."""
+        try:
+            return _each_once(otherwise if door is None else door.roots())
+        except (UnavailableError, RefusedError) as error:
+            _LOG.warning("the trust bundle is fetched later: %s", error.detail)
+            return _each_once(otherwise)
+
+    def replace_roots(self, held: Pair, roots_pem: bytes) -> Pair | None:
+        """Return the pair with other roots, made the one that holds; None when another process was quicker."""
+        with self._directory.lock() as mine:
+            if not mine or self._directory.version() != held.version:
+                return None
+            return self._directory.put(held.with_roots(roots_pem))
+
+    def crl(self, held: Pair, name: str, tag: str) -> Fetched | None:
+        """Return a revocation list (DER), unless it is still that of `tag`; None when there is none of this name.
+
+        An empty name is that of the active issuing CA.
+        """
+        door = self._authenticated(held)
+        if door is None:
+            raise UnavailableError("revocation lists are taken over an authenticated connection only")
+        try:
+            return door.crl(name, tag)
+        except RefusedError:
+            return None
+
+    def _authenticated(self, held: Pair) -> Door | None:
+        if self._source.url.startswith("https:"):
+            return self._door(held)
+        if self._source.mtls_url and held.ends > self._clock.now():
+            return Door(self._source.mtls_url, mutual(held))
+        return None
+
+    def _door(self, held: Pair) -> Door:
+        if not self._source.url:
+            raise UnavailableError("the certificate has expired, and without a url nothing can be asked without it")
+        return Door(self._source.url, trusting(held.roots_pem))
+
+
+def _each_once(roots_pem: bytes) -> bytes:
+    """Return roots, each once and in their order; raises `IntegrityError`."""
+    return pem_of(tuple(dict.fromkeys(certificates(roots_pem, "The trust bundle"))))
+
+
+def _state(held: Pair, now: float) -> str:
+    ended = f"expired at {rfc3339(held.ends)}" if held.ends <= now else f"is valid until {rfc3339(held.ends)}"
+    return f"The certificate of {held.service_name} {ended}"

@@ -1,0 +1,103 @@
+"""What every `JoinStore` does, in memory and in SQL."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING
+
+import pytest
+from msgspec.structs import replace
+
+from tests.support.storage import inbox, sqlite_database
+from tradewarden.errors import AuthenticationError
+from tradewarden.identity.joins import JoinChange, JoinRow, JoinStore
+from tradewarden.storage.memory import MemoryDatabase
+from tradewarden.storage.memory_enrolment import MemoryJoinStore
+from tradewarden.storage.sql_enrolment import SqlJoinStore
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Awaitable, Callable
+    from pathlib import Path
+
+
+class Kept:
+    """A store and the entries that its database kept."""
+
+    def __init__(self, store: JoinStore, entries: Callable[[], Awaitable[list[bytes]]]) -> None:
+        self.store = store
+        self.entries = entries
+
+
+@pytest.fixture(params=["memory", "sqlite"])
+async def kept(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Kept]:
+    """Give each store in turn."""
+    if request.param == "memory":
+        memory = MemoryDatabase()
+
+        async def entries() -> list[bytes]:
+            return memory.inbox
+
+        yield Kept(MemoryJoinStore(memory), entries)
+        return
+    async with sqlite_database(tmp_path) as database:
+        yield Kept(SqlJoinStore(database), lambda: inbox(database))
+
+
+def row(number: int = 1, *, ends: int = 100, used_at: int = 0) -> JoinRow:
+    """Return a join token's row."""
+    digest = bytes([number]) * 32
+    return JoinRow(digest, "bot", "i", '["a.internal"]', '["10.0.0.1"]', 1, "user:admin", ends, used_at, b"seal")
+
+
+async def put(kept: Kept, *rows: JoinRow) -> None:
+    """Write join tokens."""
+    for each in rows:
+        await kept.store.change(each.digest, partial(written, each))
+
+
+def written(row: JoinRow, _: JoinRow | None) -> JoinChange[None]:
+    """Decide to write a row, whatever stands."""
+    return JoinChange(None, b"entry", row)
+
+
+async def test_nothing_is_where_nothing_was_written(kept: Kept) -> None:
+    """There is no token, and nothing to forget."""
+    assert await kept.store.read(b"x" * 32) is None
+    assert await kept.store.sweep(1 << 40, 10) == 0
+
+
+async def test_a_token_is_made_and_used_up(kept: Kept) -> None:
+    """Each change sees the row that stands and is written with its entry; the answer is the decision's."""
+    await put(kept, row())
+    assert await kept.store.read(row().digest) == row()
+    seen: list[JoinRow | None] = []
+
+    def spend(before: JoinRow | None) -> JoinChange[str]:
+        seen.append(before)
+        return JoinChange("spent", b"used", replace(row(), used_at=7, seal=b"other"))
+
+    assert await kept.store.change(row().digest, spend) == "spent"
+    assert seen == [row()]
+    assert await kept.store.read(row().digest) == replace(row(), used_at=7, seal=b"other")
+    assert await kept.entries() == [b"entry", b"used"]
+
+
+async def test_a_refused_change_leaves_everything_as_it_was(kept: Kept) -> None:
+    """What the decision raises comes out, and neither row nor entry is written."""
+    await put(kept, row())
+
+    def refuse(_: JoinRow | None) -> JoinChange[None]:
+        raise AuthenticationError("no")
+
+    with pytest.raises(AuthenticationError):
+        await kept.store.change(row().digest, refuse)
+    assert await kept.store.read(row().digest) == row()
+    assert await kept.entries() == [b"entry"]
+
+
+async def test_what_ended_long_ago_is_forgotten(kept: Kept) -> None:
+    """Used or not, in portions; what ends later stays."""
+    await put(kept, row(1, ends=10), row(2, ends=20, used_at=5), row(3, ends=30))
+    assert await kept.store.sweep(30, 1) == 1
+    assert await kept.store.sweep(30, 10) == 1
+    assert [await kept.store.read(bytes([n]) * 32) is not None for n in (1, 2, 3)] == [False, False, True]

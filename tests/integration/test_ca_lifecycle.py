@@ -1,0 +1,74 @@
+"""The CAs of an open installation: what the clerk does for them, what an operator is told, what is audited."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.support.pki import DAY, SetClock
+from tradewarden import Warden, load_settings
+from tradewarden.audit.query import Filter
+from tradewarden.background import tidy
+from tradewarden.http.metrics import Gauge, Metrics
+from tradewarden.http.serve import _count
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+    from pathlib import Path
+
+
+class MovedClock(SetClock):
+    """A clock whose monotonic time moves on with every look."""
+
+    def monotonic(self) -> float:
+        """Return more than a second after the last look."""
+        self.steps = getattr(self, "steps", 0) + 10
+        return float(self.steps)
+
+
+@pytest.fixture
+async def warden(tmp_path: Path) -> AsyncIterator[Warden]:
+    """Give an installation whose clock can be set."""
+    settings = load_settings({"TRADEWARDEN_DATA_DIR": str(tmp_path / "data")})
+    opened = await Warden.start(settings, clock=MovedClock())
+    yield opened
+    await opened.close()
+
+
+async def rotations(warden: Warden) -> list[tuple[object, object]]:
+    """Return what the audit log says of rotations."""
+    await warden.clerk.run_once(last=True)
+    found = await warden.local.audit.search(Filter())
+    return [(each["resource"], each["result"]) for each in found if each["action"] == "rotate"]
+
+
+async def test_the_clerk_rotates_an_ageing_issuing_ca(warden: Warden) -> None:
+    """Tidying at two thirds of its life rotates the issuing CA, once, with an audit entry and sealed rows in it."""
+    before = warden.authority.cas.known
+    await tidy(warden)
+    assert warden.authority.cas.known.rows == before.rows
+    warden.clock.time = before.issuing.ageing  # type: ignore[attr-defined]  # the clock above
+    await tidy(warden)
+    await tidy(warden)
+    assert warden.authority.cas.known.issuing.fingerprint != before.issuing.fingerprint
+    assert await rotations(warden) == [("issuing", "success")]
+
+
+async def test_an_end_that_nears_is_told_and_does_not_unready(warden: Warden, tmp_path: Path) -> None:
+    """Readiness says what to bring back, while requests go on; the gauges say how long."""
+    assert (await warden.readiness()).warnings == ()
+    (tmp_path / "data" / "ca" / "ca_key.pem").unlink()
+    warden.clock.time = warden.authority.ca_expires_at - 100 * DAY  # type: ignore[attr-defined]  # the clock above
+    state = await warden.readiness()
+    assert state.reasons == ()
+    assert any("issuing CA" in each for each in state.warnings)
+    assert len(warden.authority.cas.news()) == len(state.warnings)
+    assert warden.authority.cas.news() == ()
+    metrics = Metrics((), 1)
+    slot = metrics.slot(0)
+    await _count(warden, slot)
+    told = dict(re.findall(r"^tradewarden_(ca_\w+) (\S+)$", metrics.render().decode(), re.MULTILINE))
+    assert float(told[Gauge.CA_ISSUING_EXPIRY_SECONDS.label]) == 100 * DAY
+    assert float(told[Gauge.CA_ROOT_EXPIRY_SECONDS.label]) > 1000 * DAY

@@ -1,0 +1,136 @@
+"""The door with a client certificate in the scope: behind proxies, throttled, and beside the plain port."""
+
+from __future__ import annotations
+
+from base64 import b64encode
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+from starlette.types import Message
+
+from tradewarden import Warden, load_settings
+from tradewarden.access.grant import authorize
+from tradewarden.access.permission import ALL
+from tradewarden.access.principal import Kind, Principal
+from tradewarden.audit.entry import EventType
+from tradewarden.http.deadline import Deadlines
+from tradewarden.http.metrics import Metrics
+from tradewarden.http.pipeline import Door
+from tradewarden.http.protocol import PEER
+from tradewarden.http.routes import ROUTES
+from tradewarden.pki.credentials import IssueCredentials, RevokeCertificate
+from tradewarden.pki.peer import PeerCertificate
+
+ADMIN = Principal(Kind.USER, "admin")
+
+
+class Called:
+    """A door, called in process."""
+
+    def __init__(self, warden: Warden) -> None:
+        self.warden = warden
+        metrics = Metrics(ROUTES, ["test"])
+        self._deadlines = Deadlines(30)
+        self._door = Door(warden, ROUTES, metrics.slot(0), self._deadlines)
+
+    async def ask(self, method: str, path: str, peer: PeerCertificate | None, body: object = None) -> tuple[int, Any]:
+        """Make a call from 192.0.2.1, over mTLS when there is a peer."""
+        data = b"" if body is None else msgspec.json.encode(body)
+        headers = [(b"host", b"localhost:8002"), (b"content-type", b"application/json")]
+        headers.append((b"content-length", str(len(data)).encode()))
+        scope = {
+            "type": "http", "method": method, "path": path, "raw_path": path.encode(), "query_string": b"",
+            "headers": headers, "client": ("192.0.2.1", 1), "server": ("127.0.0.1", 8002), "scheme": "https",
+            "extensions": {"tls": {}, **({} if peer is None else {PEER: peer})},
+        }  # fmt: skip
+        sent: list[Message] = []
+
+        async def receive() -> Message:
+            return {"type": "http.request", "body": data, "more_body": False}
+
+        async def send(message: Message) -> None:
+            sent.append(message)
+
+        await self._door(scope, receive, send)
+        return sent[0]["status"], msgspec.json.decode(sent[1]["body"])
+
+    async def peer(self, service: str, *permissions: str) -> PeerCertificate:
+        """Register a service, issue it a certificate, and return it as a connection would have it."""
+        await self.warden.local.services.register(service, list(permissions))
+        async with self.warden.entry(EventType.CERTIFICATE, "issue") as entry:
+            grant = authorize(ADMIN, ALL, "credentials:issue", service)
+            made = await self.warden.authority.issue(grant, IssueCredentials(service), entry)
+        return PeerCertificate(b"", made.serial_number, "thumb", service)
+
+    async def revoke(self, peer: PeerCertificate) -> None:
+        """Revoke a certificate."""
+        async with self.warden.entry(EventType.CERTIFICATE, "revoke") as entry:
+            grant = authorize(ADMIN, ALL, "credentials:revoke")
+            await self.warden.authority.revoke(grant, RevokeCertificate(peer.serial), entry)
+
+    def close(self) -> None:
+        """End its timer."""
+        self._deadlines.stop()
+
+
+@pytest.fixture
+async def door(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Called]:
+    """A production service behind proxies, where two anonymous calls a minute pass."""
+    monkeypatch.setenv("DOOR_TEST_ROOT", b64encode(bytes(range(32))).decode())
+    settings = load_settings(
+        {
+            "TRADEWARDEN_DATA_DIR": str(tmp_path / "data"),
+            "ALPHAPULSE_ENV": "production",
+            "TRADEWARDEN_ROOT_KEY": "env:DOOR_TEST_ROOT",
+            "TRADEWARDEN_TRUSTED_PROXIES": "10.0.0.0/8",
+            "TRADEWARDEN_RATE_LIMITS": "anonymous=2/60",
+        }
+    )
+    warden = await Warden.start(settings, create=True)
+    called = Called(warden)
+    yield called
+    called.close()
+    await warden.close()
+
+
+async def test_mtls_comes_without_a_proxy(door: Called) -> None:
+    """Where the plain port is for listed proxies alone, a client certificate is let in from anywhere."""
+    bot = await door.peer("bot", "read")
+    assert (await door.ask("GET", "/secrets", bot))[0] == 200
+    assert (await door.ask("GET", "/secrets", None))[0] == 403
+
+
+async def test_a_known_certificate_passes_where_strangers_are_throttled(door: Called) -> None:
+    """After a flood from its address a good certificate is still served; a revoked one is one of the strangers."""
+    bot, gone = await door.peer("bot", "read"), await door.peer("gone", "read")
+    await door.revoke(gone)
+    statuses = [(await door.ask("GET", "/secrets", gone))[0] for _ in range(4)]
+    assert statuses == [401, 401, 429, 429]
+    assert (await door.ask("GET", "/secrets", bot))[0] == 200
+
+
+async def test_a_revocation_counts_on_the_next_request(door: Called) -> None:
+    """On routes that need a proof and on open ones, on the connection that stands."""
+    bot = await door.peer("bot", "read")
+    assert (await door.ask("GET", "/health", bot))[0] == 200
+    assert (await door.ask("GET", "/secrets", bot))[0] == 200
+    await door.revoke(bot)
+    assert (await door.ask("GET", "/health", bot))[0] == 401
+    status, problem = await door.ask("GET", "/secrets", bot)
+    assert (status, problem["detail"]) == (401, "The client certificate is revoked")
+
+
+async def test_a_service_off_the_register_may_only_renew(door: Called) -> None:
+    """Its certificate gives it nothing else; a name that is registered again has its rights again."""
+    bot = await door.peer("bot", "read")
+    async with door.warden.entry(EventType.CONFIGURATION_CHANGE, "delete") as entry:
+        await door.warden.services.delete(authorize(ADMIN, ALL, "services:manage", "bot"), "bot", entry)
+    assert (await door.ask("GET", "/secrets", bot))[0] == 403
+    assert (await door.ask("POST", "/tokens/generate", bot, {"service_name": "bot"}))[0] == 403
+    status, problem = await door.ask("POST", "/credentials/renew", bot, {"csr": "rubbish"})
+    assert status == 400, problem
+    await door.warden.local.services.register("bot", ["read"])
+    assert (await door.ask("GET", "/secrets", bot))[0] == 200

@@ -1,0 +1,101 @@
+"""What the tests of CA rotations share: an installation that is started again and again, and verifiers of chains."""
+
+from __future__ import annotations
+
+import subprocess
+from typing import TYPE_CHECKING
+
+from cryptography import x509
+from msgspec.structs import replace
+
+from tests.support.keys import keyring
+from tests.support.pki import POLICY, SetClock, entry, grant, opened
+from tradewarden.pki.ca_list import RotateCa
+from tradewarden.pki.credentials import IssueCredentials
+from tradewarden.pki.rotating import What
+from tradewarden.storage.memory import MemoryDatabase
+from tradewarden.storage.memory_pki import MemoryPkiStore
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tradewarden.keys.port import Keys
+    from tradewarden.pki.authority import Authority
+    from tradewarden.pki.ca_list import CaShown
+    from tradewarden.pki.credentials import Credentials
+    from tradewarden.pki.policy import Policy
+
+
+class Installation:
+    """A data directory with its store and keys; `start` opens one more process on it."""
+
+    def __init__(self, directory: Path, keys: Keys, policy: Policy = POLICY) -> None:
+        self.directory = directory
+        self.database = MemoryDatabase()
+        self.store = MemoryPkiStore(self.database)
+        self.keys = keys
+        self.policy = policy
+        self.clock = SetClock()
+
+    @classmethod
+    async def make(cls, directory: Path, **policy: object) -> Installation:
+        """Return one that was never started."""
+        return cls(directory, await keyring(), replace(POLICY, **policy))
+
+    async def start(self, *, first: bool = False) -> Authority:
+        """Open it in one more process."""
+        return await opened(
+            self.directory, self.store, policy=self.policy, clock=self.clock, keys=self.keys, first_start=first
+        )
+
+    async def follow(self, authority: Authority) -> Authority:
+        """Do what every request begins with."""
+        await authority.follow(await self.database.revisions())
+        return authority
+
+    def file(self, name: str) -> Path:
+        """Return where a file of the CA lies."""
+        return self.directory / "ca" / name
+
+
+async def rotate(
+    authority: Authority, what: What = What.ISSUING, *, compromised: bool = False, finish: bool = False
+) -> tuple[CaShown, ...]:
+    """Rotate as an admin."""
+    command = RotateCa(what, compromised, finish)
+    return await authority.cas.rotate(grant("ca:rotate", what), command, entry("ca:rotate"))
+
+
+async def issue(authority: Authority, service: str = "bot", **asked: object) -> Credentials:
+    """Issue to a service, as an admin."""
+    return await authority.issue(
+        grant("credentials:issue", service),
+        IssueCredentials(service, **asked),  # type: ignore[arg-type]  # the fields of the command
+        entry(),
+    )
+
+
+def certificates(pem: str) -> list[x509.Certificate]:
+    """Return the certificates of a PEM text."""
+    return x509.load_pem_x509_certificates(pem.encode())
+
+
+def openssl_accepts(directory: Path, chain: str, roots: str, *, strict: bool = True) -> bool:
+    """Ask openssl whether a chain (PEM, the certificate first) leads to one of the roots (PEM)."""
+    trusted, untrusted = directory / "roots.pem", directory / "chain.pem"
+    trusted.write_text(roots)
+    untrusted.write_text(chain)
+    command: list[str | Path] = [
+        "openssl",
+        "verify",
+        "-attime",
+        "1767312000",
+        "-CAfile",
+        trusted,
+        "-no-CApath",
+        "-untrusted",
+        untrusted,
+    ]
+    options = ["-x509_strict"] if strict else []
+    run = subprocess.run([*command, *options, untrusted], capture_output=True, check=False)
+    return run.returncode == 0

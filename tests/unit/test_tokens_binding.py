@@ -1,0 +1,136 @@
+"""Tokens bound to client certificates (RFC 8705): what carries the binding, and what keeps it through a refresh."""
+
+from __future__ import annotations
+
+from base64 import urlsafe_b64decode
+
+import msgspec
+import pytest
+
+from tests.support.tokens import ADMIN, Room, admin, room
+from tradewarden.access.grant import Credential, Grant, authorize
+from tradewarden.access.permission import ALL
+from tradewarden.errors import PermissionDeniedError, TokenError
+from tradewarden.tokens.commands import IssueToken, RefreshToken, TokenIssued
+from tradewarden.tokens.introspection import Introspection
+from tradewarden.tokens.minting import REFRESH_PREFIX, token_digest
+from tradewarden.tokens.store import Wanted
+
+FIRST, SECOND = "A" * 43, "B" * 43
+
+
+def shown(thumbprint: str, peer: str = "bot") -> Credential:
+    """Return how a caller is known on a connection with this certificate."""
+    return Credential("certificate", peer, thumbprint=thumbprint, serial="0" * 40, peer=peer)
+
+
+def over(credential: Credential | None) -> Grant:
+    """Return a grant to issue for `bot`."""
+    return authorize(ADMIN, ALL, "tokens:issue", "bot", credential)
+
+
+async def issue(made: Room, credential: Credential | None, *, refresh: bool = False) -> TokenIssued:
+    """Issue a token to `bot`."""
+    command = IssueToken("bot", ("read",), refresh=refresh)
+    return await made.tokens.issue(over(credential), command, made.entry())
+
+
+async def refresh(made: Room, pair: TokenIssued, credential: Credential | None) -> TokenIssued:
+    """Exchange a refresh token over such a connection."""
+    command = RefreshToken(pair.refresh_token or "")
+    return await made.tokens.refresh(command, made.entry(), credential=credential)
+
+
+def claims(token: str) -> dict[str, object]:
+    """Return what a token says."""
+    segment = token.split(".")[1]
+    found: dict[str, object] = msgspec.json.decode(urlsafe_b64decode(segment + "=" * (-len(segment) % 4)))
+    return found
+
+
+async def introspect(made: Room, token: str) -> Introspection:
+    """Introspect as an admin."""
+    return await made.tokens.introspect(admin("tokens:introspect"), token)
+
+
+async def test_a_token_asked_for_over_mtls_carries_the_thumbprint() -> None:
+    """In its claims (section 3.1), in its row, in what it proves, and in its introspection (section 3.2)."""
+    made = await room()
+    token = (await issue(made, shown(FIRST))).token
+    assert claims(token)["cnf"] == {"x5t#S256": FIRST}
+    state = await made.store.read(Wanted(token=token_digest(token)))
+    assert state.token is not None
+    assert state.token.confirmation == FIRST
+    assert (await made.authenticate(token)).confirmation == FIRST
+    assert (await made.authenticate(token)).confirmation == FIRST  # from the cache, too
+    answer = msgspec.json.decode(msgspec.json.encode(await introspect(made, token)))
+    assert answer["cnf"] == {"x5t#S256": FIRST}
+
+
+@pytest.mark.parametrize("credential", [None, Credential("client_secret")])
+async def test_without_a_certificate_nothing_is_bound(credential: Credential | None) -> None:
+    """There is no `cnf` then, not even an empty one."""
+    made = await room()
+    token = (await issue(made, credential)).token
+    assert "cnf" not in claims(token)
+    assert (await made.authenticate(token)).confirmation == ""
+    assert b"cnf" not in msgspec.json.encode(await introspect(made, token))
+
+
+async def test_a_refresh_binds_to_the_certificate_it_comes_with() -> None:
+    """After a renewal the family goes on, and the new access token belongs to the new certificate (section 4)."""
+    made = await room()
+    first = await issue(made, shown(FIRST), refresh=True)
+    assert (first.refresh_token or "").startswith(REFRESH_PREFIX)
+    second = await refresh(made, first, shown(SECOND))
+    assert (await made.authenticate(second.token)).confirmation == SECOND
+    assert (await made.authenticate(first.token)).confirmation == FIRST
+    found = await introspect(made, second.refresh_token or "")
+    assert found.cnf is not None
+    assert found.cnf.thumbprint == SECOND
+
+
+@pytest.mark.parametrize("credential", [None, Credential("refresh_token")])
+async def test_a_bound_refresh_token_is_worth_nothing_without_a_certificate(credential: Credential | None) -> None:
+    """It is refused, and the family lives on: a thief cannot end it either, not even with a used one."""
+    made = await room()
+    first = await issue(made, shown(FIRST), refresh=True)
+    second = await refresh(made, first, shown(FIRST))
+    made.clock.move(60)
+    for stolen in (first, second):
+        with pytest.raises(TokenError) as refused:
+            await refresh(made, stolen, credential)
+        assert refused.value.reason == "refresh token is bound to the client certificates of its service"
+    await refresh(made, second, shown(FIRST))
+
+
+@pytest.mark.parametrize("bound", [True, False])
+async def test_another_services_certificate_refreshes_nothing(*, bound: bool) -> None:
+    """Bound or not: the connection proves that somebody else is calling."""
+    made = await room()
+    first = await issue(made, shown(FIRST) if bound else None, refresh=True)
+    with pytest.raises(PermissionDeniedError):
+        await refresh(made, first, shown(SECOND, "other"))
+    await refresh(made, first, shown(SECOND))
+
+
+async def test_an_unbound_family_stays_unbound() -> None:
+    """What was begun without mTLS goes on without; an access token asked for over mTLS is bound all the same."""
+    made = await room()
+    first = await issue(made, None, refresh=True)
+    second = await refresh(made, first, shown(FIRST))
+    assert (await made.authenticate(second.token)).confirmation == FIRST
+    third = await refresh(made, second, None)
+    assert (await made.authenticate(third.token)).confirmation == ""
+
+
+async def test_a_replay_over_mtls_ends_the_family() -> None:
+    """The binding does not take the place of the reuse detection."""
+    made = await room()
+    first = await issue(made, shown(FIRST), refresh=True)
+    second = await refresh(made, first, shown(FIRST))
+    made.clock.move(60)
+    with pytest.raises(TokenError, match="validation failed"):
+        await refresh(made, first, shown(FIRST))
+    with pytest.raises(TokenError):
+        await made.authenticate(second.token)

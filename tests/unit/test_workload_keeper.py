@@ -1,0 +1,176 @@
+"""What an identity does when, with a clock that stands where it was put."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.support.pki import SetClock
+from tests.support.workload import Issuer
+from tradewarden.errors import TradewardenError, UnavailableError
+from tradewarden.workload.contexts import Contexts
+from tradewarden.workload.directory import IdentityDirectory
+from tradewarden.workload.errors import EnrolmentNeededError
+from tradewarden.workload.keeper import LONGEST_SECONDS, Keeper, Periods
+from tradewarden.workload.pair import Pair
+from tradewarden.workload.renewal import Renewal, Source
+
+ISSUER = Issuer()
+LIFE = 3000.0
+
+
+class Asked(Renewal):
+    """A renewal that answers what it is told to, and counts."""
+
+    def __init__(self, directory: IdentityDirectory, clock: SetClock) -> None:
+        super().__init__(Source("https://127.0.0.1:1"), directory, clock)
+        self.directory = directory
+        self.answer: TradewardenError | None = None
+        self.asked = 0
+        self.roots_asked = 0
+        self.token = False
+
+    def obtain(self, held: Pair | None) -> Pair | None:
+        """Return a new pair, or raise."""
+        self.asked += 1
+        if self.answer is not None:
+            raise self.answer
+        return self.directory.put(ISSUER.pair(life=LIFE))
+
+    def roots(self, held: Pair) -> bytes | None:
+        """Return the roots there are."""
+        self.roots_asked += 1
+        return ISSUER.root.pem
+
+    def has_token(self) -> bool:
+        """Tell whether a join token came."""
+        return self.token
+
+
+class Kept:
+    """A keeper with everything around it."""
+
+    def __init__(self, path: Path, periods: Periods = Periods(0.0)) -> None:  # noqa: B008 - frozen
+        self.clock = SetClock(time.time())
+        self.directory = IdentityDirectory(path)
+        self.directory.prepare()
+        self.renewal = Asked(self.directory, self.clock)
+        self.changes: list[Pair] = []
+        middle = b"\x80" + b"\0" * 6
+        self.keeper = Keeper(
+            self.directory, self.renewal, Contexts(), periods, self.clock, lambda _: middle, self.changes.append
+        )
+
+    def step(self, seconds: float = 0.0) -> float:
+        """Let so much time pass, and do what is due."""
+        self.clock.time += seconds
+        return self.keeper.step()
+
+
+@pytest.fixture
+def kept(tmp_path: Path) -> Kept:
+    """One that has its first certificate."""
+    made = Kept(tmp_path / "identity")
+    made.step()
+    return made
+
+
+def test_renews_at_two_thirds_and_not_before(kept: Kept) -> None:
+    """Nothing is asked before two thirds of the life are over; then once."""
+    assert kept.step(1900) <= LONGEST_SECONDS
+    assert kept.renewal.asked == 1
+    kept.step(120)
+    assert kept.renewal.asked == 2
+    assert [each.version for each in kept.changes] == ["000001", "000002"]
+
+
+def test_looks_again_soon_however_far_the_renewal_is(kept: Kept) -> None:
+    """A jump of the clock, or another process's renewal, is seen within seconds."""
+    assert kept.step() == LONGEST_SECONDS
+    other = kept.directory.put(ISSUER.pair(life=LIFE))
+    kept.step(LONGEST_SECONDS)
+    assert kept.keeper.pair == other
+    assert kept.renewal.asked == 1
+
+
+def test_backs_off_while_it_fails_and_keeps_what_it_has(kept: Kept) -> None:
+    """Each failure waits longer, and the pair stays."""
+    before = kept.keeper.pair
+    away = kept.renewal.answer = UnavailableError("away")
+    kept.step(2010)
+    waits = []
+    for _ in range(5):
+        asked = kept.renewal.asked
+        waited = 0.0
+        while kept.renewal.asked == asked:
+            kept.step(0.25)
+            waited += 0.25
+        waits.append(waited)
+    assert waits == pytest.approx([1.5, 3.0, 6.0, 12.0, 24.0], abs=0.25)
+    assert kept.keeper.pair is before
+    assert kept.keeper.error is away
+
+
+def test_success_starts_anew(kept: Kept) -> None:
+    """Once it succeeds the failure is forgotten."""
+    before = kept.keeper.pair
+    kept.renewal.answer = UnavailableError("away")
+    kept.step(2010)
+    kept.renewal.answer = None
+    kept.step(60)
+    assert kept.keeper.error is None
+    assert kept.keeper.pair is not before
+
+
+def test_goes_on_after_the_end(kept: Kept) -> None:
+    """After the certificate's end it is tried at least once a minute, and the old one is not thrown away."""
+    kept.renewal.answer = UnavailableError("away")
+    kept.step(2010)
+    kept.step(LIFE)
+    for _ in range(20):
+        kept.step(60)
+    assert kept.renewal.asked >= 20
+    assert not kept.keeper.usable()
+    assert kept.keeper.pair is not None
+
+
+def test_a_join_token_that_came_is_taken_at_once(kept: Kept) -> None:
+    """While a person is waited for, the file is looked at each time, whatever the back-off says."""
+    kept.renewal.answer = EnrolmentNeededError("write a token")
+    kept.step(2 * LIFE)
+    for _ in range(8):
+        kept.step(120)
+    asked = kept.renewal.asked
+    kept.step(1)
+    assert kept.renewal.asked == asked
+    kept.renewal.token, kept.renewal.answer = True, None
+    kept.step(1)
+    assert kept.renewal.asked == asked + 1
+
+
+def test_a_certificate_that_comes_due_is_not_asked_for_in_a_loop(kept: Kept, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A CA that itself ends soon gives certificates that are due at once: there is a pause between them."""
+    monkeypatch.setattr("tradewarden.workload.keeper.renewal_time", lambda *_: 0.0)
+    kept.step(1)
+    asked = kept.renewal.asked
+    for _ in range(10):
+        kept.step(0.5)
+    assert kept.renewal.asked == asked
+    kept.step(LONGEST_SECONDS)
+    assert kept.renewal.asked == asked + 1
+
+
+def test_a_clock_that_jumps_ahead_renews(kept: Kept) -> None:
+    """After a suspended night the certificate is renewed at the next look."""
+    kept.step(10 * LIFE)
+    assert kept.renewal.asked == 2
+
+
+def test_roots_are_asked_for_once_a_period(tmp_path: Path) -> None:
+    """Every period, a tenth earlier or later."""
+    kept = Kept(tmp_path / "identity", Periods(100.0))
+    for _ in range(100):
+        kept.step(10)
+    assert 9 <= kept.renewal.roots_asked <= 11
