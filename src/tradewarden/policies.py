@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 from tradewarden.acme.acme import AcmePolicy
 from tradewarden.crypto.pkcs11 import Access, Token
 from tradewarden.keys.source import PASSPHRASE_VARIABLE, RootSources
-from tradewarden.pki.algorithm import Algorithm
+from tradewarden.pki.certificate.algorithm import Algorithm
 from tradewarden.pki.policy import Policy
 from tradewarden.tokens.policy import TokenPolicy
 

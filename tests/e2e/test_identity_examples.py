@@ -175,7 +175,8 @@ def test_postgresql(tmp_path: Path) -> None:
             wait_until(lambda: _connected(run) != "orders_writer", "PostgreSQL lets in a revoked certificate")
             shell(
                 run,
-                "tradewarden ca join-token order-router | tradewarden ca enroll --dir identity --join-token-file - --force",
+                "tradewarden ca join-token order-router |"
+                " tradewarden ca enroll --dir identity --join-token-file - --force",
             )
             assert _connected(run) == "orders_writer"
 

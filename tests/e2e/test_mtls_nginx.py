@@ -17,7 +17,7 @@ from tests.support.mtls import Identity, ca_file, issued, mtls_url, revoke
 from tests.support.service import Service, free_port, start, stop, wait_until
 from tests.support.trial import done, entry_of
 from tests.support.wire import Wire
-from tradewarden.pki.pointers import NAME_DIGITS
+from tradewarden.pki.certificate.pointers import NAME_DIGITS
 
 pytestmark = pytest.mark.skipif(shutil.which("nginx") is None, reason="needs nginx (make test-tools)")
 

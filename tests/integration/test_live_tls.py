@@ -32,6 +32,7 @@ from tradewarden.http.own_certificate import OwnCertificate
 from tradewarden.http.peers import PeerCertificate, Peers
 from tradewarden.http.tls import LiveContext, ServerContext, Trust, server_context
 from tradewarden.pki.credentials import IssueCredentials, RevokeCertificate
+from tradewarden.pki.peer import identifier
 
 if TYPE_CHECKING:
     from tradewarden.pki.credentials import Credentials
@@ -269,7 +270,8 @@ async def test_a_thousand_connections_are_looked_through_quickly(warden: Warden)
     """A revocation among a thousand clients closes one connection, and all are looked at within half a second."""
     _, peers = await opened(warden)
     made = [await issue(warden, f"bot-{number}") for number in range(50)]
-    connections = [Stub(PeerCertificate(b"", each.serial_number, "", each.service_name)) for each in made * 20]
+    identify = identifier(warden.settings.trust_domain)
+    connections = [Stub(identify(ssl.PEM_cert_to_DER_cert(each.certificate))) for each in made * 20]
     for each in connections:
         peers.arrived(each)
     await peers.close()

@@ -15,7 +15,7 @@ from tests.support.pki import POLICY, SetClock, entry, grant, opened
 from tests.support.storage import sqlite_database
 from tradewarden.errors import InvalidInputError
 from tradewarden.keys.purpose import Purpose
-from tradewarden.pki.algorithm import Algorithm
+from tradewarden.pki.certificate.algorithm import Algorithm
 from tradewarden.pki.credentials import IssueCredentials, Reason, RevokeCertificate
 from tradewarden.storage.sql_pki import SqlPkiStore
 

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, NamedTuple
 import pytest
 
 from tests.support.rotation import Installation, issue, rotate
-from tradewarden.pki.pem import certificate_pem
-from tradewarden.pki.rotating import What
+from tradewarden.pki.cas.rotating import What
+from tradewarden.pki.certificate.pem import certificate_pem
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -18,13 +18,13 @@ from tests.support.paths import Held, Made, World, make
 from tests.support.pki import csr, entry, grant, own_ca
 from tests.support.rotation import Installation, certificates, issue, rotate
 from tests.support.softhsm import SoftHsm, module, softhsm
-from tradewarden.pki.algorithm import Algorithm
 from tradewarden.pki.allowance import OWN_NAME
+from tradewarden.pki.cas.rotating import What
+from tradewarden.pki.certificate.algorithm import Algorithm
+from tradewarden.pki.certificate.pointers import crl_name
+from tradewarden.pki.certificate.profiles import ISSUED
 from tradewarden.pki.credentials import Reason, RevokeCertificate
-from tradewarden.pki.crl_entries import SHARDS, shard_of
-from tradewarden.pki.pointers import crl_name
-from tradewarden.pki.profiles import ISSUED
-from tradewarden.pki.rotating import What
+from tradewarden.pki.revocation.crl_entries import SHARDS, shard_of
 from tradewarden.pki.store import Role
 from tradewarden.settings.pkcs11 import parse_token_uri
 

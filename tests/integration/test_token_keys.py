@@ -23,8 +23,8 @@ from tests.support.softhsm import PIN, SoftHsm, module, softhsm
 from tradewarden.crypto.pkcs11 import Access, Token, release
 from tradewarden.crypto.token_keys import EcKey, Place, RsaKey, make_ec, make_rsa, token_key
 from tradewarden.errors import ConfigurationError, TradewardenError, UnavailableError
-from tradewarden.pki.algorithm import Algorithm, signing
-from tradewarden.pki.hardware import TokenKeys, brought_token_key
+from tradewarden.pki.cas.hardware import TokenKeys, brought_token_key
+from tradewarden.pki.certificate.algorithm import Algorithm, signing
 from tradewarden.settings.pkcs11 import parse_token_uri
 from tradewarden.settings.secret import Secret
 
@@ -300,7 +300,7 @@ def test_without_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 class TestCaKeys:
-    """The CA's keys in a token (`pki.hardware`)."""
+    """The CA's keys in a token (`pki.cas.hardware`)."""
 
     def test_made_and_found_again(self, softhsm: SoftHsm) -> None:
         """A key is found by its label and its certificate, beside others of the same label."""

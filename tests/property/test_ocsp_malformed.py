@@ -8,9 +8,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.support.revocation import Ca, asked, begin, ca
-from tradewarden.pki.der import Reader, header, integer, tlv
-from tradewarden.pki.ocsp import STATUSES
-from tradewarden.pki.ocsp_encoding import read_request
+from tradewarden.pki.certificate.der import Reader, header, integer, tlv
+from tradewarden.pki.revocation.ocsp import STATUSES
+from tradewarden.pki.revocation.ocsp_encoding import read_request
 
 fuzz = settings(
     max_examples=300, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture]

@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 from tests.support.pki import csr, key_usage
 from tradewarden.access.hosts import dns_name, ip
 from tradewarden.errors import InvalidInputError
+from tradewarden.pki.certificate.names import names_of
+from tradewarden.pki.certificate.profiles import SERVICE
+from tradewarden.pki.certificate.request import requested_key
 from tradewarden.pki.inventory import serial_of
-from tradewarden.pki.names import names_of
-from tradewarden.pki.profiles import SERVICE
-from tradewarden.pki.request import requested_key
 
 NAMES = names_of("trade.example", "bot", (), ())
 SEEDS = [

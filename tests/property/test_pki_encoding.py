@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.support.pki import START
-from tradewarden.pki.issuer import Issuer, Order, self_signed
-from tradewarden.pki.names import names_of
-from tradewarden.pki.profiles import ROOT, SERVER, SERVICE
+from tradewarden.pki.certificate.issuer import Issuer, Order, self_signed
+from tradewarden.pki.certificate.names import names_of
+from tradewarden.pki.certificate.profiles import ROOT, SERVER, SERVICE
 
 NOW, END = int(START), int(START) + 60 * 366 * 86_400
 KEY = ec.generate_private_key(ec.SECP256R1())

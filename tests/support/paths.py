@@ -23,8 +23,8 @@ from cryptography.hazmat.primitives.asymmetric.utils import Prehashed
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID, ObjectIdentifier
 
-from tradewarden.pki.der import SEQUENCE, Reader, tlv
-from tradewarden.pki.encoding import certificate_der
+from tradewarden.pki.certificate.der import SEQUENCE, Reader, tlv
+from tradewarden.pki.certificate.encoding import certificate_der
 
 Key = ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey
 DAY: Final = dt.timedelta(days=1)

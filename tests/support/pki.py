@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from tradewarden.access.grant import Grant
     from tradewarden.audit.entry import Entry
     from tradewarden.keys.port import Keys
-    from tradewarden.pki.algorithm import PrivateKey
+    from tradewarden.pki.certificate.algorithm import PrivateKey
     from tradewarden.pki.store import PkiStore
 
 ADMIN = Principal(Kind.USER, "admin")

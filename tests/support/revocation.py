@@ -17,15 +17,15 @@ from msgspec.structs import replace
 from tests.support.keys import keyring
 from tests.support.pki import SetClock, entry
 from tradewarden.keys.purpose import Purpose
-from tradewarden.pki.algorithm import Algorithm, generate, strong
-from tradewarden.pki.authorities import Authorities
+from tradewarden.pki.cas.authorities import Authorities
+from tradewarden.pki.certificate.algorithm import Algorithm, generate, strong
+from tradewarden.pki.certificate.issuer import Issuer, Order, self_signed
+from tradewarden.pki.certificate.profiles import ISSUING, ROOT, SERVICE
+from tradewarden.pki.certificate.serial import serial_number
 from tradewarden.pki.credentials import Reason
 from tradewarden.pki.inventory import serial_text
-from tradewarden.pki.issuer import Issuer, Order, self_signed
 from tradewarden.pki.policy import Policy
-from tradewarden.pki.profiles import ISSUING, ROOT, SERVICE
-from tradewarden.pki.revocation import Revocation
-from tradewarden.pki.serial import serial_number
+from tradewarden.pki.revocation.revocation import Revocation
 from tradewarden.pki.store import AuthorityRow, CertificateRow, Role, Standing
 from tradewarden.pki.store import Revocation as Revoking
 from tradewarden.storage.memory import MemoryDatabase

@@ -10,9 +10,9 @@ from msgspec.structs import replace
 
 from tests.support.keys import keyring
 from tests.support.pki import POLICY, SetClock, entry, grant, opened
-from tradewarden.pki.ca_list import RotateCa
+from tradewarden.pki.cas.listing import RotateCa
+from tradewarden.pki.cas.rotating import What
 from tradewarden.pki.credentials import IssueCredentials
-from tradewarden.pki.rotating import What
 from tradewarden.storage.memory import MemoryDatabase
 from tradewarden.storage.memory_pki import MemoryPkiStore
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from tradewarden.keys.port import Keys
     from tradewarden.pki.authority import Authority
-    from tradewarden.pki.ca_list import CaShown
+    from tradewarden.pki.cas.listing import CaShown
     from tradewarden.pki.credentials import Credentials
     from tradewarden.pki.policy import Policy
 

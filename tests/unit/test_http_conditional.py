@@ -7,7 +7,7 @@ import pytest
 from tradewarden.http.conditional import answer_to, cached
 from tradewarden.http.render import render
 from tradewarden.http.route import Content
-from tradewarden.pki.issuer import utc
+from tradewarden.pki.certificate.issuer import utc
 
 TIME = "Thu, 01 Jan 2026 00:00:00 GMT"
 CONTENT = cached(b"list", "application/pkix-crl", "ab-1", utc(1_767_225_600), 60)

@@ -14,8 +14,8 @@ from prometheus_client.parser import text_string_to_metric_families
 from tradewarden.http import metrics
 from tradewarden.http.metrics import CONTENT_TYPE, Gauge, Metrics
 from tradewarden.http.serve import _set_progress
-from tradewarden.pki.crl import Crl
-from tradewarden.pki.ocsp import STATUSES
+from tradewarden.pki.revocation.crl import Crl
+from tradewarden.pki.revocation.ocsp import STATUSES
 
 ROUTES: Any = [
     SimpleNamespace(method="GET", path="/secrets/{path...}"),

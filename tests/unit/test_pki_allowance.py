@@ -8,7 +8,7 @@ import pytest
 
 from tradewarden.errors import NameRefusedError, PermissionDeniedError
 from tradewarden.pki.allowance import OWN_NAME, require_own
-from tradewarden.pki.names import names_of
+from tradewarden.pki.certificate.names import names_of
 
 
 @dataclass(frozen=True)

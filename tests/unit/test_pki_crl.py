@@ -12,12 +12,12 @@ from msgspec.structs import replace
 from tests.support.keys import keyring
 from tests.support.pki import DAY, POLICY, START, SetClock, entry, grant, opened
 from tradewarden.errors import IntegrityError, StorageUnavailableError
-from tradewarden.pki.algorithm import Algorithm, strong
-from tradewarden.pki.ca_list import RotateCa
+from tradewarden.pki.cas.listing import RotateCa
+from tradewarden.pki.cas.rotating import What
+from tradewarden.pki.certificate.algorithm import Algorithm, strong
+from tradewarden.pki.certificate.issuer import utc
+from tradewarden.pki.certificate.pointers import crl_name
 from tradewarden.pki.credentials import IssueCredentials, Reason, RevokeCertificate
-from tradewarden.pki.issuer import utc
-from tradewarden.pki.pointers import crl_name
-from tradewarden.pki.rotating import What
 from tradewarden.storage.memory import MemoryDatabase
 from tradewarden.storage.memory_pki import MemoryPkiStore
 

@@ -12,18 +12,18 @@ from msgspec.structs import replace
 from tests.support.pki import DAY, START
 from tests.support.revocation import Ca, ca
 from tradewarden.errors import IntegrityError, NotFoundError, UnavailableError
-from tradewarden.pki import crl_signing
-from tradewarden.pki.algorithm import strong
+from tradewarden.pki.certificate.algorithm import strong
+from tradewarden.pki.certificate.pointers import crl_name, issuer_name
 from tradewarden.pki.credentials import Reason
-from tradewarden.pki.crl_encoding import entries_of, entry_der, tbs_der
-from tradewarden.pki.crl_entries import SHARDS, WHOLE, Entries, Entry
-from tradewarden.pki.pointers import crl_name, issuer_name
+from tradewarden.pki.revocation import crl_signing
+from tradewarden.pki.revocation.crl_encoding import entries_of, entry_der, tbs_der
+from tradewarden.pki.revocation.crl_entries import SHARDS, WHOLE, Entries, Entry
 from tradewarden.storage.memory import MemoryDatabase
 from tradewarden.storage.memory_pki import MemoryPkiStore
 
 if TYPE_CHECKING:
-    from tradewarden.pki.crl import Crl
-    from tradewarden.pki.revocation import Revocation
+    from tradewarden.pki.revocation.crl import Crl
+    from tradewarden.pki.revocation.revocation import Revocation
     from tradewarden.pki.store import CertificateRow
 
 

@@ -19,7 +19,7 @@ from msgspec.structs import replace
 from tests.support.keys import keyring
 from tests.support.pki import DAY, POLICY, START, SetClock, entry, grant, opened, own_ca
 from tradewarden.errors import ConfigurationError, IntegrityError, StorageUnavailableError
-from tradewarden.pki.algorithm import Algorithm
+from tradewarden.pki.certificate.algorithm import Algorithm
 from tradewarden.pki.credentials import IssueCredentials
 from tradewarden.storage.memory import MemoryDatabase
 from tradewarden.storage.memory_pki import MemoryPkiStore
@@ -30,8 +30,8 @@ if TYPE_CHECKING:
     from types import EllipsisType
 
     from tradewarden.keys.port import Keys
-    from tradewarden.pki.algorithm import PrivateKey
     from tradewarden.pki.authority import Authority
+    from tradewarden.pki.certificate.algorithm import PrivateKey
     from tradewarden.pki.credentials import Credentials
     from tradewarden.pki.policy import Policy
     from tradewarden.pki.store import AuthorityRow

@@ -36,10 +36,10 @@ from tradewarden.errors import (
     PermissionDeniedError,
     UnavailableError,
 )
-from tradewarden.pki import issuer as issuing
-from tradewarden.pki.algorithm import Algorithm
+from tradewarden.pki.certificate import issuer as issuing
+from tradewarden.pki.certificate.algorithm import Algorithm
+from tradewarden.pki.certificate.profiles import SERVICE
 from tradewarden.pki.credentials import IssueCredentials
-from tradewarden.pki.profiles import SERVICE
 from tradewarden.storage.memory import MemoryDatabase
 from tradewarden.storage.memory_pki import MemoryPkiStore
 
@@ -47,11 +47,11 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from pathlib import Path
 
-    from tradewarden.pki.algorithm import PrivateKey
     from tradewarden.pki.authority import Authority
+    from tradewarden.pki.certificate.algorithm import PrivateKey
+    from tradewarden.pki.certificate.issuer import Order
+    from tradewarden.pki.certificate.profiles import Extension
     from tradewarden.pki.credentials import Credentials
-    from tradewarden.pki.issuer import Order
-    from tradewarden.pki.profiles import Extension
     from tradewarden.pki.store import CertificateRow
 
 

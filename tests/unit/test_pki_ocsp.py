@@ -17,18 +17,18 @@ from msgspec.structs import replace
 from tests.support.pki import DAY, START
 from tests.support.revocation import Ca, asked, begin, ca
 from tradewarden.errors import StorageUnavailableError, UnavailableError
-from tradewarden.pki.algorithm import Algorithm
+from tradewarden.pki.certificate.algorithm import Algorithm
+from tradewarden.pki.certificate.der import ENUMERATED, INTEGER, OCTET_STRING, OID, SEQUENCE, integer, tlv
 from tradewarden.pki.credentials import Reason
-from tradewarden.pki.der import ENUMERATED, INTEGER, OCTET_STRING, OID, SEQUENCE, integer, tlv
 from tradewarden.pki.inventory import serial_text
-from tradewarden.pki.ocsp import LIFE_SECONDS, OcspAnswer
-from tradewarden.pki.ocsp_encoding import MAX_CERTIFICATES, read_request
+from tradewarden.pki.revocation.ocsp import LIFE_SECONDS, OcspAnswer
+from tradewarden.pki.revocation.ocsp_encoding import MAX_CERTIFICATES, read_request
 from tradewarden.storage.memory import MemoryDatabase
 from tradewarden.storage.memory_pki import MemoryPkiStore
 
 if TYPE_CHECKING:
     from tradewarden.audit.entry import Entry
-    from tradewarden.pki.revocation import Revocation
+    from tradewarden.pki.revocation.revocation import Revocation
 
 MALFORMED, INTERNAL, LATER, UNAUTHORIZED = (tlv(SEQUENCE, tlv(ENUMERATED, bytes((each,)))) for each in (1, 2, 3, 6))
 CRITICAL = b"\x01\x01\xff"
@@ -300,7 +300,7 @@ async def test_no_answer_from_the_future_is_given() -> None:
 
 async def test_what_is_kept_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     """The oldest answer makes room for a new one."""
-    monkeypatch.setattr("tradewarden.pki.ocsp._KEPT", 2)
+    monkeypatch.setattr("tradewarden.pki.revocation.ocsp._KEPT", 2)
     made = await ca()
     process = made.process()
     requests = [asked(await made.issued(), made.issuer.certificate) for _ in range(3)]

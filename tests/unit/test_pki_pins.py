@@ -15,14 +15,14 @@ from joserfc.jwk import ECKey, OKPKey, RSAKey
 
 from tests.support.pki import DAY
 from tests.support.rotation import Installation, certificates, issue, rotate
-from tradewarden.pki.algorithm import Algorithm
-from tradewarden.pki.rotating import What
+from tradewarden.pki.cas.rotating import What
+from tradewarden.pki.certificate.algorithm import Algorithm
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from tradewarden.pki.authority import Authority
-    from tradewarden.pki.pins import PinSet
+    from tradewarden.pki.cas.pins import PinSet
 
 _ALGORITHMS: dict[Algorithm, tuple[str, type[ECKey | OKPKey | RSAKey]]] = {
     Algorithm.P256: ("ES256", ECKey),

@@ -17,11 +17,11 @@ from tradewarden.errors import (
     PermissionDeniedError,
     StorageUnavailableError,
 )
-from tradewarden.pki import files
-from tradewarden.pki.ca_list import RotateCa
+from tradewarden.pki.cas import files
+from tradewarden.pki.cas.listing import RotateCa
+from tradewarden.pki.cas.rotating import What
+from tradewarden.pki.certificate.pem import certificate_pem
 from tradewarden.pki.credentials import State
-from tradewarden.pki.pem import certificate_pem
-from tradewarden.pki.rotating import What
 from tradewarden.pki.store import Role, Standing
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
     from tradewarden.audit.entry import Entry
     from tradewarden.pki.authority import Authority
-    from tradewarden.pki.ca_list import CaShown
+    from tradewarden.pki.cas.listing import CaShown
     from tradewarden.pki.store import CertificateRow
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, ParamSpec, TypeVar
 import pytest
 
 from tests.support.rotation import Installation, issue, openssl_accepts, rotate
-from tradewarden.pki.rotating import What
+from tradewarden.pki.cas.rotating import What
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence

@@ -15,9 +15,9 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from tests.support.pki import START, key_usage
 from tradewarden.errors import IntegrityError
-from tradewarden.pki.algorithm import Algorithm, generate, signing
-from tradewarden.pki.encoding import tbs_der
-from tradewarden.pki.issuer import (
+from tradewarden.pki.certificate.algorithm import Algorithm, generate, signing
+from tradewarden.pki.certificate.encoding import tbs_der
+from tradewarden.pki.certificate.issuer import (
     Issuer,
     Order,
     builder,
@@ -27,14 +27,14 @@ from tradewarden.pki.issuer import (
     validate,
     variable,
 )
-from tradewarden.pki.names import names_of
-from tradewarden.pki.profiles import ROOT, SERVICE, extension
+from tradewarden.pki.certificate.names import names_of
+from tradewarden.pki.certificate.profiles import ROOT, SERVICE, extension
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from tradewarden.pki.algorithm import PrivateKey
-    from tradewarden.pki.profiles import Extension
+    from tradewarden.pki.certificate.algorithm import PrivateKey
+    from tradewarden.pki.certificate.profiles import Extension
 
 NOW, YEAR = int(START), 366 * 86_400
 KEY, OTHER = ec.generate_private_key(ec.SECP256R1()), ec.generate_private_key(ec.SECP256R1())

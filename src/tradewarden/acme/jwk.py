@@ -1,7 +1,7 @@
 """Account keys as JSON Web Keys (RFC 7517, RFC 7518 section 6, RFC 8037), and their thumbprints (RFC 7638).
 
 Four kinds are taken, each with one signature algorithm. An account key only signs calls to this service, so RSA from
-2048 bits is enough for one (decision 18); the keys that go into certificates are held to `pki.algorithm.strong`.
+2048 bits is enough for one; the keys that go into certificates are held to `pki.certificate.algorithm.strong`.
 """
 
 from __future__ import annotations

@@ -22,8 +22,8 @@ from tradewarden.cli.terminal import note
 from tradewarden.cli.workload import enroll, renew
 from tradewarden.crypto.keyfile import create_private
 from tradewarden.errors import InvalidInputError, TradewardenError
+from tradewarden.pki.cas.rotating import What
 from tradewarden.pki.credentials import Reason, State
-from tradewarden.pki.rotating import What
 
 app = group("ca")
 app.command("join-token")(join_token)

@@ -14,7 +14,7 @@ from enum import Enum
 from math import isnan, nan
 from typing import TYPE_CHECKING, Final
 
-from tradewarden.pki.ocsp import STATUSES
+from tradewarden.pki.revocation.ocsp import STATUSES
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence

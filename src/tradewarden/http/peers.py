@@ -71,13 +71,13 @@ class Peers:
             self._good = set()
             self._seen = seen
         good = self._good
-        if peer.serial in good:
+        if peer.thumbprint in good:
             return
-        if await self._warden.authority.is_revoked(peer.serial):
+        if await self._warden.authority.is_revoked(peer.serial, peer.der):
             raise AuthenticationError(
                 "The client certificate is revoked", reason="certificate revoked, or not in the inventory"
             )
-        good.add(peer.serial)
+        good.add(peer.thumbprint)
 
     async def look(self, revisions: Revisions) -> None:
         """Close every open connection whose certificate does not count any more."""

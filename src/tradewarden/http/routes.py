@@ -36,9 +36,9 @@ from tradewarden.identity.commands import (
 )
 from tradewarden.keys.inventory import ROOT
 from tradewarden.keys.purpose import Purpose
-from tradewarden.pki.ca_list import RotateCa
+from tradewarden.pki.cas.listing import RotateCa
+from tradewarden.pki.cas.pins import SignedPins
 from tradewarden.pki.credentials import IssueCredentials, RenewCredentials, RevokeCertificate
-from tradewarden.pki.pins import SignedPins
 from tradewarden.secrets.commands import (
     PickVersions,
     PutSecret,

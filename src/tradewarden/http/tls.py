@@ -6,17 +6,17 @@ No tickets, because a resumed session is not checked against the revocation list
 from __future__ import annotations
 
 import base64
-import os
 import ssl
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
+from tradewarden.crypto.memory_file import memory_file
 from tradewarden.errors import ConfigurationError
 from tradewarden.http.handshake import ARRIVAL, Handshake, keep_certificate
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Sequence
 
     from tradewarden.pki.peer import PeerCertificate
 
@@ -151,19 +151,9 @@ def tls_extension(connection: ssl.SSLObject) -> dict[str, Any]:
     }
 
 
-@contextmanager
-def _readable(pem: bytes | Path) -> Iterator[str]:
-    """Give OpenSSL a path to read: the file's own, or one into memory that no file system ever sees."""
-    if isinstance(pem, Path):
-        yield str(pem)
-        return
-    descriptor = os.memfd_create("tls", os.MFD_CLOEXEC)
-    try:
-        with open(descriptor, "wb", closefd=False) as file:
-            file.write(pem)
-        yield f"/proc/self/fd/{descriptor}"
-    finally:
-        os.close(descriptor)
+def _readable(pem: bytes | Path) -> AbstractContextManager[str]:
+    """Give OpenSSL a path to read: the file's own, or one into memory."""
+    return nullcontext(str(pem)) if isinstance(pem, Path) else memory_file(pem)
 
 
 def _no_password() -> str:

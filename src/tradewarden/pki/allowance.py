@@ -20,7 +20,7 @@ from tradewarden.errors import NameRefusedError
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from tradewarden.pki.names import Names
+    from tradewarden.pki.certificate.names import Names
 
 OWN_NAME: Final = "tradewarden"
 """The service name of our own listener's certificate; nobody else gets it, nor the DNS name."""

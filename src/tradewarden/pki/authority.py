@@ -13,27 +13,27 @@ from tradewarden.errors import ConfigurationError, InvalidInputError, NotFoundEr
 from tradewarden.keys.purpose import Purpose
 from tradewarden.pki import inventory, renewal
 from tradewarden.pki.allowance import OWN_NAME, NoRegister, require_own
-from tradewarden.pki.ca_keys import CaKeys, FileKeys
+from tradewarden.pki.cas.custody import Custody
+from tradewarden.pki.cas.files import CaFiles
+from tradewarden.pki.cas.founding import Foundation
+from tradewarden.pki.cas.hardware import TokenKeys
+from tradewarden.pki.cas.keys import CaKeys, FileKeys
+from tradewarden.pki.cas.making import CaMaker
+from tradewarden.pki.cas.rotating import Rotation
+from tradewarden.pki.cas.succession import Revisions, Succession
+from tradewarden.pki.certificate.issuer import Issuer
+from tradewarden.pki.certificate.names import Names, names_of, trust_domain
+from tradewarden.pki.certificate.pem import private_key_pem
+from tradewarden.pki.certificate.profiles import ISSUED, SERVER, Profile
+from tradewarden.pki.certificate.request import ordered_key, requested_key
+from tradewarden.pki.certificate.serial import serial_number
 from tradewarden.pki.certifying import Certifier, Wanted
 from tradewarden.pki.counting import Count
 from tradewarden.pki.credentials import Credentials, InventoryItem, InventoryPage, Reason, RevokeCertificate, State
-from tradewarden.pki.custody import Custody
-from tradewarden.pki.files import CaFiles
-from tradewarden.pki.founding import Foundation
-from tradewarden.pki.hardware import TokenKeys
-from tradewarden.pki.issuer import Issuer
-from tradewarden.pki.making import CaMaker
-from tradewarden.pki.names import Names, names_of, trust_domain
 from tradewarden.pki.ordered import LONGEST_SECONDS, bare_names, common_name_of
-from tradewarden.pki.pem import private_key_pem
-from tradewarden.pki.profiles import ISSUED, SERVER, Profile
 from tradewarden.pki.published import Published
-from tradewarden.pki.request import ordered_key, requested_key
-from tradewarden.pki.revocation import Revocation
-from tradewarden.pki.rotating import Rotation
-from tradewarden.pki.serial import serial_number
+from tradewarden.pki.revocation.revocation import Revocation
 from tradewarden.pki.store import CertificateRow, Tally
-from tradewarden.pki.succession import Revisions, Succession
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
@@ -44,8 +44,8 @@ if TYPE_CHECKING:
     from tradewarden.clock import Clock, Randomness
     from tradewarden.crypto.keyset import Sealer
     from tradewarden.keys.port import Keys
-    from tradewarden.pki.algorithm import PublicKey
     from tradewarden.pki.allowance import NameRegister
+    from tradewarden.pki.certificate.algorithm import PublicKey
     from tradewarden.pki.credentials import IssueCredentials, RenewCredentials
     from tradewarden.pki.ordered import Certified, OrderedCertificate
     from tradewarden.pki.policy import Policy
@@ -325,14 +325,16 @@ class Authority:
         self._count.forget()
         return inventory.item(row, now)
 
-    async def is_revoked(self, serial: str) -> bool:
+    async def is_revoked(self, serial: str, certificate: bytes = b"") -> bool:
         """Tell whether a certificate counts for nothing any more, as of now, in every process; one look-up.
 
-        A serial number that we never issued counts as revoked, and so does all that a revoked CA issued. Raises
-        `IntegrityError` for a forged row.
+        A serial number that we never issued counts as revoked, and so does all that a revoked CA issued, and a
+        `certificate` (DER) that is not the one we issued under the number. Raises `IntegrityError` for a forged row.
         """
         row = await self._store.find(inventory.serial_of(serial))
-        return row is None or self.cas.judged(self._sealer.check(row)).revocation > 0
+        if row is None or (certificate and certificate != row.certificate):
+            return True
+        return self.cas.judged(self._sealer.check(row)).revocation > 0
 
     async def counts(self) -> Tally:
         """Return how many certificates are valid and when the first ends; at most five seconds old."""

@@ -12,11 +12,11 @@ from cryptography.x509.oid import NameOID
 
 from tradewarden.pki import inventory
 from tradewarden.pki.allowance import OWN_NAME
-from tradewarden.pki.authorities import pem
+from tradewarden.pki.cas.authorities import pem
+from tradewarden.pki.certificate.issuer import Order
+from tradewarden.pki.certificate.pem import certificate_pem
+from tradewarden.pki.certificate.serial import serial_number
 from tradewarden.pki.credentials import Credentials
-from tradewarden.pki.issuer import Order
-from tradewarden.pki.pem import certificate_pem
-from tradewarden.pki.serial import serial_number
 from tradewarden.pki.store import CertificateRow
 
 if TYPE_CHECKING:
@@ -24,13 +24,13 @@ if TYPE_CHECKING:
     from tradewarden.audit.entry import Entry
     from tradewarden.clock import Clock, Randomness
     from tradewarden.crypto.keyset import Sealer
-    from tradewarden.pki.algorithm import PublicKey
+    from tradewarden.pki.cas.succession import Succession
+    from tradewarden.pki.certificate.algorithm import PublicKey
+    from tradewarden.pki.certificate.names import Names
+    from tradewarden.pki.certificate.profiles import Profile
     from tradewarden.pki.counting import Count
-    from tradewarden.pki.names import Names
     from tradewarden.pki.ordered import Certified
-    from tradewarden.pki.profiles import Profile
     from tradewarden.pki.store import CertificateStore
-    from tradewarden.pki.succession import Succession
 
 
 class Wanted(NamedTuple):

@@ -9,8 +9,8 @@ from tradewarden.pki.store import Tally
 
 if TYPE_CHECKING:
     from tradewarden.clock import Clock
+    from tradewarden.pki.cas.succession import Succession
     from tradewarden.pki.store import CertificateStore
-    from tradewarden.pki.succession import Succession
 
 _SECONDS = 5.0
 

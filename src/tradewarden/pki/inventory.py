@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 from msgspec.structs import replace
 
 from tradewarden.errors import InvalidInputError, NotFoundError
+from tradewarden.pki.certificate.pem import certificate_pem
 from tradewarden.pki.credentials import InventoryItem, Reason, State
-from tradewarden.pki.pem import certificate_pem
 from tradewarden.pki.store import CertificateQuery, CertificateRow, Revocation
 
 if TYPE_CHECKING:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from ipaddress import ip_address
 from typing import TYPE_CHECKING, Final, Protocol
 
-from tradewarden.pki.names import Names
+from tradewarden.pki.certificate.names import Names
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -31,7 +31,7 @@ class OrderedCertificate(Protocol):
 
     @property
     def profile(self) -> str:
-        """What it is for (`pki.profiles`)."""
+        """What it is for (`pki.certificate.profiles`)."""
         ...
 
     @property

@@ -7,8 +7,8 @@ from pathlib import Path
 import msgspec
 
 from tradewarden.crypto.pkcs11 import Access
-from tradewarden.pki.algorithm import Algorithm
-from tradewarden.pki.profiles import ISSUED
+from tradewarden.pki.certificate.algorithm import Algorithm
+from tradewarden.pki.certificate.profiles import ISSUED
 from tradewarden.settings.pkcs11 import TokenUri
 
 

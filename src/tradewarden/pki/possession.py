@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from tradewarden.crypto.jose import verified
 from tradewarden.errors import AuthenticationError, IntegrityError, InvalidInputError
-from tradewarden.pki.algorithm import strong
+from tradewarden.pki.certificate.algorithm import strong
 
 AUDIENCE: Final = "/credentials/renew"
 MAX_AGE_SECONDS: Final = 300

@@ -27,14 +27,14 @@ from tradewarden.errors import (
 )
 from tradewarden.pki import inventory
 from tradewarden.pki.allowance import OWN_NAME
-from tradewarden.pki.names import Names
+from tradewarden.pki.certificate.names import Names
+from tradewarden.pki.certificate.profiles import ISSUED
 from tradewarden.pki.possession import REFUSED, check_possession
-from tradewarden.pki.profiles import ISSUED
 
 if TYPE_CHECKING:
     from tradewarden.access.grant import Grant
+    from tradewarden.pki.certificate.profiles import Profile
     from tradewarden.pki.credentials import RenewCredentials
-    from tradewarden.pki.profiles import Profile
     from tradewarden.pki.store import CertificateRow
 
 RENEW: Final = "credentials:renew"

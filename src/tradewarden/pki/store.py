@@ -34,7 +34,7 @@ class Standing(StrEnum):
 class AuthorityRow(msgspec.Struct, frozen=True):
     """One CA certificate (DER) of ours, by its SHA-256 in hex; `issuer` is that of the CA that signed it.
 
-    `key` is the name of its private key (`pki.ca_keys`), empty where the key is not ours. `active_from` is 0 for what
+    `key` is the name of its private key (`pki.cas.keys`), empty where the key is not ours. `active_from` is 0 for what
     was never in use, `ended_at` for what is not retired or revoked; seconds since the epoch.
     """
 

@@ -8,18 +8,17 @@ grows), and connections that are open go on.
 
 from __future__ import annotations
 
-import os
 import ssl
 import threading
 import weakref
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final, Self
 
+from tradewarden.crypto.memory_file import memory_file
 from tradewarden.errors import ConfigurationError, IntegrityError
 from tradewarden.workload.peer import Peer
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable
 
     from tradewarden.workload.pair import Pair
 
@@ -160,26 +159,14 @@ def behind(protocol: int, pair: Pair, crl_pem: bytes) -> ssl.SSLContext:
     made.minimum_version = ssl.TLSVersion.TLSv1_3
     made.verify_flags |= _STRICT
     try:
-        with _readable(pair.chain_pem) as chain, _readable(pair.key_pem) as key:
+        with memory_file(pair.chain_pem) as chain, memory_file(pair.key_pem) as key:
             made.load_cert_chain(chain, key, password=_no_password)
-        with _readable(pair.roots_pem + crl_pem) as trusted:
+        with memory_file(pair.roots_pem + crl_pem) as trusted:
             made.load_verify_locations(trusted)
     except (OSError, ValueError) as error:
         reason = getattr(error, "reason", None) or getattr(error, "strerror", None) or str(error)
         raise IntegrityError(f"TLS does not take the key, the certificate, the roots or the CRL: {reason}") from None
     return made
-
-
-@contextmanager
-def _readable(pem: bytes) -> Iterator[str]:
-    """Give OpenSSL a path to read, into memory that no file system ever sees."""
-    descriptor = os.memfd_create("tls", os.MFD_CLOEXEC)
-    try:
-        with open(descriptor, "wb", closefd=False) as file:
-            file.write(pem)
-        yield f"/proc/self/fd/{descriptor}"
-    finally:
-        os.close(descriptor)
 
 
 def _no_password() -> str:

@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from tradewarden.access.grant import Grant
     from tradewarden.app import Warden
     from tradewarden.audit.entry import Entry
-    from tradewarden.pki.ca_list import CaShown, RotateCa
-    from tradewarden.pki.pins import SignedPins
+    from tradewarden.pki.cas.listing import CaShown, RotateCa
+    from tradewarden.pki.cas.pins import SignedPins
 
 
 class CaListed(msgspec.Struct, frozen=True):

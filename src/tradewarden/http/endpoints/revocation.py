@@ -13,14 +13,14 @@ from tradewarden.audit.entry import EventType
 from tradewarden.http.conditional import cached
 from tradewarden.http.route import Content, Nothing
 from tradewarden.pki.allowance import OWN_NAME
-from tradewarden.pki.issuer import utc
+from tradewarden.pki.certificate.issuer import utc
 
 if TYPE_CHECKING:
     from tradewarden.access.grant import Grant
     from tradewarden.app import Warden
     from tradewarden.audit.entry import Entry
-    from tradewarden.pki.crl import Crl
-    from tradewarden.pki.ocsp import OcspAnswer
+    from tradewarden.pki.revocation.crl import Crl
+    from tradewarden.pki.revocation.ocsp import OcspAnswer
 
 _KEPT_SECONDS: Final = 60
 """So long a cache may give out a list or an answer without asking again; a revocation is late by that at most."""

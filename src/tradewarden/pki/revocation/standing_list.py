@@ -11,10 +11,10 @@ import asyncio
 from typing import TYPE_CHECKING, NamedTuple
 
 from tradewarden.errors import NotFoundError, UnavailableError
-from tradewarden.pki.crl import crl_of, this_update_after
-from tradewarden.pki.crl_encoding import entry_der
-from tradewarden.pki.crl_entries import WHOLE
-from tradewarden.pki.crl_signing import Contents, signed
+from tradewarden.pki.revocation.crl import crl_of, this_update_after
+from tradewarden.pki.revocation.crl_encoding import entry_der
+from tradewarden.pki.revocation.crl_entries import WHOLE
+from tradewarden.pki.revocation.crl_signing import Contents, signed
 from tradewarden.pki.store import CrlRow
 
 if TYPE_CHECKING:
@@ -22,9 +22,9 @@ if TYPE_CHECKING:
 
     from tradewarden.clock import Clock
     from tradewarden.crypto.keyset import Sealer
+    from tradewarden.pki.certificate.issuer import Issuer
     from tradewarden.pki.credentials import Reason
-    from tradewarden.pki.crl import Crl
-    from tradewarden.pki.issuer import Issuer
+    from tradewarden.pki.revocation.crl import Crl
     from tradewarden.pki.store import AuthorityStore
 
 _TRIES = 5

@@ -1,4 +1,4 @@
-"""Where the private keys of our CAs are made and kept: encrypted files, or a token (`pki.hardware`).
+"""Where the private keys of our CAs are made and kept: encrypted files, or a token (`pki.cas.hardware`).
 
 A key has one name from its making to its end, like `issuing_key.1a2b3c4d.pem`; a token takes the name without `.pem`
 as its label.
@@ -8,13 +8,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Protocol
 
-from tradewarden.pki.algorithm import generate
+from tradewarden.pki.certificate.algorithm import generate
 
 if TYPE_CHECKING:
     from cryptography import x509
 
-    from tradewarden.pki.algorithm import Algorithm, PrivateKey
-    from tradewarden.pki.files import CaFiles
+    from tradewarden.pki.cas.files import CaFiles
+    from tradewarden.pki.certificate.algorithm import Algorithm, PrivateKey
 
 
 class CaKeys(Protocol):

@@ -1,4 +1,4 @@
-"""Carries out what `pki.rotation` plans: stage files, commit rows with their audit entry, move files to their places.
+"""Carries out what `pki.cas.rotation` plans: stage files, commit rows with their audit entry, move files in place.
 
 One process of a host at a time, and only over the rows that it planned with: a plan over old rows is a `ConflictError`
 and leaves nothing that counts.
@@ -12,8 +12,8 @@ from functools import partial
 from hashlib import sha256
 from typing import TYPE_CHECKING
 
-from tradewarden.pki.making import CaMaker, certificate_name
-from tradewarden.pki.rotation import Plan, Planner
+from tradewarden.pki.cas.making import CaMaker, certificate_name
+from tradewarden.pki.cas.rotation import Plan, Planner
 from tradewarden.pki.store import Role
 
 if TYPE_CHECKING:
@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 
     from tradewarden.audit.entry import Entry
     from tradewarden.clock import Clock, Randomness
-    from tradewarden.pki.authorities import Authorities
-    from tradewarden.pki.custody import Custody
+    from tradewarden.pki.cas.authorities import Authorities
+    from tradewarden.pki.cas.custody import Custody
 
 
 class What(StrEnum):

@@ -18,14 +18,14 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519, padding, rsa
 from cryptography.x509.oid import NameOID
 
 from tradewarden.errors import InvalidInputError, LimitExceededError
-from tradewarden.pki.algorithm import approved_hash, strong
+from tradewarden.pki.certificate.algorithm import approved_hash, strong
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from tradewarden.pki.algorithm import PublicKey
-    from tradewarden.pki.names import Names
-    from tradewarden.pki.profiles import Profile
+    from tradewarden.pki.certificate.algorithm import PublicKey
+    from tradewarden.pki.certificate.names import Names
+    from tradewarden.pki.certificate.profiles import Profile
 
 MAX_CSR_BYTES: Final = 16 * 1024
 _PEM = re.compile(

@@ -16,13 +16,13 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from tradewarden.errors import UnavailableError
-from tradewarden.pki.algorithm import signing
 from tradewarden.pki.allowance import OWN_NAME
+from tradewarden.pki.certificate.algorithm import signing
+from tradewarden.pki.certificate.issuer import Order
+from tradewarden.pki.certificate.profiles import OCSP
+from tradewarden.pki.certificate.serial import serial_number
 from tradewarden.pki.inventory import serial_text
-from tradewarden.pki.issuer import Order
-from tradewarden.pki.ocsp_encoding import key_hash
-from tradewarden.pki.profiles import OCSP
-from tradewarden.pki.serial import serial_number
+from tradewarden.pki.revocation.ocsp_encoding import key_hash
 from tradewarden.pki.store import CertificateRow
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from tradewarden.audit.entry import Entry
     from tradewarden.clock import Clock, Randomness
     from tradewarden.crypto.keyset import Sealer
-    from tradewarden.pki.issuer import Issuer
+    from tradewarden.pki.certificate.issuer import Issuer
     from tradewarden.pki.store import CertificateStore
 
 _CURVE: Final = ec.SECP256R1()

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 if TYPE_CHECKING:
-    from tradewarden.pki.algorithm import PrivateKey
+    from tradewarden.pki.certificate.algorithm import PrivateKey
 
 
 def certificate_pem(der: bytes) -> str:

@@ -12,16 +12,16 @@ from cryptography import x509
 from cryptography.exceptions import InvalidSignature
 
 from tradewarden.errors import ConfigurationError, InvalidInputError
-from tradewarden.pki.algorithm import approved_hash, strong
-from tradewarden.pki.files import MAX_FILE_BYTES, parse_certificate, parse_key
-from tradewarden.pki.hardware import brought_token_key, token_has
+from tradewarden.pki.cas.files import MAX_FILE_BYTES, parse_certificate, parse_key
+from tradewarden.pki.cas.hardware import brought_token_key, token_has
+from tradewarden.pki.certificate.algorithm import approved_hash, strong
 from tradewarden.settings.pkcs11 import TokenUri
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from tradewarden.crypto.pkcs11 import Access
-    from tradewarden.pki.algorithm import PrivateKey
+    from tradewarden.pki.certificate.algorithm import PrivateKey
 
 
 def brought_certificate(path: Path, now: float) -> x509.Certificate:

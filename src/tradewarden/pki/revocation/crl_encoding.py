@@ -8,8 +8,7 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 
-from tradewarden.pki.credentials import Reason
-from tradewarden.pki.der import (
+from tradewarden.pki.certificate.der import (
     BIT_STRING,
     ENUMERATED,
     OCTET_STRING,
@@ -21,6 +20,7 @@ from tradewarden.pki.der import (
     moment,
     tlv,
 )
+from tradewarden.pki.credentials import Reason
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -12,16 +12,16 @@ from cryptography import x509
 from cryptography.exceptions import InvalidSignature
 
 from tradewarden.errors import IntegrityError
-from tradewarden.pki.crl_encoding import list_der, tbs_der
-from tradewarden.pki.encoding import extensions_der
-from tradewarden.pki.issuer import utc
-from tradewarden.pki.profiles import extension
+from tradewarden.pki.certificate.encoding import extensions_der
+from tradewarden.pki.certificate.issuer import utc
+from tradewarden.pki.certificate.profiles import extension
+from tradewarden.pki.revocation.crl_encoding import list_der, tbs_der
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from tradewarden.pki.issuer import Issuer
-    from tradewarden.pki.profiles import Extension
+    from tradewarden.pki.certificate.issuer import Issuer
+    from tradewarden.pki.certificate.profiles import Extension
 
 
 class Contents(NamedTuple):

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from tradewarden.pki.credentials import Reason
 from tradewarden.pki.inventory import serial_text
-from tradewarden.pki.ocsp_encoding import Revoked, Single, refusal, response, response_data
+from tradewarden.pki.revocation.ocsp_encoding import Revoked, Single, refusal, response, response_data
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from tradewarden.audit.entry import Entry
     from tradewarden.clock import Clock
     from tradewarden.crypto.keyset import Sealer
-    from tradewarden.pki.ocsp_encoding import CertId, Request
-    from tradewarden.pki.ocsp_signer import OcspSigner
+    from tradewarden.pki.revocation.ocsp_encoding import CertId, Request
+    from tradewarden.pki.revocation.ocsp_signer import OcspSigner
     from tradewarden.pki.store import CertificateStore
 
 LIFE_SECONDS: Final = 3600

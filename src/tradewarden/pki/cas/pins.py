@@ -23,8 +23,8 @@ from tradewarden.pki.store import Role, Standing
 if TYPE_CHECKING:
     from cryptography import x509
 
-    from tradewarden.pki.authorities import Authorities, Ca
-    from tradewarden.pki.issuer import Issuer
+    from tradewarden.pki.cas.authorities import Authorities, Ca
+    from tradewarden.pki.certificate.issuer import Issuer
     from tradewarden.pki.policy import Policy
 
 TYPE = "tradewarden-pins+jws"

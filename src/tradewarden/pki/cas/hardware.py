@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from tradewarden.crypto.pkcs11 import Token
 from tradewarden.crypto.token_keys import EcKey, Place, RsaKey, has_private_key, make_ec, make_rsa, token_key
 from tradewarden.errors import ConfigurationError, UnavailableError
-from tradewarden.pki.algorithm import Algorithm, strong
+from tradewarden.pki.certificate.algorithm import Algorithm, strong
 
 if TYPE_CHECKING:
     from cryptography import x509

@@ -21,12 +21,12 @@ from cryptography import x509
 from msgspec.structs import replace
 
 from tradewarden.errors import NotFoundError, UnavailableError
+from tradewarden.pki.certificate.issuer import BACKDATED_SECONDS
+from tradewarden.pki.certificate.profiles import extension
 from tradewarden.pki.credentials import Reason
-from tradewarden.pki.crl_encoding import entries_of, entry_der
-from tradewarden.pki.crl_entries import SHARDS, WHOLE, Entries, Entry
-from tradewarden.pki.crl_signing import Contents, signed
-from tradewarden.pki.issuer import BACKDATED_SECONDS
-from tradewarden.pki.profiles import extension
+from tradewarden.pki.revocation.crl_encoding import entries_of, entry_der
+from tradewarden.pki.revocation.crl_entries import SHARDS, WHOLE, Entries, Entry
+from tradewarden.pki.revocation.crl_signing import Contents, signed
 from tradewarden.pki.store import CrlRow
 
 if TYPE_CHECKING:
@@ -34,9 +34,9 @@ if TYPE_CHECKING:
 
     from tradewarden.clock import Clock
     from tradewarden.crypto.keyset import Sealer
-    from tradewarden.pki.issuer import Issuer
-    from tradewarden.pki.pointers import Pointers
-    from tradewarden.pki.profiles import Extension
+    from tradewarden.pki.certificate.issuer import Issuer
+    from tradewarden.pki.certificate.pointers import Pointers
+    from tradewarden.pki.certificate.profiles import Extension
     from tradewarden.pki.store import AuthorityStore, CertificateRow
 
 _PAGE = 500

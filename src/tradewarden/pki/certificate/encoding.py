@@ -1,8 +1,8 @@
 """A certificate in DER (ITU-T X.690), put together from its order (RFC 5280 section 4.1).
 
 Every value that has a structure of its own (names, keys, what an extension holds) comes encoded from the library; here
-are only the frames around them. `pki.issuer` has the library write the same bytes once for every layout, and read back
-every certificate.
+are only the frames around them. `pki.certificate.issuer` has the library write the same bytes once for every layout,
+and read back every certificate.
 """
 
 from __future__ import annotations
@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from cryptography import x509
 
-from tradewarden.pki.der import BIT_STRING, OCTET_STRING, SEQUENCE, integer, moment, tlv
+from tradewarden.pki.certificate.der import BIT_STRING, OCTET_STRING, SEQUENCE, integer, moment, tlv
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from tradewarden.pki.issuer import Order
-    from tradewarden.pki.profiles import Extension
+    from tradewarden.pki.certificate.issuer import Order
+    from tradewarden.pki.certificate.profiles import Extension
 
 _EXTENSIONS: Final = 0xA3
 _VERSION_3: Final = b"\xa0\x03\x02\x01\x02"

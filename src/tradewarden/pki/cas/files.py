@@ -26,7 +26,7 @@ from cryptography.hazmat.primitives.serialization import (
 
 from tradewarden.crypto.keyfile import create_private, move_private, private_directory, read_private
 from tradewarden.errors import ConfigurationError, InvalidInputError
-from tradewarden.pki.algorithm import strong
+from tradewarden.pki.certificate.algorithm import strong
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
     from cryptography.hazmat.primitives.asymmetric.types import PublicKeyTypes
 
-    from tradewarden.pki.algorithm import PrivateKey
+    from tradewarden.pki.certificate.algorithm import PrivateKey
 
 MAX_FILE_BYTES = 64 * 1024
 ROOT_CERT = "ca_cert.pem"

@@ -7,7 +7,7 @@ from typing import Final, NamedTuple
 from cryptography import x509
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
-from tradewarden.pki.encoding import extensions_der
+from tradewarden.pki.certificate.encoding import extensions_der
 
 Extension = x509.Extension[x509.ExtensionType]
 

@@ -9,11 +9,11 @@ from msgspec.structs import replace
 
 from tradewarden.access.grant import ANY
 from tradewarden.errors import InvalidInputError
-from tradewarden.pki.ca_list import CaShown, RotateCa, shown, warnings
+from tradewarden.pki.cas.listing import CaShown, RotateCa, shown, warnings
+from tradewarden.pki.cas.pins import Pins, SignedPins
+from tradewarden.pki.cas.rotating import What
+from tradewarden.pki.certificate.issuer import Issuer
 from tradewarden.pki.credentials import Reason
-from tradewarden.pki.issuer import Issuer
-from tradewarden.pki.pins import Pins, SignedPins
-from tradewarden.pki.rotating import What
 from tradewarden.pki.store import Role
 
 if TYPE_CHECKING:
@@ -22,9 +22,9 @@ if TYPE_CHECKING:
     from tradewarden.access.grant import Grant
     from tradewarden.audit.entry import Entry
     from tradewarden.clock import Clock
-    from tradewarden.pki.authorities import Authorities
-    from tradewarden.pki.custody import Custody
-    from tradewarden.pki.rotating import Rotation
+    from tradewarden.pki.cas.authorities import Authorities
+    from tradewarden.pki.cas.custody import Custody
+    from tradewarden.pki.cas.rotating import Rotation
     from tradewarden.pki.store import CertificateRow
 
 READ, ROTATE = "ca:read", "ca:rotate"

@@ -1,9 +1,9 @@
 """A CA that signs: build → sign → validate again (RFC 5280 section 4.1 and 6.1.3).
 
 Always true here: nothing comes out of `Issuer.issue` that was not read back from its own bytes and found to be exactly
-what was ordered, under this issuer's key and within its time. The bytes are our own (`pki.encoding`), because all but a
-few of them are the same from one certificate to the next; so for every layout (profile, subject and names) the
-library's builder writes the first certificate too, and both must agree byte for byte.
+what was ordered, under this issuer's key and within its time. The bytes are our own (`pki.certificate.encoding`),
+because all but a few of them are the same from one certificate to the next; so for every layout (profile, subject and
+names) the library's builder writes the first certificate too, and both must agree byte for byte.
 """
 
 from __future__ import annotations
@@ -17,17 +17,17 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from tradewarden.errors import IntegrityError, UnavailableError
-from tradewarden.pki.algorithm import signing, strong
-from tradewarden.pki.encoding import Fixed, certificate_der, extensions_der, tbs_der
-from tradewarden.pki.pointers import NOWHERE
-from tradewarden.pki.profiles import extension
+from tradewarden.pki.certificate.algorithm import signing, strong
+from tradewarden.pki.certificate.encoding import Fixed, certificate_der, extensions_der, tbs_der
+from tradewarden.pki.certificate.pointers import NOWHERE
+from tradewarden.pki.certificate.profiles import extension
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from tradewarden.pki.algorithm import PrivateKey, PublicKey, Signing
-    from tradewarden.pki.pointers import Pointers
-    from tradewarden.pki.profiles import Extension, Profile
+    from tradewarden.pki.certificate.algorithm import PrivateKey, PublicKey, Signing
+    from tradewarden.pki.certificate.pointers import Pointers
+    from tradewarden.pki.certificate.profiles import Extension, Profile
 
 _LAYOUTS = 4096
 """So many layouts that the library agreed with are remembered."""

@@ -13,12 +13,12 @@ from cryptography import x509
 from cryptography.x509.oid import AuthorityInformationAccessOID as Access
 
 from tradewarden.errors import NotFoundError
-from tradewarden.pki.crl_entries import WHOLE, shard_of
-from tradewarden.pki.encoding import extensions_der
-from tradewarden.pki.profiles import extension
+from tradewarden.pki.certificate.encoding import extensions_der
+from tradewarden.pki.certificate.profiles import extension
+from tradewarden.pki.revocation.crl_entries import WHOLE, shard_of
 
 if TYPE_CHECKING:
-    from tradewarden.pki.profiles import Extension
+    from tradewarden.pki.certificate.profiles import Extension
 
 NAME_DIGITS: Final = 20
 """So much of a fingerprint (hex) stands in a name: 80 bits, for telling our own few CAs apart."""

@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-from tradewarden.pki.crl_encoding import REASON_NUMBERS
-from tradewarden.pki.der import (
+from tradewarden.pki.certificate.der import (
     BIT_STRING,
     ENUMERATED,
     INTEGER,
@@ -22,6 +21,7 @@ from tradewarden.pki.der import (
     generalized,
     tlv,
 )
+from tradewarden.pki.revocation.crl_encoding import REASON_NUMBERS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

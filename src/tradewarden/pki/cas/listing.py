@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from tradewarden.pki.rotating import What
+from tradewarden.pki.cas.rotating import What
 from tradewarden.pki.store import Role, Standing
 
 if TYPE_CHECKING:
-    from tradewarden.pki.authorities import Authorities, Ca
-    from tradewarden.pki.custody import Custody
+    from tradewarden.pki.cas.authorities import Authorities, Ca
+    from tradewarden.pki.cas.custody import Custody
 
 _ROLES = (Role.ROOT, Role.ISSUING, Role.CROSS)
 _STATES = (Standing.ACTIVE, Standing.NEXT, Standing.RETIRED, Standing.REVOKED)

@@ -1,6 +1,6 @@
 """Makes CA certificates: a root, an issuing CA under it, one root's certificate for the other (RFC 4949: cross).
 
-Nothing made here counts before its row is committed; its private key stands under a name in `pki.ca_keys` by then.
+Nothing made here counts before its row is committed; its private key stands under a name in `pki.cas.keys` by then.
 """
 
 from __future__ import annotations
@@ -12,17 +12,17 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import NameOID
 
-from tradewarden.pki.algorithm import strong
-from tradewarden.pki.issuer import Issuer, Order, self_signed
-from tradewarden.pki.profiles import CROSS, ISSUING, ROOT
-from tradewarden.pki.serial import serial_number
+from tradewarden.pki.certificate.algorithm import strong
+from tradewarden.pki.certificate.issuer import Issuer, Order, self_signed
+from tradewarden.pki.certificate.profiles import CROSS, ISSUING, ROOT
+from tradewarden.pki.certificate.serial import serial_number
 from tradewarden.pki.store import AuthorityRow, Role, Standing
 
 if TYPE_CHECKING:
     from tradewarden.clock import Randomness
-    from tradewarden.pki.algorithm import Algorithm, PrivateKey, PublicKey
-    from tradewarden.pki.ca_keys import CaKeys
-    from tradewarden.pki.profiles import Profile
+    from tradewarden.pki.cas.keys import CaKeys
+    from tradewarden.pki.certificate.algorithm import Algorithm, PrivateKey, PublicKey
+    from tradewarden.pki.certificate.profiles import Profile
 
 _HOUR = 3600
 _AHEAD = 2
@@ -30,7 +30,7 @@ _AHEAD = 2
 
 
 class MadeKey(NamedTuple):
-    """A private key, and its name in `pki.ca_keys`."""
+    """A private key, and its name in `pki.cas.keys`."""
 
     name: str
     key: PrivateKey

@@ -13,16 +13,16 @@ from cryptography import x509
 from msgspec.structs import replace
 
 from tradewarden.errors import ConflictError, TradewardenError
-from tradewarden.pki.algorithm import strong
-from tradewarden.pki.making import MadeCa
+from tradewarden.pki.cas.making import MadeCa
+from tradewarden.pki.certificate.algorithm import strong
 from tradewarden.pki.store import AuthorityRow, Role, Standing
 
 if TYPE_CHECKING:
-    from tradewarden.pki.algorithm import PublicKey
-    from tradewarden.pki.authorities import Authorities, Ca
-    from tradewarden.pki.custody import Custody
-    from tradewarden.pki.issuer import Issuer
-    from tradewarden.pki.making import CaMaker
+    from tradewarden.pki.cas.authorities import Authorities, Ca
+    from tradewarden.pki.cas.custody import Custody
+    from tradewarden.pki.cas.making import CaMaker
+    from tradewarden.pki.certificate.algorithm import PublicKey
+    from tradewarden.pki.certificate.issuer import Issuer
 
 _WORTH_SECONDS = 30 * 86_400
 """An issuing CA that ends so little later is not worth a rotation by itself: its root is what is ending."""

@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING
 
 from tradewarden.crypto.token_keys import TokenKey
 from tradewarden.errors import ConfigurationError
-from tradewarden.pki.algorithm import strong
-from tradewarden.pki.authorities import Authorities
-from tradewarden.pki.brought import brought_certificate, brought_key, brought_key_is_here, may_have_issuing
-from tradewarden.pki.ca_keys import FileKeys
-from tradewarden.pki.making import MadeCa, certificate_name, fingerprint, key_name
+from tradewarden.pki.cas.authorities import Authorities
+from tradewarden.pki.cas.brought import brought_certificate, brought_key, brought_key_is_here, may_have_issuing
+from tradewarden.pki.cas.keys import FileKeys
+from tradewarden.pki.cas.making import MadeCa, certificate_name, fingerprint, key_name
+from tradewarden.pki.certificate.algorithm import strong
 from tradewarden.pki.store import Role, Standing
 
 if TYPE_CHECKING:
@@ -25,9 +25,9 @@ if TYPE_CHECKING:
     from cryptography import x509
 
     from tradewarden.audit.entry import Entry
-    from tradewarden.pki.algorithm import PrivateKey
-    from tradewarden.pki.custody import Custody
-    from tradewarden.pki.making import CaMaker
+    from tradewarden.pki.cas.custody import Custody
+    from tradewarden.pki.cas.making import CaMaker
+    from tradewarden.pki.certificate.algorithm import PrivateKey
 
 _MARK_DIGITS = 8
 

@@ -12,15 +12,15 @@ from typing import TYPE_CHECKING, NamedTuple
 from cryptography import x509
 
 from tradewarden.errors import IntegrityError, UnavailableError
-from tradewarden.pki.issuer import Issuer
-from tradewarden.pki.pem import certificate_pem
-from tradewarden.pki.pointers import pointers
+from tradewarden.pki.certificate.issuer import Issuer
+from tradewarden.pki.certificate.pem import certificate_pem
+from tradewarden.pki.certificate.pointers import pointers
 from tradewarden.pki.store import AuthorityRow, Role, Standing
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from tradewarden.pki.algorithm import PrivateKey
+    from tradewarden.pki.certificate.algorithm import PrivateKey
     from tradewarden.pki.policy import Policy
 
 

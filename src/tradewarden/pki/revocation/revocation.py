@@ -12,14 +12,22 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 import structlog
 
 from tradewarden.errors import IntegrityError, NotFoundError, TradewardenError, UnavailableError
+from tradewarden.pki.certificate.pointers import pointers, read_crl_name, read_issuer_name
 from tradewarden.pki.credentials import Reason
-from tradewarden.pki.crl import Crl, RevocationList
-from tradewarden.pki.crl_entries import WHOLE
-from tradewarden.pki.ocsp import INTERNAL_ERROR, MALFORMED, REFUSALS, TRY_LATER, UNAUTHORIZED, OcspAnswer, Responder
-from tradewarden.pki.ocsp_encoding import issuer_hashes, read_request
-from tradewarden.pki.ocsp_signer import OcspSigner
-from tradewarden.pki.pointers import pointers, read_crl_name, read_issuer_name
-from tradewarden.pki.standing_list import RevokedCa, StandingList
+from tradewarden.pki.revocation.crl import Crl, RevocationList
+from tradewarden.pki.revocation.crl_entries import WHOLE
+from tradewarden.pki.revocation.ocsp import (
+    INTERNAL_ERROR,
+    MALFORMED,
+    REFUSALS,
+    TRY_LATER,
+    UNAUTHORIZED,
+    OcspAnswer,
+    Responder,
+)
+from tradewarden.pki.revocation.ocsp_encoding import issuer_hashes, read_request
+from tradewarden.pki.revocation.ocsp_signer import OcspSigner
+from tradewarden.pki.revocation.standing_list import RevokedCa, StandingList
 from tradewarden.pki.store import Role, Standing
 
 if TYPE_CHECKING:
@@ -28,9 +36,9 @@ if TYPE_CHECKING:
     from tradewarden.audit.entry import Entry
     from tradewarden.clock import Clock, Randomness
     from tradewarden.crypto.keyset import Sealer
-    from tradewarden.pki.authorities import Authorities, Ca
-    from tradewarden.pki.issuer import Issuer
-    from tradewarden.pki.ocsp_encoding import CertId
+    from tradewarden.pki.cas.authorities import Authorities, Ca
+    from tradewarden.pki.certificate.issuer import Issuer
+    from tradewarden.pki.revocation.ocsp_encoding import CertId
     from tradewarden.pki.store import PkiStore
 
 

@@ -14,12 +14,12 @@ import structlog
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from tradewarden.errors import ConfigurationError, ConflictError, TradewardenError
-from tradewarden.pki.authorities import Authorities
-from tradewarden.pki.brought import brought_key, brought_key_is_here
-from tradewarden.pki.files import ROOT_CERT, Layout
-from tradewarden.pki.issuer import Issuer
-from tradewarden.pki.making import certificate_name, fingerprint
-from tradewarden.pki.pointers import pointers
+from tradewarden.pki.cas.authorities import Authorities
+from tradewarden.pki.cas.brought import brought_key, brought_key_is_here
+from tradewarden.pki.cas.files import ROOT_CERT, Layout
+from tradewarden.pki.cas.making import certificate_name, fingerprint
+from tradewarden.pki.certificate.issuer import Issuer
+from tradewarden.pki.certificate.pointers import pointers
 from tradewarden.pki.store import AuthorityRow, Role, Standing
 
 if TYPE_CHECKING:
@@ -29,10 +29,10 @@ if TYPE_CHECKING:
     from cryptography import x509
 
     from tradewarden.crypto.keyset import Sealer
-    from tradewarden.pki.algorithm import PrivateKey
-    from tradewarden.pki.authorities import Ca
-    from tradewarden.pki.ca_keys import CaKeys
-    from tradewarden.pki.files import CaFiles
+    from tradewarden.pki.cas.authorities import Ca
+    from tradewarden.pki.cas.files import CaFiles
+    from tradewarden.pki.cas.keys import CaKeys
+    from tradewarden.pki.certificate.algorithm import PrivateKey
     from tradewarden.pki.policy import Policy
     from tradewarden.pki.store import AuthorityStore
     from tradewarden.settings.pkcs11 import TokenUri

@@ -1,0 +1,1 @@
+"""The CAs of an installation: how they come to be, where their keys lie, how they follow one another."""
