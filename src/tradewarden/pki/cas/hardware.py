@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 class TokenKeys:
-    """The keys of our CAs in one token (`tradewarden.pki.ca_keys.CaKeys`). May block: not for the event loop."""
+    """The keys of our CAs in one token (`tradewarden.pki.cas.keys.CaKeys`). May block: not for the event loop."""
 
     def __init__(self, uri: TokenUri, access: Access) -> None:
         self._token = Token(uri, access)

@@ -46,7 +46,7 @@ _log = structlog.get_logger("tradewarden.pki")
 
 
 class Cas(Protocol):
-    """The CAs in this process (`tradewarden.pki.succession.Succession`)."""
+    """The CAs in this process (`tradewarden.pki.cas.succession.Succession`)."""
 
     known: Authorities
 
