@@ -6,6 +6,7 @@ import asyncio
 from typing import TYPE_CHECKING
 
 import pytest
+from cryptography import x509
 from msgspec.structs import replace
 
 from tests.support.pki import DAY, START, entry, grant, own_ca
@@ -21,7 +22,7 @@ from tradewarden.pki.cas import files
 from tradewarden.pki.cas.listing import RotateCa
 from tradewarden.pki.cas.rotating import What
 from tradewarden.pki.certificate.pem import certificate_pem
-from tradewarden.pki.credentials import State
+from tradewarden.pki.credentials import RevokeCertificate, State
 from tradewarden.pki.store import Role, Standing
 
 if TYPE_CHECKING:
@@ -76,6 +77,24 @@ async def test_the_prepared_key_becomes_the_issuing_cas(home: Installation, auth
         assert not await authority.is_revoked(made.serial_number)
     assert old.ca_certificate == new.ca_certificate
     assert len(await authority.crls()) == 2
+
+
+async def test_the_next_ca_has_a_list_before_it_issues(authority: Authority) -> None:
+    """Who fetches lists from time to time has one of the next CA already when a rotation makes it the issuing one."""
+    await authority.revocation.renew()
+    for _ in range(2):
+        following = authority.cas.known.next_issuing
+        assert following is not None
+        ahead = x509.load_der_x509_crl((await authority.revocation.of(following.fingerprint)).der)
+        assert ahead.is_signature_valid(following.certificate.public_key())  # type: ignore[arg-type]
+        await rotate(authority)
+        assert authority.cas.known.issuing.certificate == following.certificate
+        made = await issue(authority)
+        await authority.revoke(grant("credentials:revoke"), RevokeCertificate(made.serial_number), entry())
+        now = x509.load_der_x509_crl(await authority.crl())
+        assert now.issuer == ahead.issuer
+        number = [each.extensions.get_extension_for_class(x509.CRLNumber).value.crl_number for each in (ahead, now)]
+        assert number[0] < number[1]
 
 
 async def test_files_follow_a_rotation(home: Installation, authority: Authority) -> None:

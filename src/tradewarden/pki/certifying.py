@@ -97,12 +97,13 @@ class Certifier:
 
     def credentials(self, row: CertificateRow, private_key: str | None) -> Credentials:
         """Return what the caller gets: the certificate, what is above it, and its key when it was made here."""
+        own = certificate_pem(row.certificate)
         return Credentials(
             row.service_name,
-            certificate_pem(row.certificate),
+            own,
             private_key,
             self._cas.known.bundle,
-            self.chain(row),
+            own + self._above(row),
             row.serial,
             row.fingerprint,
             row.spiffe_id,
@@ -111,16 +112,16 @@ class Certifier:
         )
 
     def chain(self, row: Certified) -> str:
-        """Return a certificate of ours and what is between it and every trusted root (PEM).
+        """Return a certificate of ours and what is between it and every trusted root (PEM)."""
+        return certificate_pem(row.certificate) + self._above(row)
 
-        By the CA that the row names: another one may issue by now.
-        """
+    def _above(self, row: Certified) -> str:
+        """Return what stands above a certificate (PEM), by the CA that its row names: another one may issue by now."""
         known = self._cas.known
+        if row.issuer == known.issuing.row.fingerprint:
+            return known.above
         issuing = known.find(row.issuer)
-        own = certificate_pem(row.certificate)
-        if issuing is None or issuing is known.issuing:
-            return own + known.above
-        return own + pem((issuing, *known.crosses(issuing.row.issuer)))
+        return known.above if issuing is None else pem((issuing, *known.crosses(issuing.row.issuer)))
 
 
 @lru_cache(maxsize=256)

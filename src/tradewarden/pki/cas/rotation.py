@@ -59,12 +59,13 @@ class Planner:
                 "The CA that was brought along issues by itself, because its path length allows no CA below it;"
                 " it cannot be rotated here"
             )
-        above = self._above()
+        above, newest = self._above(), known.trusted[-1]
         prepared = self._prepared()
-        if above is None and prepared is not None:
+        if prepared is not None and prepared.row.issuer == newest.fingerprint:
             promoted = replace(prepared.row, state=Standing.ACTIVE, active_from=self._now)
-            return Plan([], [self._ended(known.issuing, compromised=compromised), promoted])
-        return self._under(above or self._custody.signer(known.trusted[-1]), compromised=compromised)
+            following = [] if above is None else [self._next(above)]
+            return Plan(following, [self._ended(known.issuing, compromised=compromised), promoted])
+        return self._under(above or self._custody.signer(newest), compromised=compromised)
 
     def prepare(self) -> Plan | None:
         """Prepare the next issuing CA when there is none, and the root's key is here."""

@@ -82,12 +82,14 @@ class Succession:
     def issuer_of(self, fingerprint: str) -> Issuer | None:
         """Return a CA ready to sign its CRL and OCSP answers; None when it is unknown or its key is not here.
 
-        A root's key is read for it each time and not held: some milliseconds, or a look at the token.
+        The key of a root, or of the next issuing CA, is read for it each time and not held: some milliseconds, or a
+        look at the token.
         """
         ca = self.known.find(fingerprint)
-        if ca is None or ca.row.role is Role.ISSUING:
+        if ca is None or ca.linked is not None:
             return ca.linked if ca else None
-        return self._custody.signer(ca) if ca.row.role is Role.ROOT and self._custody.is_here(ca) else None
+        read = ca.row.role is Role.ROOT or ca is self.known.next_issuing
+        return self._custody.signer(ca) if read and self._custody.is_here(ca) else None
 
     # -- rotations -------------------------------------------------------------------------------
 

@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from tradewarden.pki.store import PkiStore
 
 
+_HOUR = 3600
 _log = structlog.get_logger("tradewarden.pki")
 
 
@@ -119,7 +120,17 @@ class Revocation:
             desk = self._desks.get(ca.fingerprint)
             if desk is not None:
                 await desk.lists.renew()
+        await self._announce()
         await self.renew_roots()
+
+    async def _announce(self) -> None:
+        """Have a list of the next issuing CA stand before that CA issues, for verifiers who fetch lists ahead."""
+        ca = self._cas.known.next_issuing
+        if ca is None or await self._standing_list(ca.fingerprint).lasts(self._hours * _HOUR / 2):
+            return
+        issuer = await asyncio.to_thread(self._cas.issuer_of, ca.fingerprint)
+        if issuer is not None:
+            await RevocationList(self._store, self._sealer, issuer, self._clock, self._hours).renew()
 
     async def renew_roots(self) -> None:
         """Make the list of every root that lives, when it lacks something.
@@ -131,11 +142,11 @@ class Revocation:
                 await self._bring_up(root)
 
     async def after_rotation(self) -> None:
-        """Make the roots' lists anew; what is in the way is said in the log, for the rotation stands already."""
+        """Make the lists that a rotation asks for; what is in the way is said in the log, for it stands already."""
         try:
-            await self.renew_roots()
+            await self.renew()
         except TradewardenError as error:
-            _log.warning("a root's revocation list does not name a revoked CA yet", reason=error.detail)
+            _log.warning("the revocation lists do not tell of the rotation yet", reason=error.detail)
 
     async def _bring_up(self, root: Ca) -> None:
         if root.fingerprint in self._desks:  # it issues itself

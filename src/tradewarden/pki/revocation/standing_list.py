@@ -1,4 +1,4 @@
-"""Lists that cannot be made when they are asked for: a root's, and those of CAs whose keys are not here any more.
+"""Lists that are not made when they are asked for: a root's, and those of CAs whose keys are not held in memory.
 
 A root's list says which CAs below it are revoked. It needs the root's key, which may be offline. So it is made whenever
 that key is there anyway (the first start, a rotation), and lives as long as the root itself: it never lapses for want
@@ -56,6 +56,12 @@ class StandingList:
         if not row.this_update <= self._clock.now() < row.next_update:
             raise UnavailableError("This revocation list is past its time, and its CA's key is not here")
         return crl_of(row)
+
+    async def lasts(self, seconds: float) -> bool:
+        """Tell whether the complete list stands for so long at least."""
+        row = await self._row(WHOLE)
+        now = self._clock.now()
+        return row is not None and row.this_update <= now and now + seconds < row.next_update
 
     async def _row(self, shard: int) -> CrlRow | None:
         held = self._held.get(shard)
