@@ -136,16 +136,17 @@ def test_a_writing_call_takes_a_body(api: Json) -> None:
 
 
 def test_proofs_are_security_schemes(api: Json) -> None:
-    """Open calls need nothing, the others a bearer token or a client secret; the bootstrap rule may need nobody."""
+    """Open calls need nothing, the others a token, secret or certificate; the bootstrap rule may need nobody."""
+    certificate: dict[str, list[str]] = {"client_certificate": []}
 
     def security(method: str, path: str) -> object:
         return api["paths"][path][method]["security"]
 
     assert security("get", "/health") == []
-    assert security("post", "/secrets/store") == [{"bearer": []}]
-    assert security("post", "/oauth2/introspect") == [{"bearer": []}, {"client_secret": []}]
-    assert security("post", "/tokens/generate") == [{"bearer": []}, {"client_secret": []}, {}]
-    assert set(api["components"]["securitySchemes"]) == {"bearer", "client_secret"}
+    assert security("post", "/secrets/store") == [{"bearer": []}, certificate]
+    assert security("post", "/oauth2/introspect") == [{"bearer": []}, {"client_secret": []}, certificate]
+    assert security("post", "/tokens/generate") == [{"bearer": []}, {"client_secret": []}, certificate, {}]
+    assert set(api["components"]["securitySchemes"]) == {"bearer", "client_secret", "client_certificate"}
 
 
 def test_answers_and_problems_are_described(api: Json) -> None:

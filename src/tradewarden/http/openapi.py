@@ -27,17 +27,18 @@ _FORM: Final = "application/x-www-form-urlencoded"
 _QUERY_METHODS: Final = frozenset({"GET", "DELETE"})
 _BEARER: Final[Json] = {"bearer": []}
 _BASIC: Final[Json] = {"client_secret": []}
+_CERTIFICATE: Final[Json] = {"client_certificate": []}
 _NOBODY: Final[Json] = {}
 _SECURITY: Final[Mapping[Proof, list[Json]]] = {
     Proof.OPEN: [],
-    Proof.BEARER: [_BEARER],
-    Proof.CLIENT: [_BEARER, _BASIC],
-    Proof.TOKEN_REQUEST: [_BEARER, _BASIC, _NOBODY],
+    Proof.BEARER: [_BEARER, _CERTIFICATE],
+    Proof.CLIENT: [_BEARER, _BASIC, _CERTIFICATE],
+    Proof.TOKEN_REQUEST: [_BEARER, _BASIC, _CERTIFICATE, _NOBODY],
     Proof.REFRESH_TOKEN: [],
     Proof.JOIN: [],
-    Proof.RENEWAL: [_BEARER, _NOBODY],
+    Proof.RENEWAL: [_BEARER, _CERTIFICATE, _NOBODY],
     Proof.ACME: [],
-    Proof.OPERATOR: [_BEARER, _NOBODY],
+    Proof.OPERATOR: [_BEARER, _CERTIFICATE, _NOBODY],
 }
 _SCHEMES: Final[Json] = {
     "bearer": {"type": "http", "scheme": "bearer", "description": "A service's token, or the admin token"},
@@ -45,6 +46,10 @@ _SCHEMES: Final[Json] = {
         "type": "http",
         "scheme": "basic",
         "description": "A registered service's name and client secret",
+    },
+    "client_certificate": {
+        "type": "mutualTLS",
+        "description": "A certificate of the service's CA, on the mTLS listener",
     },
 }
 _UNPROVEN: Final = frozenset({Proof.OPEN})
