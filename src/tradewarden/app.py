@@ -231,7 +231,12 @@ class Warden:
         return self._hide.hidden(field, value)
 
     def root_source(self, uri: str) -> RootSource:
-        """Return the root source that a URI names, for a rotation; raises `ConfigurationError`."""
+        """Return the root source that a URI names, for a rotation; raises `ConfigurationError`.
+
+        Outside development a file is refused: the next start would refuse it, and leave the data closed.
+        """
+        if uri.startswith("file:") and not self.settings.development:
+            raise ConfigurationError("a root key on disk (file:) is refused outside development")
         return root_sources(self.settings).named(uri)
 
     async def active(self) -> tuple[Tally, int]:

@@ -303,6 +303,7 @@ MALFORMED_BODIES = (
     ("/secrets/store", '{"path":"odd/x","data":{},"cas":1e999}', JSON),
     ("/secrets/store", '{"path":"odd/x","data":{},"custom":{"' + "k" * 200 + '":"v"}}', JSON),
     ("/secrets/store", '{"path":"odd/x","data":{},"custom":{"k":"\\ud800"}}', JSON),
+    ("/secrets/store", '{"path":"odd/x","data":{},"custom":{"k":"a","k":"b"}}', JSON),
     ("/secrets/store", "<xml/>", "application/xml"),
     ("/secrets/store", STORE_PATH + "{}}", "text/plain"),
     ("/secrets/store", "path=odd/x", "application/x-www-form-urlencoded"),

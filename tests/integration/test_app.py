@@ -87,6 +87,20 @@ async def test_a_wrong_root_key_is_recognised_at_the_start(tmp_path: Path, monke
     await (await Warden.start(settings)).close()
 
 
+async def test_the_root_key_is_not_rotated_to_where_the_next_start_refuses_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Outside development a rotation to a file is refused, as a start with one is."""
+    monkeypatch.setenv("TEST_ROOT_KEY", KEY)
+    settings = production(tmp_path)
+    await initialise(settings)
+    warden = await Warden.start(settings)
+    with pytest.raises(ConfigurationError, match="refused outside development"):
+        warden.root_source(f"file:{tmp_path}/root.key")
+    assert warden.root_source("env:TEST_ROOT_KEY").uri == "env:TEST_ROOT_KEY"
+    await warden.close()
+
+
 async def test_another_admin_token_voids_the_one_before(tmp_path: Path) -> None:
     """It needs an installation, is written to the same file, and is recorded."""
     settings = settings_of(tmp_path)

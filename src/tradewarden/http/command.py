@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from functools import cache
+from typing import TYPE_CHECKING, get_args, get_origin
 
 import msgspec
 
 from tradewarden.errors import InvalidInputError, UnsupportedMediaTypeError
 from tradewarden.http.connection import fields
 from tradewarden.http.route import Proof
+from tradewarden.secrets.value import parse_object
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from tradewarden.http.connection import Connection
     from tradewarden.http.route import Route
 
@@ -60,7 +64,7 @@ def _from_body(route: Route, connection: Connection, body: bytes) -> msgspec.Str
         if decoder is None:
             decoder = _decoders[route.command] = msgspec.json.Decoder(route.command)
         command = decoder.decode(body)
-        _require_once(body)
+        _require_once(msgspec.json.format(body, indent=-1), _maps(route.command))
         return command
     if route.form and media_type == _FORM:
         return msgspec.convert(fields(body, "form"), route.command, strict=False)
@@ -74,12 +78,25 @@ def _as_it_is(route: Route, media_type: str, body: bytes) -> msgspec.Struct:
     return route.command(body)
 
 
-def _require_once(body: bytes) -> None:
-    """Refuse a field that stands twice: two parsers could take different ones. The names of fields need no escapes."""
-    compact = msgspec.json.format(body, indent=-1)
-    length = sum([len(name.encode()) + len(value) + 4 for name, value in _fields(compact).items()])  # "name":value,
+def _require_once(compact: bytes, maps: Sequence[str]) -> None:
+    """Refuse a field that stands twice: two parsers could take different ones. The names of fields need no escapes.
+
+    `maps` are the fields that hold an object of the caller's own names, in which none may stand twice either.
+    """
+    found = _fields(compact)
+    length = sum([len(name.encode()) + len(value) + 4 for name, value in found.items()])  # "name":value,
     if length + 1 != len(compact) and compact != b"{}":
         raise InvalidInputError("The body names a field twice, or with escapes")
+    for name in maps:
+        if name in found and found[name] != b"null":
+            parse_object(bytes(found[name]), name=name)
+
+
+@cache
+def _maps(command: type[msgspec.Struct]) -> tuple[str, ...]:
+    """Return the fields of a command that are dictionaries."""
+    kinds = {field.encode_name: (field.type, *get_args(field.type)) for field in msgspec.structs.fields(command)}
+    return tuple(name for name, types in kinds.items() if any(get_origin(each) is dict for each in types))
 
 
 def _from_query(route: Route, argument: str, query: bytes) -> msgspec.Struct:

@@ -25,20 +25,20 @@ _encode = msgspec.json.Encoder().encode
 _BRACKETS = bytes(set(range(256)) - set(b"{}[]"))
 
 
-def parse_object(raw: bytes, max_bytes: int = MAX_BYTES) -> bytes:
-    """Return the JSON object in `raw` as compact JSON bytes.
+def parse_object(raw: bytes, max_bytes: int = MAX_BYTES, name: str = "data") -> bytes:
+    """Return the JSON object in `raw` as compact JSON bytes; `name` is what messages call it.
 
     Raises `InvalidInputError` when it is no JSON object, names a field twice or is nested deeper
     than 32, `LimitExceededError` above `max_bytes`.
     """
     if len(raw) > max_bytes:
-        raise LimitExceededError(f"data is larger than {max_bytes} bytes of JSON")
+        raise LimitExceededError(f"{name} is larger than {max_bytes} bytes of JSON")
     compact = _compact(raw)
     structure, given = _STRING.sub(b"", compact), _STRING.sub(b"", raw)
     if structure.count(b":") != given.count(b":"):
-        raise InvalidInputError("data names a field twice")
+        raise InvalidInputError(f"{name} names a field twice")
     if _is_deeper(structure, MAX_DEPTH):
-        raise InvalidInputError(f"data is nested deeper than {MAX_DEPTH} levels")
+        raise InvalidInputError(f"{name} is nested deeper than {MAX_DEPTH} levels")
     return compact
 
 
