@@ -8,6 +8,7 @@ import pytest
 
 from tests.support.audit import SEAL
 from tradewarden.audit.entry import Event, encode
+from tradewarden.audit.marks import extend
 from tradewarden.audit.query import Filter
 from tradewarden.audit.sequencer import number
 from tradewarden.audit.store import InboxRow, Shipped, StoredCheckpoint
@@ -197,6 +198,35 @@ async def test_entries_are_found(subject: Subject, wanted: Filter, expected: Seq
     assert [each.sequence for each in found] == sorted(expected, reverse=True)
     oldest = Filter(**{**{f: getattr(wanted, f) for f in wanted.__struct_fields__}, "oldest_first": True})
     assert [each.sequence for each in await store.find(oldest, low, high, 5)] == list(expected)[:5]
+
+
+async def test_marks_grow_with_their_tile(subject: Subject) -> None:
+    """Each tile has the marks of all its entries; the unfinished one's come with what is pending."""
+    store = subject.store
+    assert await store.marks(0, 10) == {}
+    await subject.fill(200, "u1")
+    await subject.fill(100, "u2")
+    entries = await store.entries(0, 1000)
+    assert await store.marks(0, 10) == extend(0, None, entries)
+    assert list(await store.marks(1, 1)) == [1]
+    await subject.record(b"next")
+    assert (await store.pending(10)).marks == (await store.marks(1, 1))[1]
+
+
+async def test_what_is_rare_is_found_among_many(subject: Subject) -> None:
+    """Entries in few tiles are found in either order, up to the limit, within the range."""
+    store = subject.store
+    for count, user in ((300, "u1"), (2, "u2"), (1100, "u1"), (3, "u2"), (20, "u1")):
+        await subject.fill(count, user)
+    rare = [300, 301, 1402, 1403, 1404]
+    for limit in (1, 2, 3, 5, 10):
+        newest = await store.find(Filter(user="u2"), 0, 1425, limit)
+        assert [each.sequence for each in newest] == rare[::-1][:limit]
+        oldest = await store.find(Filter(user="u2", oldest_first=True), 0, 1425, limit)
+        assert [each.sequence for each in oldest] == rare[:limit]
+    assert [each.sequence for each in await store.find(Filter(user="u2"), 301, 1404, 10)] == [1403, 1402, 301]
+    assert await store.find(Filter(user="u2"), 302, 1402, 10) == []
+    assert await store.find(Filter(user="u2"), 302, 302, 10) == []
 
 
 async def test_checkpoints_are_kept_and_thinned(subject: Subject) -> None:

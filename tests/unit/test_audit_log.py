@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from pathlib import Path
 
+    from tradewarden.storage.database import Row, Transaction, Value
+
 AUDITOR = Principal(Kind.USER, "auditor")
 
 
@@ -84,7 +86,6 @@ async def test_a_search_that_takes_long_gives_what_it_has(
 ) -> None:
     """A search looks at a part of the log at a time, and stops after its time with a cursor."""
     monkeypatch.setattr(log, "_WINDOW", 8)
-    monkeypatch.setattr(log, "_MAX_WINDOW", 16)
     wanted = Filter(request_id="w-secret/15", oldest_first=oldest_first)
     assert len((await room.log.search(_grant(), Query(wanted))).entries) == 1
     monkeypatch.setattr(log, "_SEARCH_SECONDS", 0)
@@ -187,6 +188,40 @@ async def test_hidden_rows_do_not_change_what_is_found(room: Room) -> None:
     await room.database.transact(lie)
     page = await room.log.search(_grant(), Query(Filter(user="user:eve")))
     assert page.entries == []
+
+
+async def test_missing_marks_hide_nothing(room: Room) -> None:
+    """A tile whose marks somebody took away is read, before and after it grows."""
+
+    async def take_away(transaction: Transaction) -> None:
+        await transaction.run("DELETE FROM audit_marks")
+
+    query = Query(Filter(resource="secret/7"))
+    await room.database.transact(take_away)
+    assert len((await room.log.search(_grant(), query)).entries) == 2
+    await room.change("secret/7")
+    await room.settle()
+    assert await room.store.marks(0, 0) == {}
+    assert len((await room.log.search(_grant(), query)).entries) == 3
+
+
+async def test_what_cannot_hold_it_is_not_read(room: Room, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A search reads entries of those tiles only whose marks say that they may be wanted."""
+    for each in range(300):
+        await room.read("often", f"service:{each % 2}")
+    await room.settle()
+    ranges = []
+    read = room.database.all
+
+    async def watched(sql: str, *args: Value) -> list[Row]:
+        if "FROM audit_entries" in sql:
+            ranges.append(args[:2])
+        return await read(sql, *args)
+
+    monkeypatch.setattr(room.database, "all", watched)
+    for resource, count in (("secret/7", 2), ("often", 300), ("nowhere", 0), ("secret/*", 60), ("no/*", 0)):
+        assert len((await room.log.search(_grant(), Query(Filter(resource=resource), 1000))).entries) == count
+    assert ranges == [(0, 256), (0, 360), (0, 256)]
 
 
 class _Recorder:

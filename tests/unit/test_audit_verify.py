@@ -195,6 +195,7 @@ async def test_a_replaced_whole_shows_against_a_kept_checkpoint(copy: Path) -> N
     _sql(
         copy,
         ("UPDATE audit_entries SET principal = 'service:cat'", ()),
+        ("DELETE FROM audit_marks", ()),
         ("DELETE FROM audit_checkpoints", ()),
         ("INSERT INTO audit_checkpoints VALUES (?, 1, ?)", (ENTRIES, forged.sign(SIGNER))),
     )
@@ -216,6 +217,8 @@ async def test_another_key_is_refused(copy: Path) -> None:
     ("sql", "args", "expected"),
     [
         ("UPDATE audit_entries SET principal = 'x' WHERE sequence = ?", (77,), ("columns", 77, 77)),
+        ("UPDATE audit_marks SET marks = zeroblob(1000) WHERE tile = ?", (1,), ("columns", 256, 511)),
+        ("UPDATE audit_marks SET marks = substr(marks, 1, 7) WHERE tile = ?", (2,), ("columns", 512, 599)),
         ("UPDATE audit_tiles SET hashes = zeroblob(8192) WHERE number = ?", (1,), ("tree", 256, 256)),
         ("UPDATE audit_tiles SET hashes = zeroblob(64) WHERE level = ?", (1,), ("tree", 0, 0)),
         ("DELETE FROM audit_tiles WHERE level = ?", (1,), ("tree", 0, 0)),
@@ -225,7 +228,7 @@ async def test_another_key_is_refused(copy: Path) -> None:
 async def test_what_surrounds_the_entries_is_checked(
     copy: Path, sql: str, args: tuple[int, ...], expected: tuple[str, int, int]
 ) -> None:
-    """Changed search columns, tiles and checkpoints are told apart from changed entries."""
+    """Changed search columns and marks, tiles and checkpoints are told apart from changed entries."""
     _sql(copy, (sql, args))
     assert _first(await _verify(copy)) == expected
 

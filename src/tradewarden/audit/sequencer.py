@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from tradewarden.audit import marks
 from tradewarden.audit.finding import INTEGRITY, finding
 from tradewarden.audit.inbox import unpack
 from tradewarden.audit.store import (
@@ -86,6 +87,7 @@ def number(pending: Pending, seal: InboxSeal, now: float) -> Numbering:
         numbers.entries,
         extend(pending.size, pending.edge, numbers.leaves),
         _spans(numbers.entries),
+        marks.extend(pending.size, pending.marks, numbers.entries),
         [row.id for row in pending.rows],
     )
 

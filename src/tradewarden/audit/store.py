@@ -16,6 +16,7 @@ from tradewarden.audit.tiles import Place, Tiles
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from tradewarden.audit.marks import Marks
     from tradewarden.audit.query import Filter
 
 
@@ -39,10 +40,14 @@ class InboxRow(msgspec.Struct, frozen=True):
 
 
 class Pending(msgspec.Struct, frozen=True):
-    """Everything a numbering is decided on: the log's length, its unfinished tiles, the rows in order."""
+    """Everything a numbering is decided on: the log's length, its unfinished tiles, the rows in order.
+
+    `marks` are those of the unfinished level 0 tile; None when there is none, or none are kept of it.
+    """
 
     size: int
     edge: Tiles
+    marks: bytes | None
     rows: Sequence[InboxRow]
 
 
@@ -77,12 +82,13 @@ class Span(msgspec.Struct, frozen=True):
 
 
 class Numbering(msgspec.Struct, frozen=True):
-    """What one numbering writes: entries from `size` on, tiles, spans; and the inbox rows it takes away."""
+    """What one numbering writes: entries from `size` on, tiles, spans, marks; and the inbox rows it takes away."""
 
     size: int
     entries: Sequence[StoredEntry]
     tiles: Tiles
     spans: Sequence[Span]
+    marks: Marks
     taken: Sequence[int]
 
 
@@ -171,7 +177,10 @@ class LogReader(Protocol):
         ...
 
     async def find(self, wanted: Filter, low: int, high: int, limit: int) -> list[StoredEntry]:
-        """Return up to `limit` matching entries with `low <= sequence < high`, in the filter's order."""
+        """Return up to `limit` matching entries with `low <= sequence < high`, in the filter's order.
+
+        It may read every entry between: a caller takes the log in portions.
+        """
         ...
 
     async def bounds(self, since: str, until: str) -> tuple[int, int]:
@@ -180,6 +189,10 @@ class LogReader(Protocol):
 
     async def tiles(self, places: Sequence[Place]) -> Tiles:
         """Return those of the tiles that are there."""
+        ...
+
+    async def marks(self, first: int, last: int) -> Marks:
+        """Return the marks of level 0 tiles `first` to `last`, of those that have any."""
         ...
 
     async def checkpoint(self, size: int | None = None) -> StoredCheckpoint | None:

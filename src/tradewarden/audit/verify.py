@@ -7,7 +7,7 @@ cut off together with the checkpoints over it, or when the whole was replaced.
 
 from __future__ import annotations
 
-from itertools import islice
+from itertools import groupby, islice
 from typing import TYPE_CHECKING, BinaryIO
 
 import msgspec
@@ -21,6 +21,7 @@ from tradewarden.audit.checkpoint import (
 )
 from tradewarden.audit.examine import COLUMNS, TREE, Examiner, Problem, Report
 from tradewarden.audit.log import CHECKPOINT, CHECKPOINTS, ENTRIES, LEAVES, StoredNote
+from tradewarden.audit.marks import missed
 from tradewarden.audit.store import read_columns
 from tradewarden.audit.tiles import HEIGHT, WIDTH, Place, Tiles, split
 from tradewarden.audit.tree import HASH_BYTES, complete
@@ -144,7 +145,7 @@ def _history(path: Path, signed: _Signed) -> Iterator[Checkpoint]:
 
 
 async def verify_log(store: LogReader, verifier: CheckpointVerifier, kept: bytes | None = None) -> Report:
-    """Verify the live log: entries, search columns, every tile, every kept checkpoint."""
+    """Verify the live log: entries, search columns and marks, every tile, every kept checkpoint."""
     examiner = Examiner()
     signed = _Signed(examiner, verifier, kept)
     stored = await store.checkpoint()
@@ -160,11 +161,15 @@ async def verify_log(store: LogReader, verifier: CheckpointVerifier, kept: bytes
             break
         await _expect_page(store, signed, examiner.size, examiner.size + len(page))
         hashes = await tiles.leaves(examiner.size, len(page))
+        agreeing: list[StoredEntry] = []
         for entry, stored_hash in zip(page, hashes, strict=True):
             examined = examiner.take(entry.line, stored_hash)
             if examined is not None and _columns_differ(entry, examined.sequence):
                 detail = f"the search columns of entry {entry.sequence} were changed"
                 examiner.note(Problem(COLUMNS, entry.sequence, entry.sequence, detail))
+            elif examined is not None:
+                agreeing.append(entry)
+        await _check_marks(store, examiner, agreeing)
         row = page[-1].sequence + 1
     await tiles.check_above(size)
     return examiner.report(newest, max(signed.length(newest), size))
@@ -180,6 +185,17 @@ async def _expect_page(store: LogReader, signed: _Signed, first: int, last: int)
 def _columns_differ(entry: StoredEntry, sequence: int) -> bool:
     told = msgspec.structs.astuple(read_columns(entry.line))
     return msgspec.structs.astuple(entry)[: len(told)] != told or entry.sequence != sequence
+
+
+async def _check_marks(store: LogReader, examiner: Examiner, page: list[StoredEntry]) -> None:
+    """Note what a search would miss because the marks of its tile are not those of its entries."""
+    tiles = {tile: list(part) for tile, part in groupby(page, lambda each: each.sequence >> HEIGHT)}
+    if not tiles:
+        return
+    for tile, marks in (await store.marks(min(tiles), max(tiles))).items():
+        if missing := missed(marks, tiles.get(tile, [])):
+            detail = f"the search marks of tile {tile} were changed: {len(missing)} of its entries would not be found"
+            examiner.note(Problem(COLUMNS, missing[0].sequence, missing[-1].sequence, detail))
 
 
 class _TileCheck:

@@ -15,12 +15,13 @@ from tradewarden.audit.store import (
     StoredCheckpoint,
     StoredEntry,
 )
-from tradewarden.audit.tiles import Place, Tiles, edge
+from tradewarden.audit.tiles import HEIGHT, Place, Tiles, edge
 from tradewarden.errors import ConflictError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from tradewarden.audit.marks import Marks
     from tradewarden.audit.query import Filter
     from tradewarden.storage.memory import MemoryDatabase
 
@@ -38,6 +39,7 @@ class MemoryAuditStore:
         self._leader = _NOBODY
         self._entries: list[StoredEntry] = []
         self._tiles: Tiles = {}
+        self._marks: Marks = {}
         self._checkpoints: dict[int, StoredCheckpoint] = {}
 
     def _inbox(self) -> list[InboxRow]:
@@ -100,7 +102,8 @@ class MemoryAuditStore:
             rows.append(row)
             taken += row.count
         size = len(self._entries)
-        return Pending(size, await self.tiles(edge(size)) if rows else {}, rows)
+        tiles = await self.tiles(edge(size)) if rows else {}
+        return Pending(size, tiles, self._marks.get(size >> HEIGHT), rows)
 
     async def number(self, leader: Leader, numbering: Numbering) -> None:
         """Write a numbering; raises `ConflictError` when the lead or the length is not as it was."""
@@ -111,6 +114,7 @@ class MemoryAuditStore:
         self._rows = [each for each in self._rows if each.id not in taken]
         self._entries.extend(numbering.entries)
         self._tiles.update(numbering.tiles)
+        self._marks.update(numbering.marks)
 
     async def sign(self, leader: Leader, checkpoint: StoredCheckpoint) -> None:
         """Keep a checkpoint; one a size, the first stays."""
@@ -150,6 +154,10 @@ class MemoryAuditStore:
     async def tiles(self, places: Sequence[Place]) -> Tiles:
         """Return those of the tiles that are there."""
         return {place: self._tiles[place] for place in places if place in self._tiles}
+
+    async def marks(self, first: int, last: int) -> Marks:
+        """Return the marks of level 0 tiles `first` to `last`, of those that have any."""
+        return {tile: marks for tile, marks in self._marks.items() if first <= tile <= last}
 
     async def checkpoint(self, size: int | None = None) -> StoredCheckpoint | None:
         """Return the checkpoint of one size, or the newest."""

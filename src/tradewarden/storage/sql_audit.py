@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from msgspec.structs import astuple
 
+from tradewarden.audit.marks import asked, promising
 from tradewarden.audit.store import (
     Backlog,
     InboxRow,
@@ -16,13 +17,15 @@ from tradewarden.audit.store import (
     StoredCheckpoint,
     StoredEntry,
 )
-from tradewarden.audit.tiles import Place, Tiles, edge
+from tradewarden.audit.tiles import HEIGHT, WIDTH, Place, Tiles, edge
 from tradewarden.errors import ConflictError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from tradewarden.audit.marks import Marks
     from tradewarden.audit.query import Filter
+    from tradewarden.audit.tree import Range
     from tradewarden.storage.database import Database, Transaction, Value
 
 _SHIPPED = "SELECT boot, counter, segment, position FROM audit_journals WHERE boot = ?"
@@ -64,6 +67,11 @@ _PUT_SPAN = (
     " latest = CASE WHEN excluded.latest > audit_spans.latest"
     " THEN excluded.latest ELSE audit_spans.latest END"
 )
+_PUT_MARKS = (
+    "INSERT INTO audit_marks (tile, marks) VALUES (?, ?) ON CONFLICT (tile) DO UPDATE SET marks = excluded.marks"
+)
+_BEGUN_MARKS = "SELECT marks FROM audit_marks WHERE tile = ?"
+_MARKS = "SELECT tile, marks FROM audit_marks WHERE tile >= ? AND tile <= ?"
 _FIRST_SPAN = "SELECT tile FROM audit_spans WHERE latest >= ? ORDER BY tile LIMIT 1"
 _LAST_SPAN = "SELECT tile FROM audit_spans WHERE earliest < ? ORDER BY tile DESC LIMIT 1"
 _PUT_CHECKPOINT = "INSERT INTO audit_checkpoints (size, hour, note) VALUES (?, ?, ?) ON CONFLICT (size) DO NOTHING"
@@ -74,7 +82,6 @@ _THIN = (
     "DELETE FROM audit_checkpoints WHERE hour < ? AND size NOT IN"
     " (SELECT max(size) FROM audit_checkpoints WHERE hour < ? GROUP BY hour)"
 )
-_TILE_ENTRIES = 256
 _LAST_TEXT = "\U0010ffff"
 
 
@@ -144,7 +151,9 @@ class SqlAuditStore:
             last, taken = row_id, taken + count  # type: ignore[assignment,operator]
         rows = await self._database.all(_ROWS, last) if counts else []
         tiles = await self.tiles(edge(size)) if rows else {}
-        return Pending(size, tiles, [InboxRow(*row) for row in rows])  # type: ignore[arg-type]
+        begun = await self._database.one(_BEGUN_MARKS, size >> HEIGHT) if rows else None
+        marks = None if begun is None else begun[0]
+        return Pending(size, tiles, marks, [InboxRow(*row) for row in rows])  # type: ignore[arg-type]
 
     async def number(self, leader: Leader, numbering: Numbering) -> None:
         """Write a numbering; raises `ConflictError` when the lead or the length is not as it was."""
@@ -160,6 +169,7 @@ class SqlAuditStore:
             await transaction.run_many(_PUT_ENTRY, entries)
             await transaction.run_many(_PUT_TILE, tiles)
             await transaction.run_many(_PUT_SPAN, spans)
+            await transaction.run_many(_PUT_MARKS, numbering.marks.items())
             await transaction.run_many(_TAKE, [(each,) for each in numbering.taken])
 
         await self._database.transact(work)
@@ -194,6 +204,21 @@ class SqlAuditStore:
 
     async def find(self, wanted: Filter, low: int, high: int, limit: int) -> list[StoredEntry]:
         """Return up to `limit` matching entries between two sequences, in the filter's order."""
+        found: list[StoredEntry] = []
+        ranges = await self._promising(wanted, low, high)
+        for begin, end in ranges if wanted.oldest_first else reversed(ranges):
+            found += await self._matching(wanted, begin, end, limit - len(found))
+            if len(found) == limit:
+                break
+        return found
+
+    async def _promising(self, wanted: Filter, low: int, high: int) -> list[Range]:
+        marks = asked(wanted)
+        if not marks or low >= high:
+            return [(low, high)]
+        return promising(low, high, await self.marks(low >> HEIGHT, high - 1 >> HEIGHT), marks)
+
+    async def _matching(self, wanted: Filter, low: int, high: int, limit: int) -> list[StoredEntry]:
         conditions, args = _conditions(wanted)
         sql = (
             f"SELECT {_ENTRY} FROM audit_entries WHERE sequence >= ? AND sequence < ?"  # noqa: S608
@@ -208,10 +233,10 @@ class SqlAuditStore:
         low, high = 0, size
         if since:
             row = await self._database.all(_FIRST_SPAN, since)
-            low = row[0][0] * _TILE_ENTRIES if row else size  # type: ignore[operator,assignment]
+            low = row[0][0] * WIDTH if row else size  # type: ignore[operator,assignment]
         if until:
             row = await self._database.all(_LAST_SPAN, until)
-            high = (row[0][0] + 1) * _TILE_ENTRIES if row else 0  # type: ignore[operator,assignment]
+            high = (row[0][0] + 1) * WIDTH if row else 0  # type: ignore[operator,assignment]
         return low, min(high, size)
 
     async def tiles(self, places: Sequence[Place]) -> Tiles:
@@ -222,6 +247,10 @@ class SqlAuditStore:
             if row is not None:
                 found[place] = row[0]  # type: ignore[assignment]
         return found
+
+    async def marks(self, first: int, last: int) -> Marks:
+        """Return the marks of level 0 tiles `first` to `last`, of those that have any."""
+        return dict(await self._database.all(_MARKS, first, last))  # type: ignore[arg-type]
 
     async def checkpoint(self, size: int | None = None) -> StoredCheckpoint | None:
         """Return the checkpoint of one size, or the newest."""

@@ -33,14 +33,15 @@ CREATE TABLE audit_entries (
     line BLOB NOT NULL
 );
 
-CREATE INDEX audit_entries_principal ON audit_entries (principal, sequence);
-CREATE INDEX audit_entries_resource ON audit_entries (resource, sequence);
-CREATE INDEX audit_entries_event_type ON audit_entries (event_type, sequence);
-
 CREATE TABLE audit_spans (
     tile INTEGER PRIMARY KEY,
     earliest TEXT NOT NULL,
     latest TEXT NOT NULL
+);
+
+CREATE TABLE audit_marks (
+    tile INTEGER PRIMARY KEY,
+    marks BLOB NOT NULL
 );
 
 CREATE TABLE audit_tiles (
