@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol, Self
 from tradewarden import __version__
 from tradewarden.access.grant import ANY, authorize
 from tradewarden.access.permission import ALL
+from tradewarden.access.principal import OWN_NAME
 from tradewarden.acme.acme import Acme
 from tradewarden.audit.checkpointing import Checkpointer
 from tradewarden.audit.clerk import Clerk
@@ -44,7 +45,6 @@ from tradewarden.identity.services import Services
 from tradewarden.keys.keyring import Keyring
 from tradewarden.keys.purpose import Purpose
 from tradewarden.local import Local, local_principal
-from tradewarden.pki.allowance import OWN_NAME
 from tradewarden.pki.authority import Authority
 from tradewarden.policies import acme_policy, ca_token, listener_names, pki_policy, refusals, root_sources, token_policy
 from tradewarden.readiness import Readiness, disk_reasons

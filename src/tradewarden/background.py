@@ -63,6 +63,7 @@ async def tidy(rooms: Rooms) -> None:
         for _ in range(_SWEEPS):
             if not await rooms.tokens.sweep() + await rooms.enrolment.sweep():
                 break
+        await rooms.authority.cas.recover()
         await rooms.authority.revocation.renew()
     except TradewardenError as error:
         _log.warning("tidying failed", reason=error.reason)

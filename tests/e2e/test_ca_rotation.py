@@ -122,8 +122,9 @@ def test_every_rotation_goes_on_under_load(service: Service) -> None:
         assert len(versions) == 1
     with Wire(service.url, token=service.admin_token) as admin:
         wait_until_recorded(admin, load.requests)
-        events = done(admin.ask("GET", "/audit/events?action=rotate&event_type=certificate"))["events"]
-        assert len(events) == len(steps)
+        for action, finish in (("rotate", False), ("finish", True)):
+            events = done(admin.ask("GET", f"/audit/events?action={action}&event_type=certificate"))["events"]
+            assert len(events) == len([step for step in steps if step.get("finish", False) is finish])
 
 
 def _accepted(service: Service, roots: str, identity: Identity) -> bool:
@@ -156,6 +157,29 @@ def test_live_clients_of_either_root_are_served_while_the_root_changes(service: 
         wait_until(lambda: not _accepted(service, old, after), "the old root goes on")
         for identity in (during, after):
             assert _accepted(service, new, identity)
+
+
+def test_an_identity_that_slept_through_the_overlap_needs_a_join_token(service: Service, tmp_path: Path) -> None:
+    """`ca renew` ends with 4 and says so when it knows only a root that is gone; a new token in the file helps."""
+
+    def ca(*arguments: str) -> subprocess.CompletedProcess[str]:
+        command = [str(PROGRAM), "ca", *arguments]
+        return subprocess.run(command, env=service.environment, capture_output=True, text=True, check=False, timeout=30)
+
+    token, directory = tmp_path / "join-token", str(tmp_path / "identity")
+    assert ca("join-token", "sleeper", "--out", str(token)).returncode == 0
+    assert ca("enroll", "--dir", directory, "--join-token-file", str(token)).returncode == 0
+    with Wire(service.url, token=service.admin_token) as admin:
+        done(admin.ask("POST", "/ca/rotate", {"what": "root"}))
+        done(admin.ask("POST", "/ca/rotate", {"what": "root", "finish": True}))
+    for where in ((), ("--mtls-url", mtls_url(service))):
+        refused = ca("renew", "--dir", directory, "--force", *where)
+        assert refused.returncode == 4, refused.stderr
+        assert "tradewarden ca join-token sleeper" in refused.stderr
+    token.unlink()
+    assert ca("join-token", "sleeper", "--out", str(token)).returncode == 0
+    renewed = ca("renew", "--dir", directory, "--force", "--join-token-file", str(token))
+    assert renewed.returncode == 0, renewed.stderr
 
 
 def test_a_compromised_ca_ends_what_it_issued(service: Service) -> None:

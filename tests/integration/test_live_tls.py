@@ -15,6 +15,7 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.serialization import Encoding
+from msgspec.structs import replace
 
 from tests.support.handshakes import shake
 from tests.support.mtls import SERVER, TestCa
@@ -255,7 +256,8 @@ async def test_a_certificate_that_ends_while_connected_counts_no_more(warden: Wa
     live, peers = await opened(warden)
     bot = await issue(warden, "bot")
     ends = clock.now() + 60
-    connection = Stub(PeerCertificate(b"", bot.serial_number, "", "bot", ends))
+    shown = identifier(warden.settings.trust_domain)(ssl.PEM_cert_to_DER_cert(bot.certificate))
+    connection = Stub(replace(shown, not_after=ends))
     peers.arrived(connection)
     await peers.close()
     assert not connection.aborted

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ssl
 from base64 import b64encode
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -11,6 +12,7 @@ import msgspec
 import pytest
 from starlette.types import Message
 
+from tests.support.pki import csr
 from tradewarden import Warden, load_settings
 from tradewarden.access.grant import authorize
 from tradewarden.access.permission import ALL
@@ -22,7 +24,7 @@ from tradewarden.http.pipeline import Door
 from tradewarden.http.protocol import PEER
 from tradewarden.http.routes import ROUTES
 from tradewarden.pki.credentials import IssueCredentials, RevokeCertificate
-from tradewarden.pki.peer import PeerCertificate
+from tradewarden.pki.peer import PeerCertificate, identifier
 
 ADMIN = Principal(Kind.USER, "admin")
 
@@ -63,7 +65,7 @@ class Called:
         async with self.warden.entry(EventType.CERTIFICATE, "issue") as entry:
             grant = authorize(ADMIN, ALL, "credentials:issue", service)
             made = await self.warden.authority.issue(grant, IssueCredentials(service), entry)
-        return PeerCertificate(b"", made.serial_number, "thumb", service)
+        return identifier(self.warden.settings.trust_domain)(ssl.PEM_cert_to_DER_cert(made.certificate))
 
     async def revoke(self, peer: PeerCertificate) -> None:
         """Revoke a certificate."""
@@ -124,7 +126,7 @@ async def test_a_revocation_counts_on_the_next_request(door: Called) -> None:
 
 
 async def test_a_service_off_the_register_may_only_renew(door: Called) -> None:
-    """Its certificate gives it nothing else; a name that is registered again has its rights again."""
+    """Its certificate gives it nothing else, for good: a later registration of the name is not the one it is for."""
     bot = await door.peer("bot", "read")
     async with door.warden.entry(EventType.CONFIGURATION_CHANGE, "delete") as entry:
         await door.warden.services.delete(authorize(ADMIN, ALL, "services:manage", "bot"), "bot", entry)
@@ -133,4 +135,5 @@ async def test_a_service_off_the_register_may_only_renew(door: Called) -> None:
     status, problem = await door.ask("POST", "/credentials/renew", bot, {"csr": "rubbish"})
     assert status == 400, problem
     await door.warden.local.services.register("bot", ["read"])
-    assert (await door.ask("GET", "/secrets", bot))[0] == 200
+    assert (await door.ask("GET", "/secrets", bot))[0] == 403
+    assert (await door.ask("POST", "/credentials/renew", bot, {"csr": csr()}))[0] == 403

@@ -18,7 +18,7 @@ from tests.support.paths import Held, Made, World, make
 from tests.support.pki import csr, entry, grant, own_ca
 from tests.support.rotation import Installation, certificates, issue, rotate
 from tests.support.softhsm import SoftHsm, module, softhsm
-from tradewarden.pki.allowance import OWN_NAME
+from tradewarden.access.principal import OWN_NAME
 from tradewarden.pki.cas.rotating import What
 from tradewarden.pki.certificate.algorithm import Algorithm
 from tradewarden.pki.certificate.pointers import crl_name

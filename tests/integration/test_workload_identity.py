@@ -258,6 +258,21 @@ async def test_a_certificate_that_leads_nowhere_is_not_taken(ca: StandIn) -> Non
     assert kept.serial_number == first
 
 
+async def test_a_root_that_was_replaced_meanwhile_needs_a_join_token(ca: StandIn) -> None:
+    """Who knows only a root that is gone is told the way back over TLS too, and takes it when a token is there."""
+    async with identity(ca, join_token=ca.token("orders")) as held:
+        first = held.pair
+    ca.rotate(keep=False)
+    ca.renew_own()
+    with pytest.raises(EnrolmentNeededError, match=r"no TLS connection.*tradewarden ca join-token orders"):
+        identity(ca).renew(force=True)
+    assert identity(ca, join_token=ca.token("orders")).renew(force=True)
+    renewed = identity(ca).held
+    assert renewed is not None
+    assert renewed.anchored
+    assert renewed.roots_pem != first.roots_pem
+
+
 async def test_listeners_hear_of_each_change(ca: StandIn) -> None:
     """Functions and coroutine functions run in the loop that they were added in; one that fails disturbs nobody."""
     heard: list[tuple[str, str]] = []

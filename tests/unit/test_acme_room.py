@@ -615,6 +615,42 @@ async def test_a_name_that_became_anothers_is_not_issued(room: AcmeRoom) -> None
     assert await issued(room) == []
 
 
+@pytest.mark.parametrize("algorithm", ["ES256", "EdDSA"])
+async def test_an_accounts_own_key_gets_no_certificate(room: AcmeRoom, algorithm: str) -> None:
+    """A CSR for the key that signs the account's calls is refused (RFC 8555 section 11.1), and another one is taken."""
+    pair = Pair(algorithm)
+    account = await room.account(pair)
+    order, grant = await room.ready(account, "web"), grant_for(account)
+    with pytest.raises(AcmeError) as error:
+        await finalized(room, order, grant, request("web", key=pair.private))
+    assert refused(error) is Kind.BAD_CSR
+    assert "own key" in error.value.detail
+    assert (await finalized(room, order, grant, request("web"))).status is Status.VALID
+
+
+def test_the_page_says_how_long_a_challenge_is_looked_at() -> None:
+    """docs/acme.md has the pauses between looks, and the time after which a challenge fails at the latest."""
+    pauses = [2**number for number in range(rules.ATTEMPTS - 1)]
+    page = " ".join((Path(__file__).parents[2] / "docs/acme.md").read_text().split())
+    assert f"at most {rules.LOOK_SECONDS:.0f} seconds, with {', '.join(map(str, pauses[:-1]))} and {pauses[-1]}" in page
+    longest = rules.ATTEMPTS * rules.LOOK_SECONDS + sum(pauses)
+    assert f"about {sum(pauses)} seconds when answers come at once, and {longest:.0f} when" in page
+
+
+async def test_a_refused_revocation_names_the_certificate(room: AcmeRoom) -> None:
+    """The audit entry of a revocation has the serial number, also when the certificate is another service's."""
+    account = await room.account(Pair())
+    done = await finalized(room, await room.ready(account, "web"), grant_for(account), request("web"))
+    held = await room.authority.held(done.row.serial)
+    assert held is not None
+    entry, revoker = room.entry("revoke"), admin("credentials:revoke", "other")
+    with pytest.raises(AcmeError):
+        await room.acme.certificates.revoke(
+            grant_of("other", "acme:revoke", "x"), revoker, RevokeCert(base64url(held.certificate)), entry
+        )
+    assert entry.resource == held.serial
+
+
 async def test_a_certificate_is_revoked_by_its_service(room: AcmeRoom) -> None:
     """A revoked certificate is so at once; a second time, another service and odd reasons are refused."""
     account = await room.account(Pair())

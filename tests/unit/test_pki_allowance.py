@@ -6,8 +6,9 @@ from dataclasses import dataclass, field
 
 import pytest
 
+from tradewarden.access.principal import OWN_NAME
 from tradewarden.errors import NameRefusedError, PermissionDeniedError
-from tradewarden.pki.allowance import OWN_NAME, require_own
+from tradewarden.pki.allowance import require_own
 from tradewarden.pki.certificate.names import names_of
 
 
@@ -17,6 +18,7 @@ class Allotment:
 
     dns_names: tuple[str, ...] = ()
     ip_addresses: tuple[str, ...] = ()
+    incarnation: str = "first"
 
 
 @dataclass(frozen=True)

@@ -27,12 +27,14 @@ from tests.support.pki import (
     key_usage,
     opened,
 )
+from tradewarden.access.principal import OWN_NAME
 from tradewarden.audit.entry import Auditor, EventType, Origin
 from tradewarden.errors import (
     ConfigurationError,
     IntegrityError,
     InvalidInputError,
     LimitExceededError,
+    NameRefusedError,
     PermissionDeniedError,
     UnavailableError,
 )
@@ -314,11 +316,19 @@ async def test_names_and_terms_that_are_no_good_are_refused(
         await issue(authority, **asked)
 
 
-@pytest.mark.parametrize("service", ["Bot", "../bot", "", "a" * 64, "bot/x", "tradewarden"])
+@pytest.mark.parametrize("service", ["Bot", "../bot", "", "a" * 64, "bot/x"])
 async def test_service_names_that_are_no_good_are_refused(authority: Authority, service: str) -> None:
-    """A name outside the rule, and our own, gets no certificate."""
+    """A name outside the rule gets no certificate."""
     with pytest.raises(InvalidInputError, match="service_name"):
         await authority.issue(grant(ISSUE), IssueCredentials(service), entry())
+
+
+async def test_our_own_name_is_nobody_elses(authority: Authority) -> None:
+    """Neither an admin's order nor an ACME one gets a certificate that says it is this service."""
+    with pytest.raises(NameRefusedError, match="own"):
+        await authority.issue(grant(ISSUE), IssueCredentials(OWN_NAME), entry())
+    with pytest.raises(NameRefusedError, match="own"):
+        await authority.require_orderable(OWN_NAME, ("warden.example",), (), vouched=True)
 
 
 async def test_the_right_to_issue_is_scoped_by_name(authority: Authority) -> None:

@@ -51,6 +51,7 @@ class Allotment:
 
     dns_names: tuple[str, ...] = ()
     ip_addresses: tuple[str, ...] = ()
+    incarnation: str = "first"
 
 
 @dataclass

@@ -97,6 +97,28 @@ async def test_the_next_ca_has_a_list_before_it_issues(authority: Authority) -> 
         assert number[0] < number[1]
 
 
+async def test_a_retired_cas_lists_outlast_its_keys_absence(home: Installation, authority: Authority) -> None:
+    """A process keeps the key that it holds; one that starts without it serves the lists that stand, and recovers."""
+    old = authority.cas.known.issuing.fingerprint
+    await rotate(authority)
+    await authority.revocation.renew()
+    retired = authority.cas.known.find(old)
+    assert retired is not None
+    key, away = home.file(retired.row.key), home.directory / "away.pem"
+    key.rename(away)
+    await rotate(authority)
+    assert authority.issuer_of(old) is not None
+    other = await home.start()
+    assert other.issuer_of(old) is None
+    assert len(await other.crls()) == 3
+    await other.cas.recover()
+    assert other.issuer_of(old) is None
+    away.rename(key)
+    await other.cas.recover()
+    assert other.issuer_of(old) is not None
+    await other.close()
+
+
 async def test_files_follow_a_rotation(home: Installation, authority: Authority) -> None:
     """The active CA's files stand at their plain paths, the others beside them; every start after it works."""
     before = home.file("issuing_key.pem").read_bytes()

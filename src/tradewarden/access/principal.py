@@ -9,6 +9,8 @@ import msgspec
 
 from tradewarden.errors import InvalidInputError
 
+OWN_NAME = "tradewarden"
+"""The service name of this service itself: its listeners' certificates bear it, and nobody else's."""
 _SERVICE_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
 
 

@@ -59,10 +59,12 @@ class Certificates:
     async def revoke(self, grant: Grant, as_revoker: Grant, command: RevokeCert, entry: Entry) -> None:
         """Revoke a certificate of the caller's service; `as_revoker` is the same caller's grant for the authority."""
         grant.require(REVOKE, grant.resource)
+        der, serial = _read(command.certificate)
+        entry.resource = serial
         if command.reason not in REASONS:
             text = f"'reason' is one of {', '.join(map(str, REASONS))}"
             raise AcmeError(Kind.BAD_REVOCATION_REASON, text)
-        held = await self._held(command.certificate)
+        held = await self._held(der, serial)
         if held is None or held.service_name != grant.principal.name:
             raise AcmeError(Kind.UNAUTHORIZED, "The certificate is not one of this account's service")
         entry.resource = f"{held.service_name}/{held.serial}"
@@ -70,14 +72,7 @@ class Certificates:
             raise AcmeError(Kind.ALREADY_REVOKED, "The certificate is revoked already")
         await self._authority.revoke_held(as_revoker, held.serial, REASONS[command.reason], entry)
 
-    async def _held(self, text: str) -> Held | None:
-        der = unbase64url(text)
-        if not der or len(der) > _MAX_DER:
-            raise AcmeError(Kind.MALFORMED, "'certificate' is no DER in base64url without padding")
-        try:
-            serial = f"{x509.load_der_x509_certificate(der).serial_number:040x}"
-        except (ValueError, TypeError, OverflowError) as error:
-            raise AcmeError(Kind.MALFORMED, "'certificate' is no certificate") from error
+    async def _held(self, der: bytes, serial: str) -> Held | None:
         held = await self._authority.held(serial) if len(serial) == 40 else None  # noqa: PLR2004
         return held if held is not None and held.certificate == der else None
 
@@ -98,6 +93,17 @@ class Certificates:
         third = (held.not_after - held.not_before) / 3
         start = held.not_before + 2 * third
         return Window(start, start + third / 4)
+
+
+def _read(text: str) -> tuple[bytes, str]:
+    """Return the DER of a certificate that was sent, and its serial number; raises `AcmeError`."""
+    der = unbase64url(text)
+    if not der or len(der) > _MAX_DER:
+        raise AcmeError(Kind.MALFORMED, "'certificate' is no DER in base64url without padding")
+    try:
+        return der, f"{x509.load_der_x509_certificate(der).serial_number:040x}"
+    except (ValueError, TypeError, OverflowError) as error:
+        raise AcmeError(Kind.MALFORMED, "'certificate' is no certificate") from error
 
 
 def _issuer_of(held: Held) -> str:

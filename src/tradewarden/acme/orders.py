@@ -11,6 +11,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 import msgspec
+from cryptography import x509
 from msgspec.structs import replace
 
 from tradewarden.access.grant import ANY, authorize
@@ -19,7 +20,7 @@ from tradewarden.acme.accounts import MAX_PAGE, ORDER, READ, new_id, new_token
 from tradewarden.acme.bindings import names_listed
 from tradewarden.acme.commands import OrderListed, OrderPage
 from tradewarden.acme.identifiers import parts, require_listed, require_none, subproblem, supported
-from tradewarden.acme.jwk import base64url, unbase64url
+from tradewarden.acme.jwk import base64url, kept_key, unbase64url
 from tradewarden.acme.order import Authorization, Order, Status
 from tradewarden.acme.ports import Ordered
 from tradewarden.acme.problem import PREFIX, AcmeError, Kind, Subproblem
@@ -239,6 +240,7 @@ class Orders:
             self._authority.require_request(_ordered(opened, serial, der))
         except InvalidInputError as error:
             raise AcmeError(Kind.BAD_CSR, error.detail) from error
+        await self._require_other_key(opened.row.account, der)
 
         def decide(found: OrderRow | None) -> OrderChange[tuple[Opened, bool]]:
             before = self._owned(grant, found)
@@ -258,6 +260,14 @@ class Orders:
             return await self.issue(accepted, entry)
         except UnavailableError:
             return accepted  # it stays in processing; the background goes on as soon as the authority can sign
+
+    async def _require_other_key(self, account_id: str, csr: bytes) -> None:
+        """Refuse the account's own key in a CSR (RFC 8555 section 11.1); raises `AcmeError`."""
+        found = await self._store.account(account_id)
+        if found is None:
+            raise IntegrityError("The account of an order is gone", reason=f"account {account_id}")
+        if kept_key(self._sealer.check(found).jwk).public == x509.load_der_x509_csr(csr).public_key():
+            raise AcmeError(Kind.BAD_CSR, "The CSR is for the account's own key; make another key for the certificate")
 
     async def issue(self, opened: Opened, entry: Entry) -> Opened:
         """Issue what an order in `processing` waits for, unless that was done already, and settle the order.

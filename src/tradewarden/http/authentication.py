@@ -72,15 +72,15 @@ class Authentication:
         Whatever the proof is, what other processes changed since the last call is known first, key rotations too.
         """
         revisions = await self._look.revisions()
-        peer = connection.peer_certificate
+        peer, incarnation = connection.peer_certificate, ""
         if peer is not None:
-            await self._peers.require(peer, revisions)
+            incarnation = await self._peers.require(peer, revisions)
         if route.proof is Proof.ACME:
             return await self._acme(connection)
         header = connection.headers.get(b"authorization")
         if header is None:
             if peer is not None and route.proof not in _BODY_PROVES:
-                return await self._certificate(peer)
+                return await self._certificate(peer, incarnation)
             return self._unauthenticated(connection, route)
         scheme, _, value = header.partition(b" ")
         kind = scheme.lower()
@@ -122,11 +122,15 @@ class Authentication:
         credential = _shown(Credential(proven.method.value, proven.name), connection.peer_certificate)
         return Caller(principal, str(principal), acme_rights(proven.service_name), credential)
 
-    async def _certificate(self, peer: PeerCertificate) -> Caller:
-        """Return the service that a client certificate names, with what it is registered for."""
+    async def _certificate(self, peer: PeerCertificate, incarnation: str) -> Caller:
+        """Return the service that a client certificate names, with what it is registered for.
+
+        A certificate speaks for the registration that stood when it was issued, and for no later one.
+        """
         name = peer.service_name
         service = await self._warden.services.registered(name)
-        rights = _only_renewing(name) if service is None else _rights(name, service.permissions)
+        stands = service is not None and service.incarnation == incarnation
+        rights = _rights(name, service.permissions) if service is not None and stands else _only_renewing(name)
         credential = Credential("certificate", name, thumbprint=peer.thumbprint, serial=peer.serial, peer=name)
         return Caller(Principal(Kind.SERVICE, name), f"service:{name}", rights, credential)
 

@@ -89,6 +89,7 @@ class LiveTls:
         moved, now = seen != self._seen, warden.clock.monotonic()
         round_due = now - self._rounded >= _ROUND_SECONDS
         if moved or round_due:
+            await warden.authority.cas.recover()
             await self._peers.look(revisions)
             self._rounded = now
         shown = await self._certificate(recheck=moved)

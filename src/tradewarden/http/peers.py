@@ -53,31 +53,35 @@ class Peers:
         self._warden = warden
         self._strangers = Throttle(*warden.settings.rate_limits["anonymous"], warden.clock)
         self._open: set[Identified] = set()
-        self._good: set[str] = set()
+        self._good: dict[str, str] = {}
         self._seen: tuple[int, int] = (-1, -1)
         self._tasks: set[asyncio.Task[None]] = set()
 
     # -- whether they count --------------------------------------------------------------------
 
-    async def require(self, peer: PeerCertificate, revisions: Revisions) -> None:
+    async def require(self, peer: PeerCertificate, revisions: Revisions) -> str:
         """Check that a certificate is within its time, ours and not revoked, as of `revisions`.
 
-        Raises `AuthenticationError` with the reason. O(1), and a set's look while nothing was revoked.
+        Returns the registration (its incarnation) that the certificate speaks for. Raises `AuthenticationError` with
+        the reason. O(1), and a dictionary's look while nothing was revoked.
         """
         if peer.not_after <= self._warden.clock.now():
             raise AuthenticationError("The client certificate has expired", reason="certificate has expired")
         seen = (revisions.certificates, revisions.authorities)
         if seen != self._seen or len(self._good) >= _REMEMBERED:
-            self._good = set()
+            self._good = {}
             self._seen = seen
         good = self._good
-        if peer.thumbprint in good:
-            return
-        if await self._warden.authority.is_revoked(peer.serial, peer.der):
+        known = good.get(peer.thumbprint)
+        if known is not None:
+            return known
+        row = await self._warden.authority.held(peer.serial)
+        if row is None or row.certificate != peer.der or row.revocation:
             raise AuthenticationError(
                 "The client certificate is revoked", reason="certificate revoked, or not in the inventory"
             )
-        good.add(peer.thumbprint)
+        good[peer.thumbprint] = row.incarnation
+        return row.incarnation
 
     async def look(self, revisions: Revisions) -> None:
         """Close every open connection whose certificate does not count any more."""

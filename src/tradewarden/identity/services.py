@@ -14,7 +14,7 @@ from msgspec.structs import replace
 from tradewarden.access.grant import ANY
 from tradewarden.access.hosts import dns_pattern, ip
 from tradewarden.access.permission import PermissionSet, expand
-from tradewarden.access.principal import service_name
+from tradewarden.access.principal import OWN_NAME, service_name
 from tradewarden.clock import rfc3339
 from tradewarden.errors import (
     AuthenticationError,
@@ -107,6 +107,8 @@ class Services:
         """Register a service; raises `ConflictError` when it is, `PermissionDeniedError` for more than you hold."""
         name = service_name(command.service_name)
         _manage(grant, name, entry)
+        if name == OWN_NAME:
+            raise InvalidInputError(f"service_name {OWN_NAME!r} is this service's own; choose another")
         permissions = _grantable(grant, command.permissions)
         dns_names, addresses = _certifiable(grant, name, command)
         await self._require_free(name, dns_names)

@@ -12,9 +12,10 @@ What a certificate is for follows from its SPIFFE ID, which is never asked for: 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from tradewarden.access.hosts import below, own_label
+from tradewarden.access.principal import OWN_NAME
 from tradewarden.errors import NameRefusedError
 
 if TYPE_CHECKING:
@@ -22,12 +23,14 @@ if TYPE_CHECKING:
 
     from tradewarden.pki.certificate.names import Names
 
-OWN_NAME: Final = "tradewarden"
-"""The service name of our own listener's certificate; nobody else gets it, nor the DNS name."""
-
 
 class Allotted(Protocol):
     """What a registration allots to its service at most; empty: nothing was said."""
+
+    @property
+    def incarnation(self) -> str:
+        """What differs each time the name is registered."""
+        ...
 
     @property
     def dns_names(self) -> tuple[str, ...]:
@@ -73,6 +76,8 @@ def require_own(
     `owners` are the registered services that own one of the DNS names; `vouched` tells that somebody who may issue for
     the service answers for them.
     """
+    if service == OWN_NAME:
+        raise NameRefusedError(f"service_name {OWN_NAME!r} is the service's own and is not issued to others")
     for name in names.dns:
         if name == OWN_NAME or owners.get(name, service) != service:
             whose = owners.get(name, OWN_NAME)

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from typing import TYPE_CHECKING, Self
 
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from tradewarden.access.principal import Kind, Principal, service_name
+from tradewarden.access.principal import OWN_NAME, Kind, Principal, service_name
 from tradewarden.crypto.keyfile import private_directory
-from tradewarden.errors import ConfigurationError, InvalidInputError, NotFoundError
+from tradewarden.errors import ConfigurationError, InvalidInputError, NotFoundError, UnavailableError
 from tradewarden.keys.purpose import Purpose
 from tradewarden.pki import inventory, renewal
-from tradewarden.pki.allowance import OWN_NAME, NoRegister, require_own
+from tradewarden.pki.allowance import NoRegister, require_own
 from tradewarden.pki.cas.custody import Custody
 from tradewarden.pki.cas.files import CaFiles
 from tradewarden.pki.cas.founding import Foundation
@@ -144,16 +145,15 @@ class Authority:
         """
         grant.require(ISSUE, command.service_name)
         service = service_name(command.service_name)
-        if service == OWN_NAME:
-            raise InvalidInputError(f"service_name {OWN_NAME!r} is the service's own and is not issued to others")
         names = names_of(self._policy.trust_domain, service, command.dns_names, command.ip_addresses)
         profile = self._profile(command.profile)
         seconds = self._seconds(command.ttl_hours, profile)
         public, private_key = self._key(command.csr, service, profile, names)
-        await self._require_own(service, names, vouched=grant.principal != Principal(Kind.SERVICE, service))
+        vouched = grant.principal != Principal(Kind.SERVICE, service)
+        incarnation = await self._require_own(service, names, vouched=vouched)
         if spend is not None:
             await spend()
-        wanted = Wanted(service, profile, names, public, seconds)
+        wanted = Wanted(service, profile, names, public, seconds, incarnation=incarnation)
         credentials = self._certifier.credentials(await self._certifier.certify(grant, wanted, entry), private_key)
         self._published.offer(credentials)
         return credentials
@@ -179,8 +179,10 @@ class Authority:
         names = renewal.names_in(row, self._policy.trust_domain)
         seconds = renewal.seconds_of(row, command.ttl_hours, self._seconds(None, profile), operator=not itself)
         public, private_key = self._key(command.csr, row.service_name, profile, names, needed=itself)
-        await self._require_own(row.service_name, names, vouched=True)
-        wanted = Wanted(row.service_name, profile, names, public, seconds)
+        incarnation = await self._require_own(row.service_name, names, vouched=True)
+        if itself:
+            incarnation = renewal.kept(row, incarnation, proof=command.proof is not None)
+        wanted = Wanted(row.service_name, profile, names, public, seconds, incarnation=incarnation)
         credentials = self._certifier.credentials(await self._certifier.certify(grant, wanted, entry), private_key)
         self._published.offer(credentials)
         return credentials
@@ -192,9 +194,11 @@ class Authority:
         names = names_of(self._policy.trust_domain, service_name(service), dns_names, ip_addresses)
         await self._require_own(service, names, vouched=grant.principal != Principal(Kind.SERVICE, service))
 
-    async def _require_own(self, service: str, names: Names, *, vouched: bool) -> None:
+    async def _require_own(self, service: str, names: Names, *, vouched: bool) -> str:
+        """Hold the names against the rule; return the registration's incarnation, empty when there is none."""
         allotted = await self._register.registered(service)
         require_own(service, names, allotted, await self._register.owners(names.dns), vouched=vouched)
+        return "" if allotted is None else allotted.incarnation
 
     @staticmethod
     def _key(
@@ -256,8 +260,8 @@ class Authority:
         """Issue exactly what was ordered; raises `ConflictError` when its serial number is issued already."""
         grant.require(ISSUE, ordered.service_name)
         wanted = self._ordered(ordered)
-        await self._require_own(wanted.service, wanted.names, vouched=True)
-        await self._certifier.certify(grant, wanted, entry)
+        incarnation = await self._require_own(wanted.service, wanted.names, vouched=True)
+        await self._certifier.certify(grant, wanted._replace(incarnation=incarnation), entry)
 
     def _ordered(self, ordered: OrderedCertificate) -> Wanted:
         service, profile = ordered.service_name, self._profile(ordered.profile)
@@ -325,16 +329,14 @@ class Authority:
         self._count.forget()
         return inventory.item(row, now)
 
-    async def is_revoked(self, serial: str, certificate: bytes = b"") -> bool:
+    async def is_revoked(self, serial: str) -> bool:
         """Tell whether a certificate counts for nothing any more, as of now, in every process; one look-up.
 
-        A serial number that we never issued counts as revoked, and so does all that a revoked CA issued, and a
-        `certificate` (DER) that is not the one we issued under the number. Raises `IntegrityError` for a forged row.
+        A serial number that we never issued counts as revoked, and so does all that a revoked CA issued. Raises
+        `IntegrityError` for a forged row.
         """
-        row = await self._store.find(inventory.serial_of(serial))
-        if row is None or (certificate and certificate != row.certificate):
-            return True
-        return self.cas.judged(self._sealer.check(row)).revocation > 0
+        row = await self.held(serial)
+        return row is None or row.revocation > 0
 
     async def counts(self) -> Tally:
         """Return how many certificates are valid and when the first ends; at most five seconds old."""
@@ -374,5 +376,8 @@ class Authority:
 
     async def crls(self) -> Sequence[bytes]:
         """Return the CRLs (DER) of all issuing CAs whose certificates a verifier may meet, the active one's first."""
-        met = self.cas.known.met(self._clock.now())
-        return [(await self.revocation.of(ca.fingerprint)).der for ca in met if ca.linked is not None]
+        found = []
+        for ca in self.cas.known.met(self._clock.now()):
+            with suppress(NotFoundError, UnavailableError):  # its key is away, and what was signed before has ended
+                found.append((await self.revocation.of(ca.fingerprint)).der)
+        return found

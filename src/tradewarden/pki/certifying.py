@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, NamedTuple
 from cryptography import x509
 from cryptography.x509.oid import NameOID
 
+from tradewarden.access.principal import OWN_NAME
 from tradewarden.pki import inventory
-from tradewarden.pki.allowance import OWN_NAME
 from tradewarden.pki.cas.authorities import pem
 from tradewarden.pki.certificate.issuer import Order
 from tradewarden.pki.certificate.pem import certificate_pem
@@ -43,6 +43,7 @@ class Wanted(NamedTuple):
     seconds: int
     serial: int = 0
     common_name: str = ""
+    incarnation: str = ""
 
 
 class Certifier:
@@ -66,7 +67,7 @@ class Certifier:
 
     async def certify(self, grant: Grant, wanted: Wanted, entry: Entry) -> CertificateRow:
         """Sign what is wanted and return it once its row and its audit entry stand."""
-        service, profile, names, public, seconds, chosen, common_name = wanted
+        service, profile, names, public, seconds, chosen, common_name, incarnation = wanted
         now = self._clock.now()
         issuer = await self._cas.signer()
         start, end = issuer.term(now, seconds)
@@ -86,6 +87,7 @@ class Certifier:
                 end,
                 now,
                 str(grant.principal),
+                incarnation=incarnation,
             )
         )
         entry.resource = f"{service}/{row.serial}"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tradewarden.pki.allowance import OWN_NAME
+from tradewarden.access.principal import OWN_NAME
 from tradewarden.pki.store import Tally
 
 if TYPE_CHECKING:

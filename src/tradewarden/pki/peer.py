@@ -11,9 +11,8 @@ import msgspec
 from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
 
-from tradewarden.access.principal import service_name
+from tradewarden.access.principal import OWN_NAME, service_name
 from tradewarden.errors import InvalidInputError
-from tradewarden.pki.allowance import OWN_NAME
 from tradewarden.pki.inventory import serial_text
 
 if TYPE_CHECKING:

@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from tradewarden.access.grant import Credential as Proven
 from tradewarden.access.grant import authorize
 from tradewarden.access.permission import PermissionSet
-from tradewarden.access.principal import Kind, Principal
+from tradewarden.access.principal import OWN_NAME, Kind, Principal
 from tradewarden.errors import (
     AuthenticationError,
     ConflictError,
@@ -26,7 +26,6 @@ from tradewarden.errors import (
     PermissionDeniedError,
 )
 from tradewarden.pki import inventory
-from tradewarden.pki.allowance import OWN_NAME
 from tradewarden.pki.certificate.names import Names
 from tradewarden.pki.certificate.profiles import ISSUED
 from tradewarden.pki.possession import REFUSED, check_possession
@@ -123,6 +122,20 @@ def _by_proof(
         raise PermissionDeniedError("the proof is another service's than the caller's")
     own = PermissionSet((f"{RENEW}:{row.service_name}",))
     return authorize(service, own, RENEW, row.service_name, Proven("certificate_proof", row.service_name)), row
+
+
+def kept(row: CertificateRow, incarnation: str, *, proof: bool) -> str:
+    """Return the registration that a renewed certificate speaks for: the old one's, never a later one.
+
+    `incarnation` is that of the registration that stands, empty without any. Raises `AuthenticationError` for a proof,
+    else `PermissionDeniedError`, when another registration of the name stands than the certificate's.
+    """
+    if not row.incarnation or not incarnation or row.incarnation == incarnation:
+        return row.incarnation
+    reason = f"{row.serial} is of an earlier registration of the name"
+    if proof:
+        raise AuthenticationError(REFUSED, reason=f"proof of possession: {reason}")
+    raise PermissionDeniedError(reason)
 
 
 def profile_of(row: CertificateRow) -> Profile:

@@ -71,6 +71,7 @@ class CertificateRow(msgspec.Struct, frozen=True):
     revocation: int = 0
     revoked_at: float = 0.0
     reason: str = ""
+    incarnation: str = ""
     seal: bytes = b""
 
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 _AUTHORITY = "role, fingerprint, issuer, state, certificate, key, created_at, active_from, ended_at, seal"
 _ROW = (
     "serial, service_name, profile, spiffe_id, issuer, fingerprint, certificate, not_before, not_after, issued_at,"
-    " issued_by, revocation, revoked_at, reason, seal"
+    " issued_by, revocation, revoked_at, reason, incarnation, seal"
 )
 _CRL = "issuer, shard, number, revocation, this_update, next_update, list_index, crl, seal"
 _AUTHORITIES = f"SELECT {_AUTHORITY} FROM authorities ORDER BY role, fingerprint"  # noqa: S608
@@ -27,7 +27,7 @@ _PUT_AUTHORITY = (
     " ON CONFLICT (role, fingerprint) DO UPDATE SET state = excluded.state, active_from = excluded.active_from,"
     " ended_at = excluded.ended_at, seal = excluded.seal"
 )
-_ADD = f"INSERT INTO certificates ({_ROW}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"  # noqa: S608
+_ADD = f"INSERT INTO certificates ({_ROW}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"  # noqa: S608
 _OF = f"SELECT {_ROW} FROM certificates WHERE serial = ?"  # noqa: S608
 _PAGE = (
     f"SELECT {_ROW} FROM certificates WHERE not_after >= ? AND not_after < ? AND (not_after, serial) > (?, ?)"  # noqa: S608

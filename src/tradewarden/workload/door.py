@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 import msgspec
 
 from tradewarden.errors import AuthenticationError, ConfigurationError, UnavailableError
-from tradewarden.workload.errors import RefusedError
+from tradewarden.workload.errors import RefusedError, RootUnknownError
 from tradewarden.workload.pair import certificates, fingerprint, pem_of
 
 if TYPE_CHECKING:
@@ -35,6 +35,8 @@ _NONE: Final[Mapping[str, str]] = MappingProxyType({})
 _NOT_MODIFIED: Final = 304
 _PASSING: Final = frozenset({408, 425, 429})
 """Refusals that say: not now."""
+_NO_ROOT: Final = frozenset({2, 18, 19, 20, 21})
+"""OpenSSL's X509_V_ERR codes of a chain that leads to no trusted root."""
 
 
 class Issued(msgspec.Struct, frozen=True):
@@ -114,7 +116,7 @@ class Door:
             ):
                 return self._settled(answer, _content(answer, most))
         except httpx.TransportError as error:
-            raise UnavailableError(_why(self.url, error)) from error
+            raise _unreached(self.url, error) from error
 
     def _settled(self, answer: httpx.Response, content: bytes) -> Fetched:
         if answer.is_success or answer.status_code == _NOT_MODIFIED:
@@ -190,11 +192,13 @@ def _said(content: bytes) -> str:
     return f"{problem.detail} ({marks})" if marks else problem.detail
 
 
-def _why(url: str, error: Exception) -> str:
+def _unreached(url: str, error: Exception) -> UnavailableError:
+    """Return why there was no answer."""
     cause: BaseException | None = error
     while cause is not None:
         if isinstance(cause, ssl.SSLError):
             reason = getattr(cause, "verify_message", "") or cause.reason or "TLS failed"
-            return f"no TLS connection to {url}: {reason}"
+            known = getattr(cause, "verify_code", 0) not in _NO_ROOT
+            return (UnavailableError if known else RootUnknownError)(f"no TLS connection to {url}: {reason}")
         cause = cause.__cause__ or cause.__context__
-    return f"no answer from {url} ({type(error).__name__})"
+    return UnavailableError(f"no answer from {url} ({type(error).__name__})")

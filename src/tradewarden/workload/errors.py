@@ -5,7 +5,7 @@ from __future__ import annotations
 import ssl
 from typing import ClassVar, Final
 
-from tradewarden.errors import AuthenticationError, TradewardenError
+from tradewarden.errors import AuthenticationError, TradewardenError, UnavailableError
 
 _APPLICATION_VERIFICATION: Final = 50
 """X509_V_ERR_APPLICATION_VERIFICATION of OpenSSL: the application found the peer wrong."""
@@ -19,6 +19,12 @@ class RefusedError(AuthenticationError):
     def __init__(self, detail: str, status: int) -> None:
         super().__init__(detail)
         self.status = status
+
+
+class RootUnknownError(UnavailableError):
+    """What the service shows or issues leads to no root that is trusted here: another service, or another root."""
+
+    code = "root_unknown"
 
 
 class EnrolmentNeededError(AuthenticationError):

@@ -6,7 +6,8 @@ The ways, in their order:
 2. Without an mTLS address, when that is not reached or refuses, and once the certificate has expired: the same call
    with a proof signed by the old key. The service takes it for an expired certificate within its grace
    (TRADEWARDEN_RENEWAL_GRACE_HOURS).
-3. When the service refuses that: a join token that was not spent yet, from the file that is read again at each try.
+3. When the service refuses that, or is under a root that is not trusted here: a join token that was not spent yet,
+   from the file that is read again at each try.
 
 A new key is made each time, and what comes back replaces the old pair only once it was found to be whole.
 """
@@ -24,7 +25,7 @@ from tradewarden.errors import ConfigurationError, IntegrityError, UnavailableEr
 from tradewarden.workload import join_token
 from tradewarden.workload.contexts import mutual
 from tradewarden.workload.door import Door, address, first_contact, trusting
-from tradewarden.workload.errors import EnrolmentNeededError, RefusedError
+from tradewarden.workload.errors import EnrolmentNeededError, RefusedError, RootUnknownError
 from tradewarden.workload.pair import Pair, certificates, pem_of
 from tradewarden.workload.possession import key_pem, new_key, proof, signing_request
 
@@ -97,9 +98,9 @@ class Renewal:
     def _replace(self, held: Pair) -> Pair:
         try:
             return self._renew(held)
-        except RefusedError as refused:
+        except (RefusedError, RootUnknownError) as error:
             if self._token() is None:
-                raise EnrolmentNeededError(self._way_back(held, refused.detail), reason=refused.reason) from refused
+                raise EnrolmentNeededError(self._way_back(held, _why(error)), reason=error.reason) from error
             return self._enroll(held)
 
     def _renew(self, held: Pair) -> Pair:
@@ -109,7 +110,12 @@ class Renewal:
         # Over plain HTTP on this machine the roots stay what they are.
         added = answer.ca_certificate.encode() if authenticated else b""
         roots = self._bundle(self._authenticated(held), held.roots_pem + added)
-        return self._take(Pair.read(key_pem(key), answer.certificate_chain.encode(), roots), held)
+        renewed = Pair.read(key_pem(key), answer.certificate_chain.encode(), roots)
+        if not authenticated and not renewed.anchored:
+            raise RootUnknownError(
+                "the service certifies under a root that is not trusted here, because the root was replaced"
+            )
+        return self._take(renewed, held)
 
     def _ask(self, held: Pair, csr: str) -> tuple[Issued, bool]:
         if self._source.mtls_url and held.ends > self._clock.now():
@@ -137,7 +143,7 @@ class Renewal:
             answer = door.enroll(token.text, signing_request(key))
         except RefusedError as refused:
             self._refused.add(token.digest)
-            raise EnrolmentNeededError(self._way_back(held, refused.detail), reason=refused.reason) from refused
+            raise EnrolmentNeededError(self._way_back(held, _why(refused)), reason=refused.reason) from refused
         added = answer.ca_certificate.encode() if door.authenticated else b""
         roots = self._bundle(door if door.authenticated else None, pinned + added)
         taken = self._take(Pair.read(key_pem(key), answer.certificate_chain.encode(), roots), held)
@@ -168,14 +174,14 @@ class Renewal:
         spent = {self._directory.joined(), *self._refused}
         return next((each for each in found if each is not None and each.digest not in spent), None)
 
-    def _way_back(self, held: Pair | None, refusal: str) -> str:
-        """Say what a person has to do now."""
+    def _way_back(self, held: Pair | None, why: str) -> str:
+        """Say what a person has to do now; `why` goes on after a comma."""
         what = "There is no certificate yet" if held is None else _state(held, self._clock.now())
-        why = f", and the service refused: {refusal}" if refusal else ""
         name = self._source.service_name or (held.service_name if held is not None else "SERVICE")
         file = self._source.join_token_file
         where = f"write it to {file} (mode 0600; it is read again at each try)" if file else "enrol again with it"
-        return f"{what}{why}. Make a join token (tradewarden ca join-token {name}) and {where}"
+        told = f"{what}, and {why}" if why else what
+        return f"{told}. Make a join token (tradewarden ca join-token {name}) and {where}"
 
     def roots(self, held: Pair) -> bytes | None:
         """Return the service's trust bundle (PEM); None when no address gives an answer that is known to be its."""
@@ -221,6 +227,10 @@ class Renewal:
         if not self._source.url:
             raise UnavailableError("the certificate has expired, and without a url nothing can be asked without it")
         return Door(self._source.url, trusting(held.roots_pem))
+
+
+def _why(error: RefusedError | RootUnknownError) -> str:
+    return f"the service refused: {error.detail}" if isinstance(error, RefusedError) else error.detail
 
 
 def _each_once(roots_pem: bytes) -> bytes:

@@ -49,7 +49,12 @@ async def listing(warden: Warden, grant: Grant, command: Nothing, entry: Entry) 
 
 
 async def rotate(warden: Warden, grant: Grant, command: RotateCa, entry: Entry) -> CasListed:
-    """Rotate the issuing CA or the root, or end the overlap of two roots; answers all CAs as they stand then."""
+    """Rotate the issuing CA or the root, or end the overlap of two roots; answers all CAs as they stand then.
+
+    The audit log tells the two apart: a rotation is `rotate`, the end of an overlap `finish`.
+    """
+    if command.finish:
+        entry.action = "finish"
     return _listed(await warden.authority.cas.rotate(grant, command, entry))
 
 

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
+from tradewarden.access.principal import OWN_NAME
 from tradewarden.audit.entry import EventType
 from tradewarden.http.conditional import cached
 from tradewarden.http.route import Content, Nothing
-from tradewarden.pki.allowance import OWN_NAME
 from tradewarden.pki.certificate.issuer import utc
 
 if TYPE_CHECKING:

@@ -74,6 +74,12 @@ class Authorities:
         self.next_root = self._some(Role.ROOT, Standing.NEXT)
         self.next_issuing = self._some(Role.ISSUING, Standing.NEXT)
 
+    def holding(self, keys: Mapping[str, PrivateKey]) -> Authorities:
+        """Return the same CAs with those keys too that were held before and cannot be loaded now."""
+        ours = {row.fingerprint for row in self.rows if row.active_from}
+        more = {name: key for name, key in keys.items() if name in ours and name not in self.keys}
+        return Authorities(self.rows, {**self.keys, **more}, self._policy) if more else self
+
     def _ca(self, row: AuthorityRow) -> Ca:
         certificate = x509.load_der_x509_certificate(row.certificate)
         key = self.keys.get(row.fingerprint)

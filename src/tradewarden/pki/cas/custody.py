@@ -99,10 +99,10 @@ class Custody:
 
     def _key(self, ca: Ca, held: Mapping[str, PrivateKey], *, strict: bool) -> PrivateKey | None:
         active = ca.row.state is Standing.ACTIVE
-        if not active and (not ca.row.active_from or not self.keys.has(ca.row.key)):
-            return None
         if ca.fingerprint in held:
             return held[ca.fingerprint]
+        if not active and (not ca.row.active_from or not self.keys.has(ca.row.key)):
+            return None
         try:
             return self.keys.load(ca.row.key, ca.certificate)
         except TradewardenError as error:

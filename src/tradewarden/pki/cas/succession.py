@@ -69,7 +69,7 @@ class Succession:
     def _take(self, found: Authorities) -> None:
         """Hold what was found, unless a later look was faster."""
         if found.version >= self.known.version:
-            self.known = found
+            self.known = found.holding(self.known.keys)
 
     async def signer(self) -> Issuer:
         """Return what signs certificates now; raises `UnavailableError` while its key is away."""
@@ -78,6 +78,11 @@ class Succession:
             self._tried = now
             self._take(await self._rotation.look(self.known))
         return self.known.issuing.signer()
+
+    async def recover(self) -> None:
+        """Look for the keys that were away when the CAs were loaded; to be called from time to time."""
+        if any(ca.linked is None for ca in self.known.met(self._clock.now())):
+            self._take(await self._rotation.look(self.known))
 
     def issuer_of(self, fingerprint: str) -> Issuer | None:
         """Return a CA ready to sign its CRL and OCSP answers; None when it is unknown or its key is not here.

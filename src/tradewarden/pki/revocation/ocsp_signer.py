@@ -15,8 +15,8 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
+from tradewarden.access.principal import OWN_NAME
 from tradewarden.errors import UnavailableError
-from tradewarden.pki.allowance import OWN_NAME
 from tradewarden.pki.certificate.algorithm import signing
 from tradewarden.pki.certificate.issuer import Order
 from tradewarden.pki.certificate.profiles import OCSP

@@ -29,6 +29,7 @@ CREATE TABLE certificates (
     revocation INTEGER NOT NULL,
     revoked_at REAL NOT NULL,
     reason TEXT NOT NULL,
+    incarnation TEXT NOT NULL,
     seal BLOB NOT NULL
 );
 
