@@ -84,7 +84,7 @@ def _measure(options: Options, arguments: Sequence[str]) -> Results:
 def _growth(directory: Path) -> Sequence[Stage]:
     own = directory / GROWTH
     own.mkdir()
-    side = Tradewarden(own)
+    side = Tradewarden(own, unlimited=True)
     try:
         return growth(side, own, _tell)
     finally:

@@ -24,11 +24,13 @@ _REST_SECONDS = 30.0
 class Tradewarden:
     """The running service with 1,000 secrets, 1,000 tokens and one registered service."""
 
-    def __init__(self, directory: Path, *, tls: bool = False) -> None:
+    def __init__(self, directory: Path, *, tls: bool = False, unlimited: bool = False) -> None:
         data, port = directory / "data", free_port()
         self.works = frozenset({Work.SIGN}) if tls else frozenset(Work) - {Work.SIGN}
         self.url = f"{'https' if tls else 'http'}://127.0.0.1:{port}"
         environment = _environment(data, port)
+        if unlimited:  # by default one address may ask a thousand times a second for what anyone may have
+            environment["TRADEWARDEN_RATE_LIMITS"] = "open=1000000/1"
         self._trust: ssl.SSLContext | bool = True
         if tls:
             make_authority(directory)
