@@ -23,8 +23,8 @@ from tests.support.http import Answer
 from tests.support.service import free_port, start, stop, wait_until
 from tests.support.trial import all_events, done, wait_until_recorded
 from tests.support.wire import Wire
-from tradewarden.acme.jwk import base64url
 from tradewarden.acme.problem import Kind
+from tradewarden.crypto.base64url import base64url
 
 __all__ = ["installation"]
 

@@ -25,12 +25,13 @@ from tradewarden.access.permission import ALL
 from tradewarden.access.principal import Kind, Principal
 from tradewarden.acme.acme import Acme, AcmePolicy
 from tradewarden.acme.commands import KeyMade, MakeKey, NewAccount, NewOrder
-from tradewarden.acme.jwk import AccountKey, base64url, key_of, unbase64url
+from tradewarden.acme.jwk import AccountKey, key_of
 from tradewarden.acme.orders import Opened
 from tradewarden.acme.problem import AcmeError, Identifier
 from tradewarden.acme.rights import rights, service_principal
 from tradewarden.acme.store import AccountRow, AcmeStore
 from tradewarden.audit.entry import Auditor, Entry, EventType, Origin
+from tradewarden.crypto.base64url import base64url, unbase64url
 from tradewarden.identity.commands import RegisterService
 from tradewarden.identity.services import Services
 from tradewarden.pki.authority import Authority

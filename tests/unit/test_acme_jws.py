@@ -10,8 +10,9 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
 from tests.support.acme import MAKERS, Pair, binding
 from tradewarden.acme import jws
-from tradewarden.acme.jwk import account_key, base64url, kept_key, key_of, unbase64url
+from tradewarden.acme.jwk import account_key, kept_key, key_of
 from tradewarden.acme.problem import AcmeError, AcmeProofError, Kind
+from tradewarden.crypto.base64url import base64url, unbase64url
 
 # RFC 7638 section 3.1
 RSA_EXAMPLE = {

@@ -23,13 +23,13 @@ from tests.support.acme import (
 )
 from tradewarden.acme import order as rules
 from tradewarden.acme.commands import MakeKey, NewAccount, NewOrder, RevokeCert, UpdateAccount
-from tradewarden.acme.jwk import base64url
 from tradewarden.acme.jws import Signed
 from tradewarden.acme.order import Status
 from tradewarden.acme.orders import MAX_OPEN
 from tradewarden.acme.problem import AcmeError, AcmeProofError, Identifier, Kind
 from tradewarden.acme.store import OrderChange
 from tradewarden.acme.validation import LEASE
+from tradewarden.crypto.base64url import base64url
 from tradewarden.errors import (
     IntegrityError,
     InvalidInputError,

@@ -15,11 +15,12 @@ from tradewarden.access.grant import ANY
 from tradewarden.acme import jws
 from tradewarden.acme.bindings import MANAGE
 from tradewarden.acme.commands import AccountListed, AccountPage, KeyChange
-from tradewarden.acme.jwk import account_key, base64url
+from tradewarden.acme.jwk import account_key
 from tradewarden.acme.problem import AcmeError, Kind
 from tradewarden.acme.standing import DEACTIVATED, REVOKED, VALID
 from tradewarden.acme.store import AccountChange, AccountRow, row_digest
 from tradewarden.clock import rfc3339
+from tradewarden.crypto.base64url import base64url
 from tradewarden.errors import InvalidInputError, NotFoundError
 
 if TYPE_CHECKING:

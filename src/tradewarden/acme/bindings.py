@@ -9,9 +9,9 @@ import msgspec
 from tradewarden.access.principal import service_name
 from tradewarden.acme.commands import KeyMade
 from tradewarden.acme.identifiers import listable
-from tradewarden.acme.jwk import base64url
 from tradewarden.acme.store import AccountChange, KeyRow, row_digest
 from tradewarden.clock import rfc3339
+from tradewarden.crypto.base64url import base64url
 from tradewarden.crypto.place import place
 from tradewarden.errors import ConflictError, InvalidInputError, NotFoundError, PermissionDeniedError
 from tradewarden.keys.purpose import Purpose

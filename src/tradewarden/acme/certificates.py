@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 from cryptography import x509
 
-from tradewarden.acme.jwk import base64url, unbase64url
 from tradewarden.acme.order import Status
 from tradewarden.acme.problem import AcmeError, Kind
+from tradewarden.crypto.base64url import base64url, unbase64url
 from tradewarden.errors import NotFoundError
 
 if TYPE_CHECKING:

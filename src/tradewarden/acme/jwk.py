@@ -6,8 +6,6 @@ Four kinds are taken, each with one signature algorithm. An account key only sig
 
 from __future__ import annotations
 
-import re
-from base64 import urlsafe_b64decode, urlsafe_b64encode
 from hashlib import sha256
 from typing import TYPE_CHECKING, Final
 
@@ -18,6 +16,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519, padding, rsa
 from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
 
 from tradewarden.acme.problem import AcmeProofError, Kind
+from tradewarden.crypto.base64url import base64url, unbase64url
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -31,7 +30,6 @@ _CURVES: Final[Mapping[str, tuple[ec.EllipticCurve, str, int]]] = {
     "P-256": (ec.SECP256R1(), "ES256", 32),
     "P-384": (ec.SECP384R1(), "ES384", 48),
 }
-_BASE64URL = re.compile(r"[A-Za-z0-9_-]*", re.ASCII)
 _PRIVATE: Final = frozenset({"d", "p", "q", "dp", "dq", "qi", "oth", "k"})
 
 
@@ -129,16 +127,3 @@ def _number(number: int) -> str:
 
 def _bad(why: str) -> AcmeProofError:
     return AcmeProofError(Kind.BAD_PUBLIC_KEY, f"The JWK is not accepted: {why}")
-
-
-def base64url(raw: bytes) -> str:
-    """Encode as RFC 7515 section 2 says: URL-safe, without padding."""
-    return urlsafe_b64encode(raw).rstrip(b"=").decode()
-
-
-def unbase64url(text: str) -> bytes | None:
-    """Decode strictly: no padding, no other letters, no bits left over; None for anything else."""
-    if not _BASE64URL.fullmatch(text) or len(text) % 4 == 1:
-        return None
-    raw = urlsafe_b64decode(text + "=" * (-len(text) % 4))
-    return raw if base64url(raw) == text else None

@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 from cryptography.exceptions import InvalidSignature
 
-from tradewarden.acme.jwk import ALGORITHMS, unbase64url
+from tradewarden.acme.jwk import ALGORITHMS
 from tradewarden.acme.problem import AcmeError, AcmeProofError, Kind
+from tradewarden.crypto.base64url import unbase64url
 
 if TYPE_CHECKING:
     from tradewarden.acme.jwk import AccountKey

@@ -13,9 +13,9 @@ from urllib.parse import urljoin, urlsplit
 
 import httpcore
 
-from tradewarden.acme.jwk import base64url
 from tradewarden.acme.order import DNS, HTTP
 from tradewarden.acme.problem import AcmeError, Kind
+from tradewarden.crypto.base64url import base64url
 
 if TYPE_CHECKING:
     from tradewarden.acme.order import Challenge

@@ -10,8 +10,8 @@ from __future__ import annotations
 import hmac
 from typing import TYPE_CHECKING, Final
 
-from tradewarden.acme.jwk import base64url, unbase64url
 from tradewarden.acme.problem import AcmeError, Kind
+from tradewarden.crypto.base64url import base64url, unbase64url
 
 if TYPE_CHECKING:
     from tradewarden.acme.store import AcmeStore

@@ -20,13 +20,14 @@ from tradewarden.acme.accounts import MAX_PAGE, ORDER, READ, new_id, new_token
 from tradewarden.acme.bindings import names_listed
 from tradewarden.acme.commands import OrderListed, OrderPage
 from tradewarden.acme.identifiers import parts, require_listed, require_none, subproblem, supported
-from tradewarden.acme.jwk import base64url, kept_key, unbase64url
+from tradewarden.acme.jwk import kept_key
 from tradewarden.acme.order import Authorization, Order, Status
 from tradewarden.acme.ports import Ordered
 from tradewarden.acme.problem import PREFIX, AcmeError, Kind, Subproblem
 from tradewarden.acme.rights import rights, service_principal
 from tradewarden.acme.store import OrderChange, OrderRow, row_digest
 from tradewarden.clock import rfc3339
+from tradewarden.crypto.base64url import base64url, unbase64url
 from tradewarden.errors import ConflictError, IntegrityError, InvalidInputError, PermissionDeniedError, UnavailableError
 
 if TYPE_CHECKING:

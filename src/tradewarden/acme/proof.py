@@ -14,8 +14,9 @@ from cryptography import x509
 
 from tradewarden.acme import jws
 from tradewarden.acme.commands import NewAccount, RevokeCert
-from tradewarden.acme.jwk import account_key, kept_key, key_of, unbase64url
+from tradewarden.acme.jwk import account_key, kept_key, key_of
 from tradewarden.acme.problem import AcmeProofError, Kind
+from tradewarden.crypto.base64url import unbase64url
 
 if TYPE_CHECKING:
     from tradewarden.acme.bindings import Bindings

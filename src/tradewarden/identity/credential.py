@@ -7,8 +7,9 @@ even trying a guess.
 from __future__ import annotations
 
 import hmac
-from base64 import urlsafe_b64encode
 from typing import TYPE_CHECKING, Final
+
+from tradewarden.crypto.base64url import base64url
 
 if TYPE_CHECKING:
     from tradewarden.clock import Randomness
@@ -23,7 +24,7 @@ _NOBODY = bytes(32)
 
 def new_credential(prefix: str, randomness: Randomness) -> str:
     """Return a fresh credential."""
-    return prefix + urlsafe_b64encode(randomness(_BYTES)).rstrip(b"=").decode()
+    return prefix + base64url(randomness(_BYTES))
 
 
 def credential_hash(mac: Mac, credential: str) -> bytes:

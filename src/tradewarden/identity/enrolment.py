@@ -7,7 +7,6 @@ time one wins, and a crash in between costs the token and never gives two certif
 
 from __future__ import annotations
 
-from base64 import urlsafe_b64encode
 from hashlib import sha256
 from typing import TYPE_CHECKING, Final, Protocol, TypeVar
 
@@ -19,6 +18,7 @@ from tradewarden.access.hosts import dns_name, ip
 from tradewarden.access.permission import PermissionSet
 from tradewarden.access.principal import Kind, Principal, service_name
 from tradewarden.clock import rfc3339
+from tradewarden.crypto.base64url import base64url
 from tradewarden.errors import AuthenticationError, InvalidInputError, UnavailableError
 from tradewarden.identity.commands import JoinTokenMade
 from tradewarden.identity.credential import credential_hash
@@ -162,7 +162,7 @@ class Enrolment:
         return await self._store.sweep(int(self._clock.now()) - KEPT_SECONDS, limit)
 
     def _fresh(self) -> str:
-        secret = urlsafe_b64encode(self._randomness(_BYTES)).rstrip(b"=").decode()
+        secret = base64url(self._randomness(_BYTES))
         return f"{JOIN_TOKEN_PREFIX}{secret}.{self._pin()[:32]}"
 
     async def _good(self, token: str) -> JoinRow:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 from hashlib import sha256
 from math import inf
 from typing import TYPE_CHECKING
@@ -12,6 +11,7 @@ from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
 
 from tradewarden.access.principal import OWN_NAME, service_name
+from tradewarden.crypto.base64url import base64url
 from tradewarden.errors import InvalidInputError
 from tradewarden.pki.inventory import serial_text
 
@@ -61,7 +61,7 @@ def identifier(trust_domain: str) -> Callable[[bytes], PeerCertificate]:
 
 def thumbprint(der: bytes) -> str:
     """Return the `x5t#S256` of a certificate: base64url of its SHA-256, without padding (RFC 8705 section 3.1)."""
-    return base64.urlsafe_b64encode(sha256(der).digest()).rstrip(b"=").decode()
+    return base64url(sha256(der).digest())
 
 
 def shown_by(der: bytes) -> tuple[str, str]:

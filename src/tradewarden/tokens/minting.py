@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from base64 import urlsafe_b64encode
 from hashlib import sha256
 from typing import TYPE_CHECKING, Final
 
 import msgspec
+
+from tradewarden.crypto.base64url import base64url
 
 if TYPE_CHECKING:
     from tradewarden.clock import Randomness
@@ -85,7 +86,7 @@ def identifier(now: float, randomness: Randomness) -> str:
 
 def refresh_token(randomness: Randomness) -> str:
     """Return a refresh token: 256 random bits behind a prefix that scanners recognise."""
-    return REFRESH_PREFIX + urlsafe_b64encode(randomness(_REFRESH_BYTES)).rstrip(b"=").decode()
+    return REFRESH_PREFIX + base64url(randomness(_REFRESH_BYTES))
 
 
 def token_digest(token: str) -> bytes:

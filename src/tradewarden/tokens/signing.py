@@ -6,7 +6,7 @@ this key writes; the algorithm is the key's own, and no other header parameter (
 
 from __future__ import annotations
 
-from base64 import urlsafe_b64decode, urlsafe_b64encode
+from base64 import urlsafe_b64decode
 from typing import TYPE_CHECKING, Final
 
 import msgspec
@@ -14,6 +14,7 @@ from joserfc import jws
 from joserfc.errors import JoseError
 from joserfc.jwk import ECKey, Key, OctKey, OKPKey
 
+from tradewarden.crypto.base64url import base64url
 from tradewarden.crypto.jose import OneAlgorithm
 from tradewarden.errors import ConfigurationError, TokenError
 from tradewarden.tokens.policy import TYPES, TokenKind
@@ -81,12 +82,12 @@ def given(secret: bytes, randomness: Randomness) -> tuple[str, bytes]:
             f"JWT_SECRET_KEY has {len(secret)} bytes; HS256 needs at least {MIN_SECRET_BYTES} (RFC 7518 section 3.2); "
             "make one with: python -c 'import secrets; print(secrets.token_urlsafe(48))'"
         )
-    return _base64url(randomness(_KID_BYTES)), msgspec.json.encode({"kty": "oct", "k": _base64url(secret)})
+    return base64url(randomness(_KID_BYTES)), msgspec.json.encode({"kty": "oct", "k": base64url(secret)})
 
 
 def same_secret(jwk: bytes, secret: bytes) -> bool:
     """Tell whether a stored JWK is this shared secret."""
-    return jwk == msgspec.json.encode({"kty": "oct", "k": _base64url(secret)})
+    return jwk == msgspec.json.encode({"kty": "oct", "k": base64url(secret)})
 
 
 def _load(algorithm: str, jwk: bytes) -> Key:
@@ -96,16 +97,12 @@ def _load(algorithm: str, jwk: bytes) -> Key:
     return ECKey.import_key(material) if algorithm == "ES256" else OKPKey.import_key(material)
 
 
-def _base64url(raw: bytes) -> str:
-    return urlsafe_b64encode(raw).rstrip(b"=").decode()
-
-
 def _unbase64url(text: str) -> bytes:
     return urlsafe_b64decode(text + "=" * (-len(text) % 4))
 
 
 def _is_canonical(segment: str) -> bool:
     try:
-        return _base64url(_unbase64url(segment)) == segment
+        return base64url(_unbase64url(segment)) == segment
     except ValueError:
         return False

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from base64 import urlsafe_b64encode
 from hashlib import sha256
 from typing import TYPE_CHECKING, Final
 
@@ -12,6 +11,8 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+
+from tradewarden.crypto.base64url import base64url
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
@@ -41,12 +42,8 @@ def proof(old: EllipticCurvePrivateKey, csr: str, now: float) -> str:
     claims = {"csr_sha256": sha256(csr.encode()).hexdigest(), "iat": int(now), "aud": AUDIENCE}
     signed = f"{_part({'alg': 'ES256'})}.{_part(claims)}"
     r, s = decode_dss_signature(old.sign(signed.encode(), ec.ECDSA(hashes.SHA256())))
-    return f"{signed}.{_base64url(r.to_bytes(_HALF, 'big') + s.to_bytes(_HALF, 'big'))}"
+    return f"{signed}.{base64url(r.to_bytes(_HALF, 'big') + s.to_bytes(_HALF, 'big'))}"
 
 
 def _part(content: dict[str, object] | dict[str, str]) -> str:
-    return _base64url(json.dumps(content, separators=(",", ":")).encode())
-
-
-def _base64url(raw: bytes) -> str:
-    return urlsafe_b64encode(raw).rstrip(b"=").decode()
+    return base64url(json.dumps(content, separators=(",", ":")).encode())

@@ -8,16 +8,17 @@ issuing CA's key, its chain in `x5c`, so that it can be kept and passed on.
 from __future__ import annotations
 
 import asyncio
-from base64 import b64encode, urlsafe_b64encode
+from base64 import b64encode
 from hashlib import sha256
 from typing import TYPE_CHECKING, Literal
 
 import msgspec
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519
 from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
-from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from tradewarden.clock import rfc3339
+from tradewarden.crypto.base64url import base64url
+from tradewarden.pki.certificate.issuer import public_der
 from tradewarden.pki.store import Role, Standing
 
 if TYPE_CHECKING:
@@ -108,8 +109,7 @@ def pin_set(known: Authorities, policy: Policy, issued_at: int) -> PinSet:
 
 def spki_pin(certificate: x509.Certificate) -> str:
     """Return the pin of a certificate's key."""
-    key = certificate.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
-    return b64encode(sha256(key).digest()).decode()
+    return b64encode(sha256(public_der(certificate.public_key())).digest()).decode()  # type: ignore[arg-type]
 
 
 def _pin(ca: Ca) -> Pin:
@@ -120,8 +120,8 @@ def _pin(ca: Ca) -> Pin:
 def _jws(issuer: Issuer, known: Authorities, payload: bytes) -> str:
     above = [ca.row.certificate for ca in (known.issuing, *known.crosses(known.issuing.row.issuer))]
     header = {"alg": _algorithm(issuer), "typ": TYPE, "x5c": [b64encode(der).decode() for der in above]}
-    signed = f"{_base64url(msgspec.json.encode(header))}.{_base64url(payload)}"
-    return f"{signed}.{_base64url(_signature(issuer, signed.encode()))}"
+    signed = f"{base64url(msgspec.json.encode(header))}.{base64url(payload)}"
+    return f"{signed}.{base64url(_signature(issuer, signed.encode()))}"
 
 
 def _algorithm(issuer: Issuer) -> Literal["ES256", "ES384", "EdDSA", "PS256"]:
@@ -139,7 +139,3 @@ def _signature(issuer: Issuer, data: bytes) -> bytes:
         return made
     size = key.curve.key_size // 8
     return b"".join(part.to_bytes(size, "big") for part in decode_dss_signature(made))
-
-
-def _base64url(data: bytes) -> str:
-    return urlsafe_b64encode(data).rstrip(b"=").decode()

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from cryptography import x509
 
-from tradewarden.pki.certificate.der import BIT_STRING, OCTET_STRING, SEQUENCE, integer, moment, tlv
+from tradewarden.pki.certificate.der import BIT_STRING, OCTET_STRING, SEQUENCE, Reader, integer, moment, tlv
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -24,8 +24,6 @@ if TYPE_CHECKING:
 _EXTENSIONS: Final = 0xA3
 _VERSION_3: Final = b"\xa0\x03\x02\x01\x02"
 _CRITICAL: Final = b"\x01\x01\xff"
-_LONG: Final = 0x80
-"""From this size on a length takes more than one byte."""
 _KEY_IDENTIFIER: Final = bytes.fromhex("301d0603551d0e04160414")
 """The extension subject key identifier (RFC 5280 section 4.2.1.2), up to its twenty bytes."""
 
@@ -69,19 +67,14 @@ def extensions_der(extensions: Iterable[Extension]) -> bytes:
 
 def key_identifier_der(key: bytes) -> bytes:
     """Return the extension that identifies a public key (DER): SHA-1 over its bit string, as a name, not for safety."""
-    return _KEY_IDENTIFIER + sha1(_bit_string(key), usedforsecurity=False).digest()
+    return _KEY_IDENTIFIER + sha1(key_bits(key), usedforsecurity=False).digest()
 
 
-def _bit_string(key: bytes) -> bytes:
-    """Return the bits of a SubjectPublicKeyInfo: behind its header, its algorithm, and the bit string's own header."""
-    algorithm = _content(key, 0)
-    bits = _content(key, algorithm + 2 + key[algorithm + 1])
-    return key[bits + 1 :]
-
-
-def _content(der: bytes, at: int) -> int:
-    """Return where the value of the TLV at `at` begins."""
-    return at + 2 + (der[at + 1] & 0x7F if der[at + 1] >= _LONG else 0)
+def key_bits(key: bytes) -> bytes:
+    """Return the bits of a public key (SubjectPublicKeyInfo, DER), without what says how many of the last count."""
+    info = Reader(key).inside(SEQUENCE)
+    info.value(SEQUENCE)
+    return info.value(BIT_STRING)[1:]
 
 
 def _extension(extension: Extension) -> bytes:

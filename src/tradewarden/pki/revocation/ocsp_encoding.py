@@ -8,8 +8,6 @@ from __future__ import annotations
 from hashlib import sha1, sha256
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
-
 from tradewarden.pki.certificate.der import (
     BIT_STRING,
     ENUMERATED,
@@ -21,6 +19,8 @@ from tradewarden.pki.certificate.der import (
     generalized,
     tlv,
 )
+from tradewarden.pki.certificate.encoding import key_bits
+from tradewarden.pki.certificate.issuer import public_der
 from tradewarden.pki.revocation.crl_encoding import REASON_NUMBERS
 
 if TYPE_CHECKING:
@@ -95,7 +95,7 @@ def issuer_hashes(issuer: x509.Certificate) -> list[tuple[bytes, bytes, bytes]]:
 
     SHA-1 and SHA-256, as identifiers and nothing else.
     """
-    name, bits = issuer.subject.public_bytes(), key_bits(issuer.public_key())
+    name, bits = issuer.subject.public_bytes(), key_bits(public_der(issuer.public_key()))  # type: ignore[arg-type]
     return [
         (_SHA1, _sha1(name), _sha1(bits)),
         (_SHA256, sha256(name).digest(), sha256(bits).digest()),
@@ -104,18 +104,11 @@ def issuer_hashes(issuer: x509.Certificate) -> list[tuple[bytes, bytes, bytes]]:
 
 def key_hash(key: CertificatePublicKeyTypes) -> bytes:
     """Return the SHA-1 of a public key's bits, by which an answer names its signer (RFC 6960 section 4.2.1)."""
-    return _sha1(key_bits(key))
+    return _sha1(key_bits(public_der(key)))  # type: ignore[arg-type]
 
 
 def _sha1(data: bytes) -> bytes:
     return sha1(data, usedforsecurity=False).digest()
-
-
-def key_bits(key: CertificatePublicKeyTypes) -> bytes:
-    """Return the bits of a public key, without what says how many of the last octet count."""
-    info = Reader(key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)).inside(SEQUENCE)
-    info.value(SEQUENCE)
-    return info.value(BIT_STRING)[1:]
 
 
 # -- the request -----------------------------------------------------------------------------------
