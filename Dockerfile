@@ -16,9 +16,9 @@ COPY scripts/bootstrap.py scripts/bootstrap.py
 RUN python scripts/bootstrap.py --uv-only
 COPY pyproject.toml uv.lock README.md LICENSE ./
 # Dependencies first: a change in src/ does not fetch them again. uv checks every hash of uv.lock.
-RUN .tools/uv sync --locked --no-dev --no-install-project
+RUN .tools/uv sync --locked --no-dev --extra postgres --extra vault --no-install-project
 COPY src src
-RUN .tools/uv sync --locked --no-dev --no-editable
+RUN .tools/uv sync --locked --no-dev --extra postgres --extra vault --no-editable
 
 FROM ${PYTHON_IMAGE}
 RUN groupadd --system --gid 10001 tradewarden \

@@ -52,14 +52,14 @@ image: setup ## build the wheel and lay out services/security_service/dist/ for 
 	@.tools/uv build --quiet --wheel --out-dir dist
 	@mkdir -p services/security_service/dist
 	@cp dist/tradewarden-*.whl scripts/healthcheck.py services/security_service/dist/
-	@.tools/uv export --quiet --frozen --no-dev --no-emit-project --no-header \
+	@.tools/uv export --quiet --frozen --no-dev --extra postgres --extra vault --no-emit-project --no-header \
 		-o services/security_service/dist/requirements.txt >/dev/null
 	@ls services/security_service/dist
 
 lock: ## resolve dependencies anew: uv.lock, constraints.txt (ARGS=--upgrade)
 	@scripts/bootstrap --uv-only
 	@.tools/uv lock $(ARGS)
-	@.tools/uv export --quiet --frozen --no-dev --no-emit-project --no-hashes --no-header \
+	@.tools/uv export --quiet --frozen --no-dev --all-extras --no-emit-project --no-hashes --no-header \
 		--no-annotate -o constraints.txt >/dev/null
 	@scripts/bootstrap
 

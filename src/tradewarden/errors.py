@@ -79,6 +79,15 @@ class NameRefusedError(PermissionDeniedError):
         TradewardenError.__init__(self, detail, reason=reason)
 
 
+class ProviderRefusedError(PermissionDeniedError):
+    """A provider of secrets does not let us do this. The detail names provider and secret and says what to look at."""
+
+    code = "provider_refused"
+
+    def __init__(self, detail: str, *, reason: str = "") -> None:
+        TradewardenError.__init__(self, detail, reason=reason)
+
+
 class RateLimitedError(TradewardenError):
     """Too many calls; `retry_after` seconds tell when the next one may pass."""
 
@@ -110,6 +119,12 @@ class ConflictError(TradewardenError):
     code = "conflict"
 
 
+class RotationFailedError(ConflictError):
+    """A step of a rotation will not work as things are; the old value is still current. Says what to look at."""
+
+    code = "rotation_failed"
+
+
 class FeatureDisabledError(TradewardenError):
     """A setting turned this part of the service off."""
 
@@ -120,6 +135,12 @@ class UnavailableError(TradewardenError):
     """Something that is needed cannot be reached or written now; nothing was done. Try again later."""
 
     code = "unavailable"
+
+
+class ProviderUnavailableError(UnavailableError):
+    """A provider of secrets does not answer, or not in time; nothing is known of what it holds."""
+
+    code = "provider_unavailable"
 
 
 class StorageUnavailableError(UnavailableError):

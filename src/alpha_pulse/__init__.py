@@ -1,0 +1,1 @@
+"""AlphaPulse's door: the names that its code imports, thin over Tradewarden's rooms. No logic lives here."""

@@ -1,0 +1,1 @@
+"""Names of `alpha_pulse.utils`."""

@@ -1,0 +1,1 @@
+"""Where a platform's secrets live: environment, encrypted files, Vault, AWS Secrets Manager, Tradewarden itself."""

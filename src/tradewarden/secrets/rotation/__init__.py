@@ -1,0 +1,1 @@
+"""Rotation: policies, the four steps of a rotation, the rotators that carry them out."""

@@ -1,0 +1,70 @@
+"""What a rotator is: the four steps that put a new value in the place of an old one, each of which may be repeated.
+
+Always true here: a step that was carried out and not recorded (the process was killed in between) is simply carried
+out again, so each step must give the same end whether it runs once or twice; until `test` has passed the old value
+stays current, and `finish` runs only after the new one is.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+import msgspec
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Mapping
+
+    ReadSecret = Callable[[str], Awaitable[Mapping[str, object]]]
+
+
+class Job(msgspec.Struct, frozen=True):
+    """One rotation under way.
+
+    `id` stays the same through every resumption. `current` is the value in use (None: the secret has none yet),
+    `previous` the one before it, `pending` what `create` made (None before that). `parameters` come from the policy,
+    `supplied` from the operator who started a guided rotation.
+    """
+
+    id: str
+    path: str
+    parameters: dict[str, str]
+    current: dict[str, object] | None = None
+    previous: dict[str, object] | None = None
+    pending: dict[str, object] | None = None
+    supplied: dict[str, object] | None = None
+
+    def __repr__(self) -> str:
+        return f"Job(id={self.id!r}, path={self.path!r})"
+
+
+class Rotator(Protocol):
+    """A way to rotate one kind of secret.
+
+    Every step raises `UnavailableError` when what it needs cannot be reached (the job waits and is tried again) and
+    `RotationFailedError` when it will not work as things are (an operator has to look).
+    """
+
+    kind: str
+    """Its name in a policy: `postgres`, `random`, `service_token`, `exchange`, …"""
+    automatic: bool
+    """Whether it runs without a person; a guided one needs `Job.supplied` and is only ever shown as due."""
+
+    def check(self, parameters: Mapping[str, str]) -> None:
+        """Raise `InvalidInputError` naming a parameter that is missing or wrong. Called when a policy is written."""
+        ...
+
+    async def create(self, job: Job, read: ReadSecret) -> dict[str, object]:
+        """Return the new value. It is stored as pending before anything else happens."""
+        ...
+
+    async def set(self, job: Job, read: ReadSecret) -> None:
+        """Make the other side take `job.pending`, so that both the old and the new value work."""
+        ...
+
+    async def test(self, job: Job, read: ReadSecret) -> None:
+        """Use `job.pending` for real; raises `RotationFailedError` when it does not work."""
+        ...
+
+    async def finish(self, job: Job, read: ReadSecret) -> None:
+        """End what the old value could do as far as the kind asks for it; the new one is current by now."""
+        ...
