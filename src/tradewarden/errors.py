@@ -143,6 +143,16 @@ class ProviderUnavailableError(UnavailableError):
     code = "provider_unavailable"
 
 
+class RotationWaitsError(UnavailableError):
+    """A rotation is well and its new value in use; its last step waits for a time to pass (`seconds` from now)."""
+
+    code = "rotation_waits"
+
+    def __init__(self, detail: str, *, seconds: float) -> None:
+        super().__init__(detail)
+        self.seconds = seconds
+
+
 class StorageUnavailableError(UnavailableError):
     """The database cannot be read or written now."""
 

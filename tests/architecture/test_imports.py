@@ -6,11 +6,13 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-CONTRACTS = 5
+CONTRACTS = 8
 
 # One breach of each contract.
 BREACHES = {
     "secrets/__init__.py": "import tradewarden.pki\n",
+    "secrets/chain/__init__.py": "",
+    "secrets/providers/__init__.py": "import tradewarden.secrets.chain\n",
     "pki/__init__.py": "",
     "crypto/__init__.py": "import starlette\n",
     "access/__init__.py": "import sqlite3\n",
@@ -19,14 +21,22 @@ BREACHES = {
     "settings.py": "",
     "datadir.py": "",
     "readiness.py": "",
+    "outbound.py": "",
     "app.py": "",
     "local.py": "",
     "background.py": "",
+    "compromised.py": "",
+    "own_services.py": "",
     "rooms.py": "",
     "policies.py": "",
-    "errors.py": "",
+    "errors.py": "import alpha_pulse\n",
     "clock.py": "",
     "__init__.py": "",
+    "audit/__init__.py": "",
+    "cli/__init__.py": "",
+    "http/__init__.py": "",
+    "storage/__init__.py": "",
+    "../alpha_pulse/__init__.py": "import tradewarden.crypto\n",
 }
 
 

@@ -12,7 +12,19 @@ import pytest
 from tradewarden.cli import main
 from tradewarden.cli.exit_codes import ServiceProblemError
 
-CLIENT_MODULES = ("secrets", "importing", "services", "tokens", "ca", "acme", "enrolment", "keys", "audit")
+CLIENT_MODULES = (
+    "secrets",
+    "rotation",
+    "rotation_policies",
+    "importing",
+    "services",
+    "tokens",
+    "ca",
+    "acme",
+    "enrolment",
+    "keys",
+    "audit",
+)
 
 
 class Outcome(NamedTuple):

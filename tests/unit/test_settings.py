@@ -9,7 +9,7 @@ import pytest
 from tradewarden.errors import ConfigurationError
 from tradewarden.settings import RateLimit, Secret, Settings, load_settings, pages
 from tradewarden.settings.pkcs11 import TokenUri
-from tradewarden.settings.table import VARIABLES
+from tradewarden.settings.table import CREDENTIALS, OF_LIBRARIES, VARIABLES
 
 ROOT = Path(__file__).resolve().parents[2]
 STRONG = "s3cret-" * 6
@@ -75,8 +75,8 @@ def test_settings_cannot_be_changed() -> None:
 
 
 def test_every_variable_reaches_the_settings() -> None:
-    """There is one field a row, but for the two names of the JWT secret."""
-    assert len(Settings.__dataclass_fields__) == len(VARIABLES) - 1
+    """There is one field a row, but for the two names of the JWT secret and what the service does not read."""
+    assert len(Settings.__dataclass_fields__) == len(VARIABLES) - 1 - len(OF_LIBRARIES) - len(CREDENTIALS)
     assert len({variable.name for variable in VARIABLES}) == len(VARIABLES)
 
 
@@ -134,7 +134,23 @@ def test_every_variable_is_read() -> None:
             "ENABLE_VAULT": "TRUE",
             "VAULT_URL": "https://vault:8200/",
             "VAULT_TOKEN": "hvs.x",
+            "VAULT_AUTH_METHOD": "AppRole",
+            "VAULT_AUTH_MOUNT": "desk-approle",
+            "VAULT_ROLE_ID": "r-1",
+            "VAULT_SECRET_ID": "s-1",
+            "VAULT_SECRET_ID_WRAPPED": "yes",
+            "VAULT_ROLE": "bots",
+            "VAULT_JWT_PATH": "/run/jwt",
+            "VAULT_CLIENT_CERT": "vault.crt",
+            "VAULT_CLIENT_KEY": "vault.key",
+            "VAULT_CACERT": "vault-ca.pem",
+            "VAULT_NAMESPACE": "trading",
+            "VAULT_MOUNT": "kv",
+            "VAULT_PREFIX": "desk/",
+            "VAULT_CLIENT_TIMEOUT": "7",
+            "TRADEWARDEN_STALE_SECONDS": "60",
             "TRADEWARDEN_MAX_VERSIONS": "3",
+            "TRADEWARDEN_ROTATION_HOSTS": "db.internal:5432",
             "TRADEWARDEN_AUDIT_SYNC": "full",
             "TRADEWARDEN_LOG_LEVEL": "WARNING",
             "TRADEWARDEN_LOG_FORMAT": "console",
@@ -190,7 +206,23 @@ def test_every_variable_is_read() -> None:
         enable_vault=True,
         vault_url="https://vault:8200",
         vault_token=Secret("hvs.x"),
+        vault_auth_method="approle",
+        vault_auth_mount="desk-approle",
+        vault_role_id=Secret("r-1"),
+        vault_secret_id=Secret("s-1"),
+        vault_secret_id_wrapped=True,
+        vault_role="bots",
+        vault_jwt_path=Path("/run/jwt"),
+        vault_client_cert=Path("vault.crt"),
+        vault_client_key=Path("vault.key"),
+        vault_cacert=Path("vault-ca.pem"),
+        vault_namespace="trading",
+        vault_mount="kv",
+        vault_prefix="desk/",
+        vault_client_timeout=7,
+        stale_seconds=60,
         max_versions=3,
+        rotation_hosts=(("db.internal", 5432),),
         audit_sync="full",
         log_level="warning",
         log_format="console",
@@ -433,6 +465,8 @@ def test_development_defaults_are_refused_by_name(environment: str) -> None:
         "JWT_SECRET_KEY",
         "ALPHAPULSE_JWT_SECRET",
         "VAULT_TOKEN",
+        "VAULT_ROLE_ID",
+        "VAULT_SECRET_ID",
         "TRADEWARDEN_CORS_ORIGINS",
         "TRADEWARDEN_BCRYPT_COST",
     ]
@@ -455,6 +489,14 @@ def test_a_root_key_on_disk_is_for_development() -> None:
         "TRADEWARDEN_ROOT_KEY_FILE=/k",
         "TRADEWARDEN_PASSPHRASE=x",
         "VAULT_URL=https://elsewhere",
+        "VAULT_CACERT=/theirs.pem",
+        "VAULT_NAMESPACE=theirs",
+        "VAULT_MOUNT=theirs",
+        "VAULT_PREFIX=theirs/",
+        "VAULT_AUTH_METHOD=cert",
+        "VAULT_AUTH_MOUNT=theirs",
+        "VAULT_ROLE=theirs",
+        "VAULT_JWT_PATH=/theirs",
         "AWS_ENDPOINT_URL=https://elsewhere",
     ],
 )
@@ -485,6 +527,22 @@ def test_vault_without_address_or_token_is_no_mistake() -> None:
     )
     assert load_settings({"ENABLE_VAULT": "1", "VAULT_URL": "http://v"}).vault_missing == ("VAULT_TOKEN",)
     assert load_settings({}).vault_missing == ()
+
+
+@pytest.mark.parametrize(
+    ("method", "missing"),
+    [
+        ("token", ("VAULT_TOKEN",)),
+        ("approle", ("VAULT_ROLE_ID",)),
+        ("kubernetes", ("VAULT_ROLE",)),
+        ("cert", ("VAULT_CLIENT_CERT", "VAULT_CLIENT_KEY")),
+    ],
+)
+def test_each_login_to_vault_needs_its_own_variables(method: str, missing: tuple[str, ...]) -> None:
+    """What is named as missing follows the method; once it is there, nothing is."""
+    chosen = {"ENABLE_VAULT": "1", "VAULT_URL": "https://v", "VAULT_AUTH_METHOD": method}
+    assert load_settings(chosen).vault_missing == missing
+    assert load_settings({**chosen, **dict.fromkeys(missing, "x")}).vault_missing == ()
 
 
 # --- variables that belong together ---

@@ -10,7 +10,6 @@ from __future__ import annotations
 import os
 import ssl
 from functools import cached_property
-from ipaddress import ip_address
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 from urllib.parse import urlsplit
@@ -22,6 +21,7 @@ from tradewarden.cli import environment
 from tradewarden.cli.exit_codes import ServiceProblemError
 from tradewarden.crypto.keyfile import read_private
 from tradewarden.errors import ConfigurationError, InvalidInputError, UnavailableError
+from tradewarden.outbound import is_loopback, problem_in, tls_failure, tls_reason
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -40,15 +40,6 @@ _LOGIN_HINT = (
     "'tradewarden admin token' makes one"
 )
 _WILDCARDS = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - where to call a service that listens everywhere
-
-
-class Problem(msgspec.Struct, frozen=True):
-    """What is read of a problem answer (RFC 9457)."""
-
-    detail: str = ""
-    title: str = ""
-    code: str = ""
-    request_id: str = ""
 
 
 class Reply(msgspec.Struct, frozen=True):
@@ -139,11 +130,7 @@ def service_url(settings: Settings) -> str:
 
 def is_local(url: str) -> bool:
     """Tell whether an address can only mean this machine."""
-    host = urlsplit(url).hostname or ""
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
+    return is_loopback(urlsplit(url).hostname or "")
 
 
 def read_token(path: Path) -> str:
@@ -222,11 +209,10 @@ class Client:
     def _settled(self, answer: httpx.Response) -> bytes:
         if answer.is_success:
             return answer.content
-        try:
-            problem = msgspec.json.decode(answer.content, type=Problem)
-        except msgspec.MsgspecError:
+        problem = problem_in(answer.content)
+        if problem is None:
             text = f"{self.url} answered {answer.status_code}, and not as Tradewarden does"
-            raise ServiceProblemError(text, answer.status_code) from None
+            raise ServiceProblemError(text, answer.status_code)
         text = problem.detail or problem.title or f"status {answer.status_code}"
         if answer.status_code == _NOT_AUTHENTICATED and "authorization" not in answer.request.headers:
             text += _LOGIN_HINT
@@ -243,10 +229,8 @@ def connect(target: Target) -> Client:
 
 
 def _unreachable(url: str, error: Exception) -> str:
-    cause: BaseException | None = error
-    while cause is not None:
-        if isinstance(cause, ssl.SSLError):
-            reason = getattr(cause, "verify_message", "") or cause.reason or "TLS failed"
-            return f"The service at {url} does not prove itself: {reason}; name the CA it trusts with --ca-file"
-        cause = cause.__cause__ or cause.__context__
+    failure = tls_failure(error)
+    if failure is not None:
+        reason = tls_reason(failure)
+        return f"The service at {url} does not prove itself: {reason}; name the CA it trusts with --ca-file"
     return f"no service answers at {url}; start it with 'tradewarden serve' or set --url"

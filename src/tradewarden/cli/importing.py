@@ -111,9 +111,9 @@ def _from_json(content: bytes) -> dict[str, bytes]:
 def _from_dotenv(file: str, content: bytes) -> tuple[dict[str, bytes], list[str]]:
     from dotenv.parser import parse_stream
 
-    from tradewarden.settings.table import VARIABLES
+    from tradewarden.settings.table import CREDENTIALS, VARIABLES
 
-    settings = {variable.name for variable in VARIABLES}
+    settings = {variable.name for variable in VARIABLES} - {variable.name for variable in CREDENTIALS}
     secrets: dict[str, dict[str, object]] = {}
     skipped: list[str] = []
     try:

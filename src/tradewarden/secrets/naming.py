@@ -46,6 +46,11 @@ def api_key_secret(service: str) -> str:
     return f"{service.lower()}_api_key"
 
 
+def api_token_secret(user: str) -> str:
+    """Return the name of a user's API token: `ann` gives `ann_api_token`."""
+    return f"{user}_api_token"
+
+
 def variable(name: str, prefix: str = PREFIX) -> str:
     """Return the variable that holds a whole secret: `slack_webhook` stands in `ALPHAPULSE_SLACK_WEBHOOK`."""
     return prefix + _NOT_IN_VARIABLES.sub("_", name).upper()

@@ -22,9 +22,14 @@ def secret_path(text: str) -> str:
     ASCII letters, digits and `_.@+=,~ -`, is not `.` or `..`, has no space at its ends. Case
     matters.
     """
-    if len(text) <= MAX_PATH and _PATH.fullmatch(text):
+    if is_secret_path(text):
         return text
     raise InvalidInputError(f"path is not a secret path: {_mistake(text)}")
+
+
+def is_secret_path(text: str) -> bool:
+    """Tell whether a name that stands elsewhere can be a secret path."""
+    return len(text) <= MAX_PATH and _PATH.fullmatch(text) is not None
 
 
 def path_prefix(text: str) -> str:

@@ -151,6 +151,17 @@ def _dns_server(text: str) -> tuple[str, int]:
     return found, number
 
 
+def _host_ports(text: str) -> tuple[tuple[str, int], ...]:
+    return tuple(dict.fromkeys(_host_port(item) for item in _items(text)))
+
+
+def _host_port(item: str) -> tuple[str, int]:
+    found = re.fullmatch(r"(?:\[([0-9A-Fa-f:.]+)\]|([A-Za-z0-9._-]+)):([0-9]{1,5})", item)
+    if found is None or not 0 < int(found[3]) <= _LAST_PORT:
+        raise ValueError(f"holds {item!r}; write host:port, for example db.internal:5432 or [fd00::1]:5432")
+    return (found[1] or found[2]).lower(), int(found[3])
+
+
 def _web_address(text: str) -> str:
     try:
         parts = urlsplit(text)
@@ -163,6 +174,13 @@ def _web_address(text: str) -> str:
     if has_login:
         raise ValueError("carries a login in the address; put it into its own variable")
     return text.rstrip("/")
+
+
+def _region(text: str) -> str:
+    # It becomes part of a host name.
+    if not re.fullmatch(r"[a-z]{2,4}(-[a-z]+)+-[0-9]{1,2}", text):
+        raise ValueError("is no AWS region; write for example us-east-1")
+    return text
 
 
 def _public_url(text: str) -> str:
@@ -277,7 +295,9 @@ WHOLE_TOKEN = Kind("pkcs11: URI of a token", _whole_token)
 KEY_PLACE = Kind("path, or pkcs11: URI of a key", _key_place)
 PUBLIC_URL = Kind("http or https address", _public_url)
 WEB_ADDRESS = Kind("http or https address", _web_address)
+REGION = Kind("AWS region", _region)
 DNS_SERVER = Kind("address, or address:port", _dns_server)
+HOST_PORTS = Kind("host:port, separated by commas", _host_ports)
 DATABASE = Kind("sqlite:/// URL", _database)
 NETWORKS = Kind("networks, separated by commas", _networks)
 ORIGINS = Kind("origins, separated by commas", _origins)

@@ -18,11 +18,49 @@ from tradewarden.settings.table import (
     LogFormat,
     LogLevel,
     TokenAlgorithm,
+    VaultLogin,
 )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Settings:
+class VaultAccess:
+    """Where Vault is, and how we log in there; each field is one row of `table`."""
+
+    vault_url: str | None
+    vault_token: Secret | None
+    vault_auth_method: VaultLogin
+    vault_auth_mount: str | None
+    vault_role_id: Secret | None
+    vault_secret_id: Secret | None
+    vault_secret_id_wrapped: bool
+    vault_role: str | None
+    vault_jwt_path: Path
+    vault_client_cert: Path | None
+    vault_client_key: Path | None
+    vault_cacert: Path | None
+    vault_namespace: str | None
+    vault_mount: str
+    vault_prefix: str
+    vault_client_timeout: int
+
+    @property
+    def vault_unset(self) -> tuple[str, ...]:
+        """The variables that a log-in to Vault needs and that are not set."""
+        needed: dict[str, object] = {"VAULT_URL": self.vault_url}
+        match self.vault_auth_method:
+            case "token":
+                needed["VAULT_TOKEN"] = self.vault_token
+            case "approle":
+                needed["VAULT_ROLE_ID"] = self.vault_role_id
+            case "kubernetes":
+                needed["VAULT_ROLE"] = self.vault_role
+            case "cert":
+                needed |= {"VAULT_CLIENT_CERT": self.vault_client_cert, "VAULT_CLIENT_KEY": self.vault_client_key}
+        return tuple(name for name, value in needed.items() if value is None)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings(VaultAccess):
     """Checked settings; each field is one row of `table`, units are in the names.
 
     `root_key` is a URI (`file:`, `env:`, `passphrase:`, `pkcs11:`). No `allowed_ips` means any address.
@@ -77,9 +115,9 @@ class Settings:
     acme_dns: tuple[str, int] | None
 
     enable_vault: bool
-    vault_url: str | None
-    vault_token: Secret | None
+    stale_seconds: int
     max_versions: int
+    rotation_hosts: tuple[tuple[str, int], ...]
 
     audit_sync: AuditSync
     log_level: LogLevel
@@ -103,7 +141,4 @@ class Settings:
     @property
     def vault_missing(self) -> tuple[str, ...]:
         """The variables that `ENABLE_VAULT` needs and that are not set."""
-        if not self.enable_vault:
-            return ()
-        given = {"VAULT_URL": self.vault_url, "VAULT_TOKEN": self.vault_token}
-        return tuple(name for name, value in given.items() if value is None)
+        return self.vault_unset if self.enable_vault else ()

@@ -22,7 +22,26 @@ NOT_FROM_DOTENV = (
     "TRADEWARDEN_PKCS11_PIN",
     "TRADEWARDEN_CA_KEYS",
     "VAULT_URL",
+    "VAULT_AUTH_METHOD",
+    "VAULT_AUTH_MOUNT",
+    "VAULT_ROLE",
+    "VAULT_JWT_PATH",
+    "VAULT_CLIENT_CERT",
+    "VAULT_CLIENT_KEY",
+    "VAULT_CACERT",
+    "VAULT_NAMESPACE",
+    "VAULT_MOUNT",
+    "VAULT_PREFIX",
     "AWS_ENDPOINT_URL",
+)
+
+OF_LIBRARIES_NOT_FROM_DOTENV = (
+    "ALPHAPULSE_ENV",
+    *(name for name in NOT_FROM_DOTENV if name.startswith("VAULT_")),
+    "AWS_ENDPOINT_URL",
+    "TRADEWARDEN_SECRET_PROVIDERS",
+    "TRADEWARDEN_URL",
+    "TRADEWARDEN_CA_FILE",
 )
 
 # What Kubernetes sets in every pod for a Service that is called tradewarden.
@@ -43,6 +62,9 @@ def together(settings: Settings, given: Collection[str]) -> Iterator[str]:
         yield "TRADEWARDEN_CA_ALGORITHM: Ed25519 keys are not made in a token; use P-256, P-384 or RSA-3072"
     if settings.enable_mtls and settings.port == settings.mtls_port != 0:
         yield f"TRADEWARDEN_MTLS_PORT: {settings.mtls_port} is SERVICE_PORT's too; choose another, or 0 for any free"
+    if (settings.vault_client_cert is None) != (settings.vault_client_key is None):
+        missing = table.VAULT_CLIENT_CERT.name if settings.vault_client_cert is None else table.VAULT_CLIENT_KEY.name
+        yield f"{missing}: unset, while the other half is set; set both or neither"
     if table.CA_KEY_PATH.name in given and table.CA_CERT_PATH.name not in given:
         yield "CA_CERT_PATH: unset, while CA_KEY_PATH is set; name the certificate of that key"
 
@@ -57,23 +79,38 @@ def outside_development(settings: Settings, given: Mapping[str, str]) -> Iterato
         yield f"TRADEWARDEN_ROOT_KEY: unset, and {where} no root key is made up on disk; {_ELSEWHERE}"
     elif root.startswith("file:"):
         yield f"TRADEWARDEN_ROOT_KEY: a root key on disk (file:) is refused {where}; {_ELSEWHERE}"
-    for variable in table.VARIABLES:
-        if variable.placeholder and given.get(variable.name) == variable.placeholder:
-            yield (f"{variable.name}: holds the placeholder of .env.example, refused {where}; set your own")
+    yield from placeholders(settings.environment, given)
     if "*" in settings.cors_origins:
         yield f"TRADEWARDEN_CORS_ORIGINS: the wildcard * is refused {where}; list the origins"
     if settings.bcrypt_cost < LEAST_BCRYPT_COST:
         yield (f"TRADEWARDEN_BCRYPT_COST: {settings.bcrypt_cost} is too cheap {where}; use {LEAST_BCRYPT_COST} or more")
 
 
+def placeholders(environment: str, given: Mapping[str, str]) -> Iterator[str]:
+    """Yields each placeholder of `.env.example` that was left as it is outside development."""
+    for variable in table.VARIABLES:
+        if environment != "development" and variable.placeholder and given.get(variable.name) == variable.placeholder:
+            yield (f"{variable.name}: holds the placeholder of .env.example, refused in {environment}; set your own")
+
+
+def library_from_dotenv(environment: str, dotenv: Mapping[str, str]) -> Iterator[str]:
+    """Yields what `.env` sets for a program that reads secrets and may not set outside development."""
+    if environment != "development":
+        yield from _set_in(dotenv, OF_LIBRARIES_NOT_FROM_DOTENV, environment)
+
+
+def _set_in(dotenv: Mapping[str, str], names: Collection[str], environment: str) -> Iterator[str]:
+    for name in names:
+        for form in (name, f"{name}_FILE"):
+            if form in dotenv:
+                yield f"{form}: .env may not set it in {environment}; set it in the process's environment"
+
+
 def from_dotenv(settings: Settings, dotenv: Mapping[str, str]) -> Iterator[str]:
     """Yields what `.env` sets and may not set outside development."""
     if settings.development:
         return
-    for name in NOT_FROM_DOTENV:
-        for form in (name, f"{name}_FILE"):
-            if form in dotenv:
-                yield (f"{form}: .env may not set it in {settings.environment}; set it in the process's environment")
+    yield from _set_in(dotenv, NOT_FROM_DOTENV, settings.environment)
     if isinstance(settings.ca_key_path, TokenUri) and table.CA_KEY_PATH.name in dotenv:
         yield f"CA_KEY_PATH: .env may not name a token in {settings.environment}; set it in the process's environment"
 

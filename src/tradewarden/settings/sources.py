@@ -46,7 +46,7 @@ class Reader:
 
     def read(self, variable: Variable[T]) -> T:
         """Returns the variable's value, or its default when it is unset or wrong."""
-        text = self._text(variable.name)
+        text = self.text(variable.name)
         if text is None:
             return variable.default
         if not variable.secret:
@@ -59,8 +59,8 @@ class Reader:
             self.mistakes.append(f"{variable.name}: {subject} {error}")
             return variable.default
 
-    def _text(self, name: str) -> str | None:
-        """Returns the text of the first source that sets the variable; an empty one does not."""
+    def text(self, name: str) -> str | None:
+        """Returns the text of the first source that sets the variable or its `_FILE`; an empty one does not."""
         for source in self._sources:
             direct, file = source.get(name) or None, source.get(f"{name}_FILE") or None
             if direct is not None and file is not None:

@@ -21,6 +21,8 @@ CertProfile = Literal["service", "client", "server", "short-lived"]
 AuditSync = Literal["normal", "full"]
 LogLevel = Literal["debug", "info", "warning", "error"]
 LogFormat = Literal["json", "console"]
+VaultLogin = Literal["token", "approle", "kubernetes", "cert"]
+SecretProvider = Literal["environment", "files", "vault", "aws", "tradewarden"]
 
 ENVIRONMENTS: tuple[Environment, ...] = ("development", "staging", "production")
 TOKEN_ALGORITHMS: tuple[TokenAlgorithm, ...] = ("HS256", "ES256", "EdDSA")
@@ -29,6 +31,8 @@ CERT_PROFILES: tuple[CertProfile, ...] = ("service", "client", "server", "short-
 AUDIT_SYNCS: tuple[AuditSync, ...] = ("normal", "full")
 LOG_LEVELS: tuple[LogLevel, ...] = ("debug", "info", "warning", "error")
 LOG_FORMATS: tuple[LogFormat, ...] = ("json", "console")
+VAULT_LOGINS: tuple[VaultLogin, ...] = ("token", "approle", "kubernetes", "cert")
+SECRET_PROVIDERS: tuple[SecretProvider, ...] = ("environment", "files", "vault", "aws", "tradewarden")
 
 
 @dataclass(frozen=True)
@@ -326,12 +330,162 @@ VAULT_URL = Variable[str | None](
     "VAULT_URL",
     kinds.WEB_ADDRESS,
     None,
-    "Vault's address. Outside development `.env` cannot set it.",
+    "Vault's address; plain `http:` to other machines in development only. Outside development `.env` cannot set it, "
+    "nor any other `VAULT_` variable but the credentials themselves.",
 )
 VAULT_TOKEN = Variable[Secret | None](
-    "VAULT_TOKEN", kinds.SECRET, None, "Vault's token.", placeholder="change-me", secret=True
+    "VAULT_TOKEN",
+    kinds.SECRET,
+    None,
+    "Vault's token, for the login `token`. It is renewed while it can be.",
+    placeholder="change-me",
+    secret=True,
+)
+VAULT_AUTH_METHOD = Variable[VaultLogin]("VAULT_AUTH_METHOD", one_of(VAULT_LOGINS), "token", "How we log in to Vault.")
+VAULT_AUTH_MOUNT = Variable[str | None](
+    "VAULT_AUTH_MOUNT", kinds.TEXT, None, "Where Vault has that auth method.", shown="the method's name"
+)
+VAULT_ROLE_ID = Variable[Secret | None](
+    "VAULT_ROLE_ID", kinds.SECRET, None, "Role ID, for the login `approle`.", placeholder="change-me", secret=True
+)
+VAULT_SECRET_ID = Variable[Secret | None](
+    "VAULT_SECRET_ID",
+    kinds.SECRET,
+    None,
+    "Secret ID, for the login `approle`; unset where the role asks for none.",
+    placeholder="change-me",
+    secret=True,
+)
+VAULT_SECRET_ID_WRAPPED = Variable(
+    "VAULT_SECRET_ID_WRAPPED",
+    kinds.FLAG,
+    default=False,
+    effect="`VAULT_SECRET_ID` is a response-wrapping token, which gives the real one once: for one process.",
+)
+VAULT_ROLE = Variable[str | None](
+    "VAULT_ROLE", kinds.TEXT, None, "Role, for the logins `kubernetes` and (optional there) `cert`."
+)
+VAULT_JWT_PATH = Variable(
+    "VAULT_JWT_PATH",
+    kinds.PATH,
+    Path("/var/run/secrets/kubernetes.io/serviceaccount/token"),
+    "The pod's service account token, for the login `kubernetes`; read anew at each login.",
+)
+VAULT_CLIENT_CERT = Variable[Path | None](
+    "VAULT_CLIENT_CERT", kinds.PATH, None, "Client certificate chain (PEM) for Vault. Goes with `VAULT_CLIENT_KEY`."
+)
+VAULT_CLIENT_KEY = Variable[Path | None](
+    "VAULT_CLIENT_KEY", kinds.PATH, None, "Private key (PEM, no password) of `VAULT_CLIENT_CERT`."
+)
+VAULT_CACERT = Variable[Path | None](
+    "VAULT_CACERT",
+    kinds.PATH,
+    None,
+    "Roots (PEM) that Vault's certificate is verified with, in place of the system's. It is always verified.",
+    shown="the system's",
+)
+VAULT_NAMESPACE = Variable[str | None]("VAULT_NAMESPACE", kinds.TEXT, None, "Namespace of Vault to work in.")
+VAULT_MOUNT = Variable("VAULT_MOUNT", kinds.TEXT, "secret", "Where Vault has the KV engine, version 2.")
+VAULT_PREFIX = Variable(
+    "VAULT_PREFIX",
+    kinds.TEXT,
+    "alphapulse/",
+    "What stands before a secret's name there; ends with a slash. `/`: nothing.",
+)
+VAULT_CLIENT_TIMEOUT = Variable(
+    "VAULT_CLIENT_TIMEOUT",
+    whole(1, 60),
+    5,
+    "Longest wait for Vault's next bytes, seconds; a whole call takes twice that at most.",
+)
+STALE_SECONDS = Variable(
+    "TRADEWARDEN_STALE_SECONDS",
+    whole(0, 86_400),
+    300,
+    "How long after it was last read from Vault a secret's value is still given out, marked as stale, while Vault "
+    "cannot be reached; 0: never.",
 )
 MAX_VERSIONS = Variable("TRADEWARDEN_MAX_VERSIONS", whole(1, 1000), 10, "Versions that are kept of one secret.")
+ROTATION_HOSTS = Variable[tuple[tuple[str, int], ...]](
+    "TRADEWARDEN_ROTATION_HOSTS",
+    kinds.HOST_PORTS,
+    (),
+    "Where the rotation of secrets may connect to (databases, exchanges), port by port. Nothing else is called.",
+    shown="none",
+)
+
+PROVIDERS = Variable[tuple[SecretProvider, ...]](
+    "TRADEWARDEN_SECRET_PROVIDERS",
+    some_of(SECRET_PROVIDERS),
+    (),
+    "Where secrets are read, in this order; writing goes to the first. Outside development `.env` cannot set it.",
+    shown="environment,files in development; vault,environment in staging; aws,environment in production",
+)
+SECRETS_DIR = Variable(
+    "TRADEWARDEN_SECRETS_DIR",
+    kinds.PATH,
+    Path(".secrets"),
+    "Directory of the provider `files`, under `ALPHAPULSE_ENCRYPTION_KEY`; development makes a key of its own.",
+)
+CACHE_SECONDS = Variable(
+    "TRADEWARDEN_SECRET_CACHE_SECONDS",
+    whole(1, 86_400),
+    300,
+    "How long a secret is given without asking its provider again, seconds.",
+)
+LAST_KNOWN_SECONDS = Variable(
+    "TRADEWARDEN_SECRET_STALE_SECONDS",
+    whole(0, 604_800),
+    3600,
+    "How long after it was last read a secret is still given, marked as stale, while its provider does not answer, "
+    "seconds; 0: never.",
+)
+ACCESS_LOG = Variable[Path | None](
+    "TRADEWARDEN_SECRETS_AUDIT",
+    kinds.PATH,
+    None,
+    "A file that gets a line for every access to a secret, before its answer is given.",
+    shown="unset: the logger `tradewarden.secrets` only",
+)
+AWS_REGION = Variable[str | None](
+    "AWS_REGION",
+    kinds.REGION,
+    None,
+    "Region of AWS Secrets Manager. Credentials are found by boto3 itself, in the process's environment "
+    "(`AWS_ACCESS_KEY_ID`, `AWS_SECRET_ACCESS_KEY`), a profile or a role.",
+    shown="boto3's own",
+)
+AWS_ENDPOINT_URL = Variable[str | None](
+    "AWS_ENDPOINT_URL",
+    kinds.WEB_ADDRESS,
+    None,
+    "Another address of AWS, such as a VPC endpoint or a test server. Outside development `.env` cannot set it.",
+    shown="the region's",
+)
+AWS_PREFIX = Variable(
+    "TRADEWARDEN_AWS_PREFIX", kinds.TEXT, "", "What stands before a secret's name in AWS Secrets Manager.", shown="none"
+)
+SERVICE_URL = Variable[str | None](
+    "TRADEWARDEN_URL",
+    kinds.WEB_ADDRESS,
+    None,
+    "The service that the provider `tradewarden` asks. Outside development `.env` cannot set it.",
+)
+SERVICE_TOKEN = Variable[Secret | None](
+    "TRADEWARDEN_TOKEN",
+    kinds.SECRET,
+    None,
+    "The bearer token for it; with `TRADEWARDEN_TOKEN_FILE` the file is read again at each call.",
+    placeholder="change-me",
+    secret=True,
+)
+SERVICE_CA = Variable[Path | None](
+    "TRADEWARDEN_CA_FILE",
+    kinds.PATH,
+    None,
+    "The CA (PEM) that signs its TLS certificate. Outside development `.env` cannot set it.",
+    shown="the system's",
+)
 
 AUDIT_SYNC = Variable[AuditSync](
     "TRADEWARDEN_AUDIT_SYNC",
@@ -347,6 +501,45 @@ LOG_FORMAT = Variable[LogFormat | None](
     "Lines for programs or for people.",
     shown="`console` in development, else `json`",
 )
+
+OF_LIBRARIES: tuple[Variable[object], ...] = (
+    PROVIDERS,
+    SECRETS_DIR,
+    CACHE_SECONDS,
+    LAST_KNOWN_SECONDS,
+    ACCESS_LOG,
+    AWS_REGION,
+    AWS_ENDPOINT_URL,
+    AWS_PREFIX,
+    SERVICE_URL,
+    SERVICE_TOKEN,
+    SERVICE_CA,
+)
+"""What programs read that use a platform's secrets; the service does not."""
+CREDENTIALS: tuple[Variable[object], ...] = tuple(
+    Variable[Secret | None](f"ALPHAPULSE_{name}", kinds.SECRET, None, effect, secret=True)
+    for name, effect in (
+        ("DB_HOST", "Database: host."),
+        ("DB_PORT", "Database: port, 5432 when unset."),
+        ("DB_USER", "Database: user."),
+        ("DB_PASSWORD", "Database: password."),
+        ("DB_NAME", "Database: name, the user's when unset."),
+        ("BINANCE_API_KEY", "Binance: API key."),
+        ("BINANCE_API_SECRET", "Binance: its secret."),
+        ("BYBIT_API_KEY", "Bybit: API key."),
+        ("BYBIT_API_SECRET", "Bybit: its secret."),
+        ("COINBASE_API_KEY", "Coinbase: API key."),
+        ("COINBASE_API_SECRET", "Coinbase: its secret."),
+        ("COINBASE_PASSPHRASE", "Coinbase: its passphrase."),
+        ("KRAKEN_API_KEY", "Kraken: API key."),
+        ("KRAKEN_API_SECRET", "Kraken: its secret."),
+        ("IEX_CLOUD_API_KEY", "IEX Cloud: API key."),
+        ("POLYGON_API_KEY", "Polygon.io: API key."),
+        ("ALPHA_VANTAGE_API_KEY", "Alpha Vantage: API key."),
+        ("FINNHUB_API_KEY", "Finnhub: API key."),
+    )
+)
+"""The secrets that most platforms have; any other name goes as well (`tradewarden.secrets.naming`)."""
 
 SECTIONS = (
     Section(
@@ -412,7 +605,33 @@ SECTIONS = (
             ACME_DNS,
         ),
     ),
-    Section("Secrets", (ENABLE_VAULT, VAULT_URL, VAULT_TOKEN, MAX_VERSIONS)),
+    Section(
+        "Secrets",
+        (
+            ENABLE_VAULT,
+            VAULT_URL,
+            VAULT_TOKEN,
+            VAULT_AUTH_METHOD,
+            VAULT_AUTH_MOUNT,
+            VAULT_ROLE_ID,
+            VAULT_SECRET_ID,
+            VAULT_SECRET_ID_WRAPPED,
+            VAULT_ROLE,
+            VAULT_JWT_PATH,
+            VAULT_CLIENT_CERT,
+            VAULT_CLIENT_KEY,
+            VAULT_CACERT,
+            VAULT_NAMESPACE,
+            VAULT_MOUNT,
+            VAULT_PREFIX,
+            VAULT_CLIENT_TIMEOUT,
+            STALE_SECONDS,
+            MAX_VERSIONS,
+            ROTATION_HOSTS,
+        ),
+    ),
+    Section("Secrets in your own programs", OF_LIBRARIES),
+    Section("Secrets in variables, for the provider `environment`", CREDENTIALS),
     Section("Audit and logs", (AUDIT_SYNC, LOG_LEVEL, LOG_FORMAT)),
 )
 VARIABLES: tuple[Variable[object], ...] = tuple(variable for section in SECTIONS for variable in section.variables)

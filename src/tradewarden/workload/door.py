@@ -8,15 +8,13 @@ size.
 from __future__ import annotations
 
 import ssl
-import time
-from ipaddress import ip_address
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final, NamedTuple
-from urllib.parse import urlsplit
 
 import msgspec
 
-from tradewarden.errors import AuthenticationError, ConfigurationError, UnavailableError
+from tradewarden.errors import AuthenticationError, UnavailableError
+from tradewarden.outbound import address, problem_in, read_answer, tls_failure, tls_reason
 from tradewarden.workload.errors import RefusedError, RootUnknownError
 from tradewarden.workload.pair import certificates, fingerprint, pem_of
 
@@ -52,14 +50,6 @@ class Fetched(NamedTuple):
     content: bytes
     tag: str
     fresh: bool
-
-
-class _Problem(msgspec.Struct, frozen=True):
-    """What is read of a problem answer (RFC 9457)."""
-
-    detail: str = ""
-    code: str = ""
-    request_id: str = ""
 
 
 class Door:
@@ -114,14 +104,14 @@ class Door:
                 httpx.Client(verify=self._trust, timeout=limits, trust_env=False) as client,
                 client.stream(method, self.url + path, content=body, headers=headers) as answer,
             ):
-                return self._settled(answer, _content(answer, most))
+                return self._settled(answer, read_answer(answer, most, _MAX_SECONDS))
         except httpx.TransportError as error:
             raise _unreached(self.url, error) from error
 
     def _settled(self, answer: httpx.Response, content: bytes) -> Fetched:
         if answer.is_success or answer.status_code == _NOT_MODIFIED:
             return Fetched(content, answer.headers.get("etag", ""), fresh=answer.is_success)
-        text = f"{self.url} answers {answer.status_code}: {_said(content)}"
+        text = f"{self.url} answers {answer.status_code}: {problem_in(content) or 'not as Tradewarden does'}"
         if not answer.is_client_error or answer.status_code in _PASSING:
             raise UnavailableError(text)
         raise RefusedError(text, answer.status_code)
@@ -154,51 +144,10 @@ def trusting(roots_pem: bytes) -> ssl.SSLContext:
     return made
 
 
-def address(url: str) -> str:
-    """Return a base address without its last slash: https, or http to this very machine."""
-    parts = urlsplit(url)
-    if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.username or parts.fragment:
-        raise ConfigurationError(f"{url[:200]!r} is no address of a service; write https://host:port")
-    if parts.scheme == "http" and not _loopback(parts.hostname):
-        raise ConfigurationError(f"{url[:200]}: nothing is sent in the clear to another host; use https")
-    return url.rstrip("/")
-
-
-def _loopback(host: str) -> bool:
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
-
-
-def _content(answer: httpx.Response, most: int) -> bytes:
-    content = bytearray()
-    end = time.monotonic() + _MAX_SECONDS
-    for piece in answer.iter_bytes():
-        content += piece
-        if len(content) > most:
-            raise UnavailableError(f"{answer.request.url} answered with more than {most} bytes")
-        if time.monotonic() > end:
-            raise UnavailableError(f"{answer.request.url} took more than {_MAX_SECONDS:.0f} seconds to answer")
-    return bytes(content)
-
-
-def _said(content: bytes) -> str:
-    try:
-        problem = msgspec.json.decode(content, type=_Problem)
-    except msgspec.MsgspecError:
-        return "not as Tradewarden does"
-    marks = ", ".join(filter(None, (problem.code, problem.request_id and f"request_id {problem.request_id}")))
-    return f"{problem.detail} ({marks})" if marks else problem.detail
-
-
 def _unreached(url: str, error: Exception) -> UnavailableError:
     """Return why there was no answer."""
-    cause: BaseException | None = error
-    while cause is not None:
-        if isinstance(cause, ssl.SSLError):
-            reason = getattr(cause, "verify_message", "") or cause.reason or "TLS failed"
-            known = getattr(cause, "verify_code", 0) not in _NO_ROOT
-            return (UnavailableError if known else RootUnknownError)(f"no TLS connection to {url}: {reason}")
-        cause = cause.__cause__ or cause.__context__
-    return UnavailableError(f"no answer from {url} ({type(error).__name__})")
+    failure = tls_failure(error)
+    if failure is None:
+        return UnavailableError(f"no answer from {url} ({type(error).__name__})")
+    known = getattr(failure, "verify_code", 0) not in _NO_ROOT
+    return (UnavailableError if known else RootUnknownError)(f"no TLS connection to {url}: {tls_reason(failure)}")

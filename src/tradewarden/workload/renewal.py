@@ -22,9 +22,10 @@ from cryptography.hazmat.primitives.serialization import Encoding
 
 from tradewarden.clock import rfc3339
 from tradewarden.errors import ConfigurationError, IntegrityError, UnavailableError
+from tradewarden.outbound import address
 from tradewarden.workload import join_token
 from tradewarden.workload.contexts import mutual
-from tradewarden.workload.door import Door, address, first_contact, trusting
+from tradewarden.workload.door import Door, first_contact, trusting
 from tradewarden.workload.errors import EnrolmentNeededError, RefusedError, RootUnknownError
 from tradewarden.workload.pair import Pair, certificates, pem_of
 from tradewarden.workload.possession import key_pem, new_key, proof, signing_request
