@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import msgspec
 
+from tradewarden.clock import rfc3339
+
 _decode = msgspec.json.Decoder(dict[str, object]).decode
 
 
@@ -51,12 +53,16 @@ class SecretWritten(msgspec.Struct, frozen=True):
 
 
 class SecretRead(msgspec.Struct, frozen=True):
-    """A value. `data` is its JSON, ready to be sent on."""
+    """A value. `data` is its JSON, ready to be sent on.
+
+    `stale_since` is set when it is only what was read at that time: the place where it is kept cannot be reached.
+    """
 
     path: str
     data: msgspec.Raw
     version: int
     created_at: float
+    stale_since: float | None = None
 
     def __repr__(self) -> str:
         return f"SecretRead(path={self.path!r}, version={self.version})"
@@ -64,6 +70,13 @@ class SecretRead(msgspec.Struct, frozen=True):
     def value(self) -> dict[str, object]:
         """Return the value as Python objects."""
         return _decode(self.data)
+
+    @property
+    def note(self) -> str:
+        """What the audit entry of a reading says; empty for a value that is as good as new."""
+        if self.stale_since is None:
+            return ""
+        return f"stale: version {self.version} as of {rfc3339(self.stale_since)}, Vault cannot be reached"
 
 
 class SecretsPicked(msgspec.Struct, frozen=True):

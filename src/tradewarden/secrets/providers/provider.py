@@ -59,7 +59,10 @@ class Provider(Protocol):
         ...
 
     def names(self, prefix: str = "") -> list[str]:
-        """Return every name that starts with `prefix`, sorted; never values."""
+        """Return every name that starts with `prefix`, sorted; never values.
+
+        A place that can bring deleted secrets back may still name them.
+        """
         ...
 
     def close(self) -> None:

@@ -1,0 +1,1 @@
+"""Secrets as encrypted files in one directory."""
