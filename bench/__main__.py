@@ -14,13 +14,14 @@ from types import FrameType
 import msgspec
 
 from bench import machine, memory, wrk
+from bench.chain import chain
 from bench.compare import Plan, compare
 from bench.entrants import entrants, notes, peers, start
 from bench.growth import growth
-from bench.options import CRYPTO, GROWTH, Options, parse
+from bench.options import CHAIN, CRYPTO, GROWTH, Options, parse
 from bench.ours import Tradewarden
 from bench.request import BenchError
-from bench.result import Results, Stage
+from bench.result import Bound, Results, Stage
 from bench.table import report
 from bench.timings import timings
 
@@ -69,6 +70,7 @@ def _measure(options: Options, arguments: Sequence[str]) -> Results:
         plan = Plan(options.runs, options.seconds, directory)
         sides = start(options.services, binaries, directory, stack, _tell) if options.works else {}
         grown = _growth(directory) if GROWTH in options.only else ()
+        bounds = _chain(directory) if CHAIN in options.only else ()
         field = entrants(sides, audit_off=options.audit_off)
         return Results(
             command=shlex.join(["python", "-m", "bench", *arguments]),
@@ -78,6 +80,7 @@ def _measure(options: Options, arguments: Sequence[str]) -> Results:
             memory={name: memory.at_rest(side.session) for name, side in sides.items()},
             timings=timings() if CRYPTO in options.only else (),
             growth=grown,
+            bounds=bounds,
         )
 
 
@@ -87,6 +90,16 @@ def _growth(directory: Path) -> Sequence[Stage]:
     side = Tradewarden(own, unlimited=True)
     try:
         return growth(side, own, _tell)
+    finally:
+        side.stop()
+
+
+def _chain(directory: Path) -> Sequence[Bound]:
+    own = directory / CHAIN
+    own.mkdir()
+    side = Tradewarden(own)
+    try:
+        return chain(side, own, _tell)
     finally:
         side.stop()
 

@@ -15,7 +15,9 @@ CRYPTO = "crypto"
 """The name of the group that is timed in process."""
 GROWTH = "growth"
 """The name of the measurement over a growing inventory of certificates; only when asked for."""
-_USUAL = (*(work.value for work in Work), CRYPTO)
+CHAIN = "chain"
+"""The name of what a program's own chain of providers costs."""
+_USUAL = (*(work.value for work in Work), CRYPTO, CHAIN)
 _GROUPS = (*_USUAL, GROWTH)
 _SIDES = {"ours": OURS, "openbao": OPENBAO, "step-ca": STEP_CA}
 _RESULTS = Path(__file__).parent / "results.json"

@@ -46,7 +46,7 @@ class Tradewarden:
         try:
             with self.client() as client:
                 self._process.wait_until(lambda: answers_ok(client, "/health/ready"))
-                self._admin = (data / "admin.token").read_text().strip()
+                self.admin_token = (data / "admin.token").read_text().strip()
                 self._tokens = self._prepare(client)
         except BaseException:
             self.stop()
@@ -72,12 +72,12 @@ class Tradewarden:
 
     def admin_request(self, path: str, body: object = None) -> Request:
         """Return a call of the admin: POST with a body, GET without."""
-        return Request("GET" if body is None else "POST", path, _bearer(self._admin), body)
+        return Request("GET" if body is None else "POST", path, _bearer(self.admin_token), body)
 
     def rest(self) -> None:
         """Wait until the audit log has numbered every entry of the last load; raises `BenchError` when it does not."""
         deadline = time.monotonic() + _REST_SECONDS
-        metrics = Request("GET", "/metrics", _bearer(self._admin))
+        metrics = Request("GET", "/metrics", _bearer(self.admin_token))
         with self.client() as client:
             # The gauges are set once a round of the audit's own process: they must have been set after the load.
             time.sleep(_GAUGE_SECONDS)
@@ -92,7 +92,7 @@ class Tradewarden:
 
     def _prepare(self, client: httpx.Client) -> list[str]:
         service = {"service_name": _SERVICE, "permissions": ["read", "write"]}
-        admin = _bearer(self._admin)
+        admin = _bearer(self.admin_token)
         send(client, self.admin_request("/services", service))
         generate = Request("POST", "/tokens/generate", admin, service)
         tokens = [field(answer, "token") for answer in send_all(client, [generate] * PATHS)]

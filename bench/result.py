@@ -56,6 +56,16 @@ class Stage(msgspec.Struct, frozen=True):
     ocsp_nonce: Run
 
 
+class Bound(msgspec.Struct, frozen=True):
+    """What something takes in this process, in `unit`, and what it must stay under; `beside` is for comparison."""
+
+    name: str
+    unit: str
+    taken: Spread
+    below: float
+    beside: str = ""
+
+
 class Results(msgspec.Struct, frozen=True):
     """All that one call of the benchmark measured."""
 
@@ -66,6 +76,7 @@ class Results(msgspec.Struct, frozen=True):
     memory: Mapping[str, Memory]
     timings: Sequence[Timing]
     growth: Sequence[Stage] = ()
+    bounds: Sequence[Bound] = ()
 
     @property
     def complete(self) -> bool:

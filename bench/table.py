@@ -9,7 +9,7 @@ import msgspec
 
 from bench import target
 from bench.memory import Memory
-from bench.result import Comparison, Results, Series, Spread, Stage, rates, ratio
+from bench.result import Bound, Comparison, Results, Series, Spread, Stage, rates, ratio
 from bench.target import OURS
 from bench.wrk import Run
 
@@ -34,6 +34,7 @@ def report(results: Results, *, markdown: bool) -> str:
         growth_table(results.growth),
         memory_table(results),
         timing_table(results),
+        bound_table(results.bounds),
     )
     facts = [f"- {name}: {value}" for name, value in results.machine.items()]
     notes = [f"- {note}" for note in (*results.notes, *_failures(results))]
@@ -82,6 +83,22 @@ def timing_table(results: Results) -> Table:
             bare, times = t.against_microseconds, t.microseconds / t.against_microseconds
             rows.append((t.name, f"{t.microseconds:.2f}", t.against, f"{bare:.2f}", f"{times:.2f} {_TIMES}"))
     return Table("Library", head, rows)
+
+
+def bound_table(bounds: Sequence[Bound]) -> Table:
+    """Return a row for each thing that must stay under a bound."""
+    head = ("chain of providers", "taken", "beside", "must stay under", "result")
+    rows = [
+        (
+            bound.name,
+            f"{_spread(bound.taken, '{:.2f}'.format)} {bound.unit}",
+            bound.beside or _NONE,
+            f"{bound.below:g} {bound.unit}",
+            _met(bound.taken.median < bound.below),
+        )
+        for bound in bounds
+    ]
+    return Table("Chain", head, rows)
 
 
 def _pairs(comparison: Comparison) -> Sequence[Sequence[str]]:

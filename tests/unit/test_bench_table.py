@@ -9,9 +9,9 @@ import pytest
 
 from bench.memory import Held, Memory, pss_of
 from bench.options import parse
-from bench.result import Comparison, Results, Series, Timing, ratio
+from bench.result import Bound, Comparison, Results, Series, Timing, ratio, spread
 from bench.side import Work
-from bench.table import load_table, memory_table, report, timing_table
+from bench.table import bound_table, load_table, memory_table, report, timing_table
 from bench.wrk import Run
 
 
@@ -116,3 +116,12 @@ def test_a_wrong_option_is_named(wrong: list[str], capsys: pytest.CaptureFixture
     with pytest.raises(SystemExit):
         parse(wrong)
     assert wrong[0] in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("median", "verdict"), [(1.99, "met"), (2.0, "NOT MET")])
+def test_a_bound_is_held_against_the_median(median: float, verdict: str) -> None:
+    """One slow round spoils nothing; what is compared stands beside it."""
+    bound = Bound("read a cached secret", "µs", spread([0.5, median, 9.0]), 2.0, "a dict look-up: 0.03 µs")
+    [row] = bound_table([bound]).rows
+    assert row[1:] == (f"{median:.2f} (0.50–9.00) µs", "a dict look-up: 0.03 µs", "2 µs", verdict)  # noqa: RUF001
+    assert row[0] in report(msgspec.structs.replace(_results(), bounds=[bound]), markdown=True)
