@@ -1,7 +1,8 @@
 """Tradewarden: secrets, service identities, tokens, permissions and a provable audit log in one service.
 
 `from tradewarden import Warden` opens an installation in this very process; `tradewarden serve` runs the service; a
-service that calls it keeps its certificate fresh with `from tradewarden import ServiceIdentity`.
+service that calls it keeps its certificate fresh with `from tradewarden import ServiceIdentity`; a bot reads its
+platform's credentials with `from tradewarden import PlatformSecrets` (or `AsyncPlatformSecrets`).
 """
 
 from __future__ import annotations
@@ -10,10 +11,19 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from tradewarden.app import Warden
+    from tradewarden.secrets.platform import AsyncPlatformSecrets, PlatformSecrets
     from tradewarden.settings import Settings, load_settings
     from tradewarden.workload.identity import ServiceIdentity
 
-__all__ = ["ServiceIdentity", "Settings", "Warden", "__version__", "load_settings"]
+__all__ = [
+    "AsyncPlatformSecrets",
+    "PlatformSecrets",
+    "ServiceIdentity",
+    "Settings",
+    "Warden",
+    "__version__",
+    "load_settings",
+]
 
 __version__ = "0.1.0"
 
@@ -28,6 +38,10 @@ def __getattr__(name: str) -> object:
         from tradewarden import settings
 
         return getattr(settings, name)
+    if name in ("AsyncPlatformSecrets", "PlatformSecrets"):
+        from tradewarden.secrets import platform
+
+        return getattr(platform, name)
     if name == "ServiceIdentity":
         from tradewarden.workload.identity import ServiceIdentity
 
