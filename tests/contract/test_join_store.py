@@ -101,3 +101,20 @@ async def test_what_ended_long_ago_is_forgotten(kept: Kept) -> None:
     assert await kept.store.sweep(30, 1) == 1
     assert await kept.store.sweep(30, 10) == 1
     assert [await kept.store.read(bytes([n]) * 32) is not None for n in (1, 2, 3)] == [False, False, True]
+
+
+async def test_the_unused_are_listed(kept: Kept) -> None:
+    """First ending first, of one service or of all; used ones and those that ended are left out, a part is enough."""
+    other = replace(row(4, ends=15), service_name="other")
+    await put(kept, row(1, ends=30), row(2, ends=20), row(3, ends=25, used_at=5), other, row(5, ends=10))
+    assert [each.expires_at for each in await kept.store.unused(10, "bot", 9)] == [20, 30]
+    assert [each.expires_at for each in await kept.store.unused(10, "", 9)] == [15, 20, 30]
+    assert [each.expires_at for each in await kept.store.unused(10, "", 1)] == [15]
+
+
+async def test_a_token_can_be_ended_early(kept: Kept) -> None:
+    """A change of its end stands, and it is not among the good ones any more."""
+    await put(kept, row(ends=30))
+    await put(kept, replace(row(ends=20), seal=b"anew"))
+    assert await kept.store.read(row().digest) == replace(row(ends=20), seal=b"anew")
+    assert await kept.store.unused(20, "bot", 9) == []

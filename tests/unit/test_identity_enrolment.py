@@ -19,11 +19,12 @@ from tradewarden.errors import (
     AuthenticationError,
     IntegrityError,
     InvalidInputError,
+    NotFoundError,
     PermissionDeniedError,
     StorageUnavailableError,
     UnavailableError,
 )
-from tradewarden.identity.commands import Enroll, JoinTokenMade, MakeJoinToken
+from tradewarden.identity.commands import Enroll, JoinTokenMade, ListJoinTokens, MakeJoinToken, WithdrawJoinTokens
 from tradewarden.identity.enrolment import KEPT_SECONDS
 from tradewarden.storage.memory_enrolment import MemoryJoinStore
 from tradewarden.storage.sql_enrolment import SqlJoinStore
@@ -254,3 +255,51 @@ async def test_old_tokens_are_forgotten() -> None:
     assert await made.enrolment.sweep() == 0
     made.identity.clock.move(61)
     assert await made.enrolment.sweep() == 1
+
+
+READ = "credentials:read"
+
+
+async def test_tokens_that_are_good_are_listed_without_what_lets_anyone_in() -> None:
+    """Of one service or of all, but never of services that the caller may not see."""
+    made = await enrolment_room()
+    invited = await made.invite(dns_names=("bot.internal",))
+    await made.invite("other")
+    room, all_of_them = made.enrolment, ListJoinTokens()
+    listed = (await room.list(admin(READ), all_of_them)).join_tokens
+    assert {each.service_name for each in listed} == {"bot", "other"}
+    (bot,) = (await room.list(admin(READ), ListJoinTokens("bot"))).join_tokens
+    assert (bot.dns_names, bot.expires_at) == (("bot.internal",), invited.expires_at)
+    assert invited.join_token.partition(".")[0] not in repr(bot)
+    narrow = service("watcher", PermissionSet((f"{READ}:other",)), READ)
+    assert [each.service_name for each in (await room.list(narrow, all_of_them)).join_tokens] == ["other"]
+    await made.enroll(invited.join_token)
+    assert [each.service_name for each in (await room.list(admin(READ), all_of_them)).join_tokens] == ["other"]
+
+
+async def test_a_withdrawn_token_lets_nobody_in() -> None:
+    """One by its id, or all of a service; another service's stay."""
+    made = await enrolment_room()
+    first, second, other = await made.invite(), await made.invite(), await made.invite("other")
+    room, grant = made.enrolment, admin(ISSUE, "bot")
+    listed = (await room.list(admin(READ), ListJoinTokens("bot"))).join_tokens
+    async with made.entry() as entry:
+        assert (await room.withdraw(grant, WithdrawJoinTokens("bot", listed[0].id), entry)).withdrawn == 1
+        with pytest.raises(NotFoundError, match="Join token not found"):
+            await room.withdraw(grant, WithdrawJoinTokens("bot", "0" * 16), entry)
+        assert (await room.withdraw(grant, WithdrawJoinTokens("bot"), entry)).withdrawn == 1
+        assert (await room.withdraw(grant, WithdrawJoinTokens("bot"), entry)).withdrawn == 0
+    for token in (first, second):
+        assert await refusal(made, token.join_token) == "join token of bot is expired"
+    assert await made.enroll(other.join_token)
+
+
+async def test_only_who_may_invite_withdraws() -> None:
+    """A grant for another service ends nothing."""
+    made = await enrolment_room()
+    token = (await made.invite()).join_token
+    other = service("deployer", PermissionSet((f"{ISSUE}:other",)), ISSUE, "other")
+    async with made.entry() as entry:
+        with pytest.raises(PermissionDeniedError):
+            await made.enrolment.withdraw(other, WithdrawJoinTokens("bot"), entry)
+    assert await made.enroll(token)

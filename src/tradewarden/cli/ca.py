@@ -12,7 +12,7 @@ import typer
 from tradewarden.cli.acme import app as acme
 from tradewarden.cli.client import connect
 from tradewarden.cli.commands import group
-from tradewarden.cli.enrolment import join_token
+from tradewarden.cli.enrolment import join_token, join_tokens, withdraw_join_tokens
 from tradewarden.cli.inputs import confirm, read_bytes
 from tradewarden.cli.listing import gather
 from tradewarden.cli.once import require_new
@@ -27,6 +27,8 @@ from tradewarden.pki.credentials import Reason, State
 
 app = group("ca")
 app.command("join-token")(join_token)
+app.command("join-tokens")(join_tokens)
+app.command("withdraw-join-tokens")(withdraw_join_tokens)
 app.command()(enroll)
 app.add_typer(acme, name="acme")
 app.command()(renew)

@@ -77,6 +77,44 @@ class JoinTokenMade(msgspec.Struct, frozen=True):
         return f"JoinTokenMade(service_name={self.service_name!r})"
 
 
+class ListJoinTokens(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """List join tokens that are still good, of one service or of all."""
+
+    service_name: str = ""
+
+
+class WithdrawJoinTokens(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """End the unused join tokens of a service, or the one with this id."""
+
+    service_name: str
+    id: str = ""
+
+
+class JoinTokenListed(msgspec.Struct, frozen=True):
+    """A join token that is still good, without what would let anyone in. `id` names it and is no secret."""
+
+    id: str
+    service_name: str
+    dns_names: tuple[str, ...]
+    ip_addresses: tuple[str, ...]
+    created_at: str
+    created_by: str
+    expires_at: str
+
+
+class JoinTokensListed(msgspec.Struct, frozen=True):
+    """Join tokens, the one that ends first first; 1,000 at most."""
+
+    join_tokens: tuple[JoinTokenListed, ...]
+
+
+class JoinTokensWithdrawn(msgspec.Struct, frozen=True):
+    """How many join tokens are good for nothing now."""
+
+    service_name: str
+    withdrawn: int
+
+
 class Enroll(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Exchange a join token for a certificate over the key of a CSR (PEM)."""
 

@@ -7,6 +7,7 @@ time one wins, and a crash in between costs the token and never gives two certif
 
 from __future__ import annotations
 
+from copy import copy
 from hashlib import sha256
 from typing import TYPE_CHECKING, Final, Protocol, TypeVar
 
@@ -19,8 +20,8 @@ from tradewarden.access.permission import PermissionSet
 from tradewarden.access.principal import Kind, Principal, service_name
 from tradewarden.clock import rfc3339
 from tradewarden.crypto.base64url import base64url
-from tradewarden.errors import AuthenticationError, InvalidInputError, UnavailableError
-from tradewarden.identity.commands import JoinTokenMade
+from tradewarden.errors import AuthenticationError, InvalidInputError, NotFoundError, UnavailableError
+from tradewarden.identity.commands import JoinTokenListed, JoinTokenMade, JoinTokensListed, JoinTokensWithdrawn
 from tradewarden.identity.credential import credential_hash
 from tradewarden.identity.joins import JoinChange, JoinRow
 from tradewarden.keys.purpose import Purpose
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
 
     from tradewarden.audit.entry import Entry
     from tradewarden.clock import Clock, Randomness
-    from tradewarden.identity.commands import MakeJoinToken
+    from tradewarden.identity.commands import ListJoinTokens, MakeJoinToken, WithdrawJoinTokens
     from tradewarden.identity.joins import JoinStore
     from tradewarden.keys.port import Keys
 
@@ -42,7 +43,9 @@ MAX_MINUTES: Final = 7 * 24 * 60
 MAX_NAMES: Final = 32
 KEPT_SECONDS: Final = 7 * 86_400
 """Rows of tokens that ended are kept this long, for whoever looks into an incident."""
-_ISSUE = "credentials:issue"
+MAX_LISTED: Final = 1000
+_ISSUE, _READ = "credentials:issue", "credentials:read"
+_ID_DIGITS: Final = 16
 _BYTES = 32
 _REFUSED = "The join token is not accepted; ask an operator for another one"
 _decode_names = msgspec.json.Decoder(tuple[str, ...]).decode
@@ -129,6 +132,44 @@ class Enrolment:
         entry.commit()
         return JoinTokenMade(token, name, rfc3339(row.expires_at))
 
+    async def list(self, grant: Grant, command: ListJoinTokens) -> JoinTokensListed:
+        """Return the join tokens that are still good, of services that the grant may see."""
+        name = service_name(command.service_name) if command.service_name else ""
+        grant.require(_READ, name or grant.resource)
+        rows = await self._store.unused(int(self._clock.now()), name, MAX_LISTED)
+        return JoinTokensListed(tuple(_listed(self._sealer.check(row)) for row in rows if grant.sees(row.service_name)))
+
+    async def withdraw(self, grant: Grant, command: WithdrawJoinTokens, entry: Entry) -> JoinTokensWithdrawn:
+        """End the unused join tokens of a service, or one of them; raises `NotFoundError` for an id that is none."""
+        name = service_name(command.service_name)
+        entry.resource = name
+        grant.require(_ISSUE, name)
+        ended = 0
+        while rows := await self._store.unused(int(self._clock.now()), name, MAX_LISTED):
+            chosen = [row for row in rows if command.id in ("", _id(row))]
+            if command.id and not chosen:
+                raise NotFoundError("Join token not found")
+            for row in chosen:
+                ended += await self._end(row, entry)
+            if command.id:
+                break
+        return JoinTokensWithdrawn(name, ended)
+
+    async def _end(self, row: JoinRow, entry: Entry) -> int:
+        """End one token, with an entry of its own; 0 when it was used meanwhile."""
+        now, own = int(self._clock.now()), copy(entry)
+
+        def decide(before: JoinRow | None) -> JoinChange[int]:
+            standing = self._sealer.check(row if before is None else before)
+            left = not standing.used_at
+            ended = self._sealer.seal(replace(standing, expires_at=min(standing.expires_at, now))) if left else standing
+            own.reason = f"join token {_id(row)}" + ("" if left else " was used before")
+            return JoinChange(int(left), own.draft(_digest(ended)), ended)
+
+        ended = await self._store.change(row.digest, decide)
+        entry.commit()
+        return ended
+
     async def enroll(self, token: str, entry: Entry, certify: Callable[[Joining], Awaitable[T]]) -> T:
         """Let a service in: find its token good, have everything else checked, use the token up, certify.
 
@@ -193,6 +234,22 @@ class Enrolment:
 
         await self._store.change(row.digest, decide)
         entry.commit()
+
+
+def _listed(row: JoinRow) -> JoinTokenListed:
+    return JoinTokenListed(
+        _id(row),
+        row.service_name,
+        _decode_names(row.dns_names),
+        _decode_names(row.ip_addresses),
+        rfc3339(row.created_at),
+        row.created_by,
+        rfc3339(row.expires_at),
+    )
+
+
+def _id(row: JoinRow) -> str:
+    return row.digest.hex()[:_ID_DIGITS]
 
 
 def _joining(row: JoinRow, spend: Callable[[], Awaitable[None]]) -> Joining:

@@ -56,6 +56,13 @@ class JoinStore(Protocol):
         """Load, decide, write and record in one transaction; return the answer when it is durable."""
         ...
 
+    async def unused(self, after: int, service_name: str, limit: int) -> list[JoinRow]:
+        """Return up to `limit` unused tokens that end after `after`, first ending first; of one service, or of all.
+
+        An empty `service_name` stands for all.
+        """
+        ...
+
     async def sweep(self, before: int, limit: int) -> int:
         """Forget up to `limit` tokens that ended before `before`; return how many went."""
         ...

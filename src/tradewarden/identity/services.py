@@ -134,10 +134,19 @@ class Services:
         await self._put(name, decide, entry)
         return ServiceRegistered(name, permissions, secret, rfc3339(now))
 
-    async def rotate_secret(self, grant: Grant, name: str, entry: Entry) -> ServiceRegistered:
-        """Give a service a new client secret; the one before is void at once, its tokens stay good."""
+    def new_secret(self) -> str:
+        """Return a client secret that nobody has yet, for `rotate_secret`."""
+        return new_credential(CLIENT_SECRET_PREFIX, self._randomness)
+
+    async def rotate_secret(
+        self, grant: Grant, name: str, entry: Entry, secret: str | None = None
+    ) -> ServiceRegistered:
+        """Give a service a new client secret; the one before is void at once, its tokens stay good.
+
+        `secret` is one of `new_secret`, for a caller that has to keep it before it is valid.
+        """
         _manage(grant, service_name(name), entry)
-        secret = new_credential(CLIENT_SECRET_PREFIX, self._randomness)
+        secret = secret or self.new_secret()
         fresh = credential_hash(self._mac, secret)
         now = int(self._clock.now())
         row = await self._put(name, lambda before: replace(_found(before, name), secret=fresh, rotated_at=now), entry)

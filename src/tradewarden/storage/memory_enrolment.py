@@ -31,6 +31,15 @@ class MemoryJoinStore:
         self._database.record(change.entry)
         return change.answer
 
+    async def unused(self, after: int, service_name: str, limit: int) -> list[JoinRow]:
+        """Return unused tokens that end after `after`."""
+        found = [
+            row
+            for row in self._rows.values()
+            if row.expires_at > after and not row.used_at and service_name in ("", row.service_name)
+        ]
+        return sorted(found, key=lambda row: (row.expires_at, row.digest))[:limit]
+
     async def sweep(self, before: int, limit: int) -> int:
         """Forget tokens that ended before `before`."""
         gone = [digest for digest, row in self._rows.items() if row.expires_at < before][:limit]

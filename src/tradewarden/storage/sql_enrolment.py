@@ -19,7 +19,12 @@ _ROW = "digest, service_name, incarnation, dns_names, ip_addresses, created_at, 
 _OF = f"SELECT {_ROW} FROM join_tokens WHERE digest = ?"  # noqa: S608
 _PUT = (
     f"INSERT INTO join_tokens ({_ROW}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"  # noqa: S608
-    " ON CONFLICT (digest) DO UPDATE SET used_at = excluded.used_at, seal = excluded.seal"
+    " ON CONFLICT (digest) DO UPDATE SET"
+    " expires_at = excluded.expires_at, used_at = excluded.used_at, seal = excluded.seal"
+)
+_UNUSED = (
+    f"SELECT {_ROW} FROM join_tokens WHERE expires_at > ? AND used_at = 0"  # noqa: S608
+    " AND (? = '' OR service_name = ?) ORDER BY expires_at, digest LIMIT ?"
 )
 _SWEEP = "DELETE FROM join_tokens WHERE digest IN (SELECT digest FROM join_tokens WHERE expires_at < ? LIMIT ?)"
 
@@ -44,6 +49,11 @@ class SqlJoinStore:
             return change.answer
 
         return await self._database.transact(work)
+
+    async def unused(self, after: int, service_name: str, limit: int) -> list[JoinRow]:
+        """Return unused tokens that end after `after`."""
+        rows = await self._database.all(_UNUSED, after, service_name, service_name, limit)
+        return [JoinRow(*row) for row in rows]  # type: ignore[arg-type]
 
     async def sweep(self, before: int, limit: int) -> int:
         """Forget tokens that ended before `before`."""
