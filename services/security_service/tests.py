@@ -215,7 +215,7 @@ class TestSecurityService:
         await service.stop()
 
     async def test_vault_without_address_falls_back_to_the_local_store(self) -> None:
-        """In development ENABLE_VAULT alone keeps secrets here; with an address it is refused, not ignored."""
+        """In development ENABLE_VAULT alone keeps secrets here; with an address they go there or nowhere."""
         service = SecurityService(SecurityConfig(enable_vault=True))
         await service.start()
         assert await service.store_secret("a/b", {"works": True})
@@ -223,7 +223,7 @@ class TestSecurityService:
         configured = SecurityConfig(enable_vault=True, vault_url="http://127.0.0.1:1", vault_token=STRONG)
         service = SecurityService(configured)
         await service.start()
-        with pytest.raises(FeatureDisabledError, match="Vault"):
+        with pytest.raises(UnavailableError, match="Vault is not available"):
             await service.store_secret("a/b", {"works": True})
         await service.stop()
 

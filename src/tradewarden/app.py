@@ -45,11 +45,18 @@ from tradewarden.identity.services import Services
 from tradewarden.keys.keyring import Keyring
 from tradewarden.keys.purpose import Purpose
 from tradewarden.local import Local, local_principal
+from tradewarden.own_services import OwnServices
 from tradewarden.pki.authority import Authority
 from tradewarden.policies import acme_policy, ca_token, listener_names, pki_policy, refusals, root_sources, token_policy
 from tradewarden.readiness import Readiness, disk_reasons
+from tradewarden.secrets.providers.vault.config import vault_config
+from tradewarden.secrets.providers.vault.connect import connect
 from tradewarden.secrets.rewrap import Rewrap
+from tradewarden.secrets.rotation.rotations import ROTATE, Rotations
+from tradewarden.secrets.rotation.rotators.outbound import Outbound
+from tradewarden.secrets.rotation.rotators.registry import rotators
 from tradewarden.secrets.secrets import SecretLimits, Secrets
+from tradewarden.secrets.vaulted.vaulted import VaultedSecrets
 from tradewarden.settings import Settings, load_settings
 from tradewarden.storage.migration import migrate_sqlite
 from tradewarden.storage.sql_acme import SqlAcmeStore
@@ -58,6 +65,7 @@ from tradewarden.storage.sql_enrolment import SqlJoinStore
 from tradewarden.storage.sql_identity import SqlServiceStore
 from tradewarden.storage.sql_keys import SqlKeyStore
 from tradewarden.storage.sql_pki import SqlPkiStore
+from tradewarden.storage.sql_rotation import SqlRotationStore
 from tradewarden.storage.sql_secrets import SqlSecretStore
 from tradewarden.storage.sql_tokens import SqlTokenStore
 from tradewarden.storage.sqlite import SqliteDatabase
@@ -66,12 +74,17 @@ from tradewarden.tokens.tokens import Tokens
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
 
+    from tradewarden.access.grant import Grant
     from tradewarden.audit.examine import Report
     from tradewarden.keys.root import RootSource
     from tradewarden.pki.store import Tally
+    from tradewarden.secrets.providers.vault.client import Client
+    from tradewarden.secrets.providers.vault.engine import Engine
+    from tradewarden.secrets.room import SecretsRoom
     from tradewarden.storage.database import Revisions, Transaction
 
 _LOOK_SECONDS = 1.0
+_NAMED = 5
 _HERE = Origin()
 
 
@@ -107,7 +120,10 @@ class Warden:
         self.audit_log = AuditLog(audit, signer, clock)
         secret_store = SqlSecretStore(database)
         limits = SecretLimits(max_versions=settings.max_versions)
-        self.secrets = Secrets(secret_store, keyring, clock, randomness, limits)
+        self.vaulted: VaultedSecrets | None = None
+        if ground.vault is not None:
+            self.vaulted = VaultedSecrets(ground.vault, clock, settings.stale_seconds, self._count_vault, limits)
+        self.secrets: SecretsRoom = self.vaulted or Secrets(secret_store, keyring, clock, randomness, limits)
         self.rewrap = Rewrap(secret_store, keyring)
         services = SqlServiceStore(database)
         self.services = Services(services, keyring, clock, randomness, revisions)
@@ -120,6 +136,8 @@ class Warden:
         )
         self.authority: Authority
         self.acme: Acme
+        ways = rotators(Outbound(settings.rotation_hosts), OwnServices(self), clock, randomness)
+        self.rotations = Rotations(SqlRotationStore(database), self.secrets, keyring, ways, clock, randomness)
 
     @classmethod
     async def start(
@@ -181,6 +199,10 @@ class Warden:
         entry.user, entry.method, entry.resource = str(local_principal()), "local", resource
         return entry
 
+    def rotating(self, path: str) -> tuple[Grant, Entry]:
+        """Return the grant and the entry under which this process rotates a secret by itself."""
+        return authorize(local_principal(), ALL, ROTATE, path), self.entry(EventType.SECRET_ACCESS, "rotate", path)
+
     @property
     def local(self) -> Local:
         """The rooms for this very process: `await warden.local.secrets.get("api_keys/binance")`."""
@@ -210,6 +232,8 @@ class Warden:
         await self._close_ground()
 
     async def _close_ground(self) -> None:
+        if self.vaulted is not None:
+            await self.vaulted.close()
         await self.keyring.close()
         await self.journal.close()
         await self.database.close()
@@ -284,7 +308,23 @@ class Warden:
                 reasons.append(f"ca keys: {error.detail}")
         if "ENABLE_VAULT" in self._refusals:
             reasons.append(f"vault: {self._refusals['ENABLE_VAULT']}")
-        return Readiness(storage, not disk, tuple(reasons), await asyncio.to_thread(self.authority.cas.warnings))
+        vault = await self.vaulted.fault() if self.vaulted is not None else ""
+        if vault:
+            reasons.append(f"vault: {vault}")
+        warnings = await asyncio.to_thread(self.authority.cas.warnings)
+        late = await self._late() if storage else ()
+        return Readiness(storage, not disk, tuple(reasons), (*warnings, *late), not vault)
+
+    async def _late(self) -> tuple[str, ...]:
+        """Say which rotations are overdue, a few by name."""
+        paths = await self.rotations.tending.overdue()
+        more = f" and {len(paths) - _NAMED} more" if len(paths) > _NAMED else ""
+        told = f"rotation overdue: {', '.join(paths[:_NAMED])}{more}; see 'tradewarden secrets due'"
+        return (told,) if paths else ()
+
+    def _count_vault(self, outcome: str) -> None:
+        if self.metrics is not None:
+            self.metrics.count_vault(outcome)
 
 
 async def _touch(transaction: Transaction) -> None:
@@ -311,6 +351,10 @@ class Measured(Protocol):
         """Count what an OCSP answer said about one certificate, or that it refused."""
         ...
 
+    def count_vault(self, outcome: str) -> None:
+        """Count what a use of Vault came to."""
+        ...
+
 
 class Ground(NamedTuple):
     """What every room stands on."""
@@ -321,12 +365,14 @@ class Ground(NamedTuple):
     clock: Clock
     randomness: Randomness
     first: bool
+    vault: tuple[Client, Engine] | None
 
 
 async def lay_ground(
     settings: Settings, clock: Clock, randomness: Randomness, *, create: bool, follow: bytes | None
 ) -> Ground:
     """Open database, keys and journal, in this order; raises `ConfigurationError`."""
+    vault = connect(vault_config(settings)) if settings.enable_vault and not settings.vault_missing else None
     path = settings.database_path
     found = require_init(settings.data_dir, path, development=settings.development or create)
     await asyncio.to_thread(private_directory, settings.data_dir)
@@ -341,7 +387,7 @@ async def lay_ground(
     except BaseException:
         await database.close()
         raise
-    return Ground(database, keyring, journal, clock, randomness, found is Stage.FRESH)
+    return Ground(database, keyring, journal, clock, randomness, found is Stage.FRESH, vault)
 
 
 async def initialise(settings: Settings) -> Path:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import structlog
 
 from tradewarden.audit.entry import EventType
-from tradewarden.errors import TradewardenError
+from tradewarden.errors import FeatureDisabledError, TradewardenError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 _log = structlog.get_logger("tradewarden.background")
 _ROUND_SECONDS = 0.25
 _TIDY_SECONDS = 60.0
+_ROTATE_SECONDS = 1.0
 _SWEEPS = 100
 
 
@@ -34,6 +35,7 @@ async def work(rooms: Rooms, stop: asyncio.Event, report: Callable[[int, int, fl
     clerk = rooms.clerk
     tidied = rooms.clock.monotonic()
     validating = asyncio.create_task(rooms.acme.validator.run(stop, rooms.revisions))
+    rotating = asyncio.create_task(_rotate(rooms, stop))
     while not stop.is_set():
         progress = await clerk.run_once()
         for fault in progress.faults:
@@ -45,7 +47,30 @@ async def work(rooms: Rooms, stop: asyncio.Event, report: Callable[[int, int, fl
         with suppress(TimeoutError):
             await asyncio.wait_for(stop.wait(), _ROUND_SECONDS)
     await validating
+    rotating.cancel()  # what it has begun is let go at its step, and goes on after the next start
+    with suppress(asyncio.CancelledError):
+        await rotating
     await clerk.finish()
+
+
+async def _rotate(rooms: Rooms, stop: asyncio.Event) -> None:
+    """Rotate the secrets that are due by themselves, where this process leads the log, until `stop`."""
+    while not stop.is_set():
+        try:
+            if rooms.clerk.leads:
+                rooms.require("ENABLE_VAULT")
+                await rooms.revisions()
+                for failure in await rooms.rotations.tending.tend(rooms.rotating):
+                    _log.warning("a secret could not be rotated", reason=failure)
+                await rooms.rotations.tending.overdue()
+        except FeatureDisabledError:
+            pass  # the secrets are not to be had, and readiness says so
+        except TradewardenError as error:
+            _log.warning("rotation of secrets failed", reason=error.reason)
+        except Exception:  # noqa: BLE001 - the next round must come
+            _log.exception("rotation of secrets failed")
+        with suppress(TimeoutError):
+            await asyncio.wait_for(stop.wait(), _ROTATE_SECONDS)
 
 
 async def _report(rooms: Rooms, report: Callable[[int, int, float], None]) -> None:

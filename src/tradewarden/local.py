@@ -18,21 +18,26 @@ from tradewarden.access.principal import Kind, Principal
 from tradewarden.audit.entry import EventType
 from tradewarden.audit.log import RESOURCE as LOG
 from tradewarden.audit.query import Filter, Query
+from tradewarden.compromised import CompromisedService, contain
 from tradewarden.identity.commands import RegisterService
 from tradewarden.pki.credentials import IssueCredentials, Reason, RevokeCertificate
 from tradewarden.secrets.commands import PickVersions, PutSecret, RollbackSecret
+from tradewarden.secrets.rotation.commands import ListRotations, RunRotation, SetPolicy
+from tradewarden.secrets.rotation.rotations import ROTATE
 from tradewarden.secrets.value import raw_object
 from tradewarden.tokens.commands import IssueToken, RevokeToken
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Mapping, Sequence
+    from collections.abc import AsyncIterator, Mapping, MutableSequence, Sequence
 
     from tradewarden.access.grant import Grant
     from tradewarden.audit.entry import Entry
+    from tradewarden.compromised import Contained
     from tradewarden.identity.commands import ServiceListed, ServiceRegistered
     from tradewarden.pki.credentials import Credentials, InventoryItem
     from tradewarden.rooms import Rooms
     from tradewarden.secrets.commands import SecretMetadata, SecretRead, SecretWritten
+    from tradewarden.secrets.rotation.commands import Abandoned, Policy, Rotated, Rotation
     from tradewarden.tokens.commands import TokenIssued, TokenListed, TokenValid
 
 _PAGE = 1000
@@ -65,6 +70,7 @@ class Local:
 
     def __init__(self, rooms: Rooms) -> None:
         self.secrets = LocalSecrets(rooms)
+        self.rotations = LocalRotations(rooms)
         self.services = LocalServices(rooms)
         self.tokens = LocalTokens(rooms)
         self.credentials = LocalCredentials(rooms)
@@ -85,8 +91,10 @@ class LocalSecrets:
 
     async def get(self, path: str, version: int | None = None) -> SecretRead:
         """Return a version (None: the current one); `.value()` is the dict. Raises `SecretNotFoundError`."""
-        async with _acting(self._rooms, EventType.SECRET_ACCESS, "secrets:read", path) as (grant, _):
-            return await self._rooms.secrets.get(grant, path, version)
+        async with _acting(self._rooms, EventType.SECRET_ACCESS, "secrets:read", path) as (grant, entry):
+            found = await self._rooms.secrets.get(grant, path, version)
+            entry.reason = found.note
+            return found
 
     async def metadata(self, path: str) -> SecretMetadata:
         """Return all that is known of a secret but its values."""
@@ -124,6 +132,66 @@ class LocalSecrets:
         """Write an old version's value again, as the newest."""
         async with _acting(self._rooms, EventType.SECRET_ACCESS, "secrets:write", path) as (grant, entry):
             return await self._rooms.secrets.rollback(grant, RollbackSecret(path, version), entry)
+
+
+class LocalRotations:
+    """Rotation of secrets."""
+
+    def __init__(self, rooms: Rooms) -> None:
+        self._rooms = rooms
+
+    async def set_policy(
+        self,
+        path: str,
+        kind: str,
+        parameters: Mapping[str, str] | None = None,
+        *,
+        every_seconds: int = 0,
+        schedule: str = "",
+        automatic: bool | None = None,
+    ) -> Policy:
+        """Say how and when a secret is rotated (see `SetPolicy`). Raises `InvalidInputError` naming what is wrong."""
+        command = SetPolicy(path, kind, dict(parameters or {}), every_seconds, schedule, automatic)
+        async with _acting(self._rooms, EventType.CONFIGURATION_CHANGE, ROTATE, path) as (grant, entry):
+            return await self._rooms.rotations.set_policy(grant, command, entry)
+
+    async def remove_policy(self, path: str) -> None:
+        """Remove a policy; the secret stays. Raises `ConflictError` while a rotation is under way."""
+        async with _acting(self._rooms, EventType.CONFIGURATION_CHANGE, ROTATE, path) as (grant, entry):
+            await self._rooms.rotations.remove_policy(grant, path, entry)
+
+    async def list(self, prefix: str = "", *, due: bool = False) -> list[Rotation]:
+        """Return every policy and how its secret stands; `due`: only what is due or under way."""
+        found: list[Rotation] = []
+        async with _acting(self._rooms, EventType.SECRET_ACCESS, ROTATE) as (grant, entry):
+            entry.resource = prefix
+            after: str | None = ""
+            while after is not None:
+                page = await self._rooms.rotations.list(grant, ListRotations(prefix, after, _PAGE, due))
+                found += page.rotations
+                after = page.next
+        return found
+
+    async def run(self, path: str, supplied: Mapping[str, object] | None = None) -> Rotated:
+        """Rotate a secret now, or go on with its rotation under way. Raises what kept it, which then waits."""
+        command = RunRotation(path, None if supplied is None else dict(supplied))
+        async with _acting(self._rooms, EventType.SECRET_ACCESS, ROTATE, path) as (grant, entry):
+            return await self._rooms.rotations.run(grant, command, entry)
+
+    async def abandon(self, path: str) -> Abandoned:
+        """Give up the rotation under way; the current version stays."""
+        async with _acting(self._rooms, EventType.SECRET_ACCESS, ROTATE, path) as (grant, entry):
+            return await self._rooms.rotations.abandon(grant, path, entry)
+
+    async def compromised(self, service_name: str) -> Sequence[Contained]:
+        """End a service's access and rotate all that it has seen; return what each part of the work did and left."""
+        parts: MutableSequence[Contained] = []
+        after: str | None = ""
+        while after is not None:
+            async with _acting(self._rooms, EventType.SECRET_ACCESS, ROTATE) as (grant, entry):
+                parts.append(await contain(self._rooms, grant, CompromisedService(service_name, after), entry))
+            after = parts[-1].next
+        return parts
 
 
 class LocalServices:

@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 from tradewarden.acme.acme import AcmePolicy
 from tradewarden.crypto.pkcs11 import Access, Token
 from tradewarden.keys.source import PASSPHRASE_VARIABLE, RootSources
+from tradewarden.outbound import is_loopback
 from tradewarden.pki.certificate.algorithm import Algorithm
 from tradewarden.pki.policy import Policy
 from tradewarden.tokens.policy import TokenPolicy
@@ -25,10 +26,9 @@ def refusals(settings: Settings) -> dict[str, str]:
         found["ENABLE_JWT"] = "JWT tokens are turned off (ENABLE_JWT=false)"
     if not settings.enable_mtls:
         found["ENABLE_MTLS"] = "Certificates are turned off (ENABLE_MTLS=false)"
-    if settings.enable_vault and not (settings.development and settings.vault_missing):
+    if settings.vault_missing and not settings.development:
         missing = " and ".join(settings.vault_missing)
-        why = f"set {missing}" if missing else "this version cannot use Vault yet; set ENABLE_VAULT=false"
-        found["ENABLE_VAULT"] = f"ENABLE_VAULT=true, and secrets cannot go to Vault: {why}"
+        found["ENABLE_VAULT"] = f"ENABLE_VAULT=true, and secrets cannot go to Vault: set {missing}"
     return found
 
 
@@ -38,6 +38,9 @@ def warnings(settings: Settings) -> list[str]:
     if settings.vault_missing and settings.development:
         missing = " and ".join(settings.vault_missing)
         found.append(f"ENABLE_VAULT=true without {missing}: secrets stay in the local store")
+    vault = urlsplit(settings.vault_url or "")
+    if settings.enable_vault and vault.scheme == "http" and not is_loopback(vault.hostname or ""):
+        found.append(f"VAULT_URL is http: Vault's token goes to {vault.hostname} in the clear")
     if settings.development and not settings.loopback:
         found.append(
             f"development on {settings.host}, which others can reach: tokens are not given without credentials here"

@@ -21,6 +21,8 @@ class Readiness(msgspec.Struct, frozen=True):
     audit: bool
     reasons: tuple[str, ...]
     warnings: tuple[str, ...] = ()
+    vault: bool = True
+    """False while the Vault that the secrets are in cannot be used."""
 
 
 def disk_reasons(directory: Path) -> list[str]:

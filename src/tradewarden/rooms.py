@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
+    from tradewarden.access.grant import Grant
     from tradewarden.acme.acme import Acme
     from tradewarden.audit.clerk import Clerk
     from tradewarden.audit.entry import Entry, EventType
@@ -13,7 +14,8 @@ if TYPE_CHECKING:
     from tradewarden.identity.enrolment import Enrolment
     from tradewarden.identity.services import Services
     from tradewarden.pki.authority import Authority
-    from tradewarden.secrets.secrets import Secrets
+    from tradewarden.secrets.room import SecretsRoom
+    from tradewarden.secrets.rotation.rotations import Rotations
     from tradewarden.storage.database import Revisions
     from tradewarden.tokens.tokens import Tokens
 
@@ -23,7 +25,8 @@ class Rooms(Protocol):
 
     clock: Clock
     clerk: Clerk
-    secrets: Secrets
+    secrets: SecretsRoom
+    rotations: Rotations
     services: Services
     enrolment: Enrolment
     tokens: Tokens
@@ -33,6 +36,10 @@ class Rooms(Protocol):
 
     def entry(self, event: EventType, action: str, resource: str = "") -> Entry:
         """Return the audit entry of something that this process does by itself."""
+        ...
+
+    def rotating(self, path: str) -> tuple[Grant, Entry]:
+        """Return the grant and the entry under which this process rotates a secret by itself."""
         ...
 
     def require(self, feature: str) -> None:

@@ -29,6 +29,7 @@ POST /services · GET /services · DELETE /services
 POST /tokens/generate · POST /tokens/validate · POST /tokens/refresh · POST /tokens/revoke · GET /tokens
 POST /oauth2/introspect · POST /oauth2/revoke · GET /.well-known/jwks.json
 POST /secrets/store · GET /secrets/{path...} · GET /secrets · DELETE /secrets/{path...}
+POST /rotations/policies · GET /rotations · POST /rotations/run · POST /rotations/abandon · POST /rotations/compromised
 POST /secrets/undelete · POST /secrets/destroy · POST /secrets/rollback
 POST /credentials/issue · GET /credentials · POST /credentials/revoke
 GET /ca/certificate · GET /ca/crl

@@ -20,7 +20,21 @@ OURS = [
     ROOT / "README.md",
     ROOT / "CONTRIBUTING.md",
     ROOT / "SECURITY.md",
-    *(ROOT / f"docs/{name}.md" for name in (*RUN, "acme", "architecture", "hardware", "threat-model")),
+    *(
+        ROOT / f"docs/{name}.md"
+        for name in (
+            *RUN,
+            "acme",
+            "alphapulse",
+            "migrate",
+            "rotation",
+            "secrets",
+            "architecture",
+            "hardware",
+            "threat-model",
+            "vault",
+        )
+    ),
     *sorted((ROOT / "docs/adr").glob("*.md")),
     *sorted((ROOT / "docs/security").glob("*.md")),
 ]

@@ -17,6 +17,7 @@ from tradewarden.errors import (
     FeatureDisabledError,
     NotFoundError,
     PermissionDeniedError,
+    ProviderUnavailableError,
     SecretNotFoundError,
     TokenError,
 )
@@ -167,24 +168,31 @@ async def test_the_rooms_work_in_process(tmp_path: Path) -> None:
     [
         ("ENABLE_JWT", "false", "tokens"),
         ("ENABLE_MTLS", "false", "credentials"),
-        ("ENABLE_VAULT", "true", "secrets"),
     ],
 )
 async def test_what_is_turned_off_raises(tmp_path: Path, variable: str, value: str, call: str) -> None:
-    """Also when Vault is asked for, which this version does not have: never silently elsewhere."""
-    vault = {"VAULT_URL": "http://127.0.0.1:1", "VAULT_TOKEN": "t" * 40} if variable == "ENABLE_VAULT" else {}
-    async with Warden.open(settings_of(tmp_path, **{variable: value}, **vault)) as warden:
+    """The call says which variable did it; the other rooms go on."""
+    async with Warden.open(settings_of(tmp_path, **{variable: value})) as warden:
         rooms = warden.local
-        calls = {
-            "tokens": rooms.tokens.issue("a", ["read"]),
-            "credentials": rooms.credentials.issue("a"),
-            "secrets": rooms.secrets.get("a"),
-        }
+        calls = {"tokens": rooms.tokens.issue("a", ["read"]), "credentials": rooms.credentials.issue("a")}
         refused = calls.pop(call)
         for other in calls.values():
             other.close()
         with pytest.raises(FeatureDisabledError, match=variable):
             await refused
+
+
+async def test_secrets_never_go_elsewhere_when_vault_is_away(tmp_path: Path) -> None:
+    """Nobody is at the address: reading, writing and readiness say so, and the local store stays empty."""
+    vault = {"ENABLE_VAULT": "true", "VAULT_URL": "http://127.0.0.1:1", "VAULT_TOKEN": "t" * 40}
+    async with Warden.open(settings_of(tmp_path, **vault)) as warden:
+        for call in (warden.local.secrets.put("a", {}), warden.local.secrets.get("a"), warden.local.secrets.list()):
+            with pytest.raises(ProviderUnavailableError, match="nobody takes connections"):
+                await call
+        assert "vault: Vault is not available: nobody" in " ".join((await warden.readiness()).reasons)
+        assert {each["action"] for each in await audited(warden, resource="a")} == {"write.intent", "write", "read"}
+    async with Warden.open(settings_of(tmp_path)) as warden:
+        assert await warden.local.secrets.list() == []
 
 
 async def test_vault_without_an_address_uses_the_local_store_in_development(tmp_path: Path) -> None:

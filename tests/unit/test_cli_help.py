@@ -62,12 +62,26 @@ def test_the_commands_of_the_contract_are_there() -> None:
         "serve": [],
         "status": [],
         "admin": ["token"],
-        "secrets": ["get", "put", "list", "history", "rollback", "delete", "undelete", "destroy", "import"],
+        "secrets": [
+            "get",
+            "put",
+            "list",
+            "history",
+            "rollback",
+            "delete",
+            "undelete",
+            "destroy",
+            "import",
+            "rotate",
+            "due",
+            "policy",
+        ],
         "services": ["add", "list", "show", "remove", "rotate-secret", "permissions"],
         "ca": ["issue", "list", "revoke", "crl", "cert"],
         "tokens": ["issue", "validate", "list", "revoke", "refresh"],
         "audit": ["tail", "search", "verify", "export"],
         "keys": ["list", "rotate", "rotate-root", "rewrap"],
+        "migrate": ["scan", "accept", "history", "hook", "plan", "apply", "undo"],
     }
     assert {name for name in there if name and " " not in name} == set(wanted)
     assert there >= {f"{name} {each}" for name, commands in wanted.items() for each in commands}

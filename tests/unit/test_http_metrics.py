@@ -172,8 +172,11 @@ def test_the_clerk_tells_of_the_revocation_list() -> None:
     for held, told in ((None, [None, None, None]), (crl, [7.0, 60.0, 86_340.0])):
         revocation = SimpleNamespace(held=lambda held=held: held)
         warden: Any = SimpleNamespace(
-            authority=SimpleNamespace(revocation=revocation), clock=SimpleNamespace(now=lambda: 1_060.0)
+            authority=SimpleNamespace(revocation=revocation),
+            rotations=SimpleNamespace(tending=SimpleNamespace(late=2)),
+            clock=SimpleNamespace(now=lambda: 1_060.0),
         )
         _set_progress(warden, slot, 0, 0, 0.0)
+        assert gauge(shared.render(), "rotations_overdue") == 2
         names = ("crl_number", "crl_age_seconds", "crl_next_update_seconds")
         assert [gauge(shared.render(), name) for name in names] == told

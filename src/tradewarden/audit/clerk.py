@@ -6,13 +6,14 @@ epoch every transaction of that work checks. A clerk whose lead is lost stops wr
 
 from __future__ import annotations
 
+import asyncio
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import msgspec
 
 from tradewarden.audit.sequencer import number
-from tradewarden.errors import ConflictError, TradewardenError
+from tradewarden.errors import AuditUnavailableError, ConflictError, TradewardenError
 
 if TYPE_CHECKING:
     from tradewarden.audit.checkpoint import Checkpoint
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 LEASE_SECONDS = 4.0
 CHUNK_ENTRIES = 1024
 _CHUNKS_A_ROUND = 128
+_MOMENT_SECONDS = 0.05
 
 
 class Progress(msgspec.Struct, frozen=True):
@@ -65,6 +67,12 @@ class Clerk:
         self._holder = randomness(16).hex()
         self._leader: Leader | None = None
         self._idle_since = clock.monotonic()
+        self._turn = asyncio.Lock()
+
+    @property
+    def leads(self) -> bool:
+        """Whether this clerk has the lead, as far as it knows."""
+        return self._leader is not None
 
     async def finish(self) -> None:
         """Do a last round, so that what was answered is in the log, and give the lead up."""
@@ -77,6 +85,40 @@ class Clerk:
 
         The `last` round signs what it numbered, however short a time ago the last checkpoint was.
         """
+        async with self._turn:
+            return await self._round(last=last)
+
+    async def settle(self, seconds: float = 10.0) -> None:
+        """Return once all that was answered before this call has its number, whichever clerk gives it.
+
+        Raises `AuditUnavailableError` when that takes longer, and what keeps a journal from being shipped.
+        """
+        async with self._turn:
+            led, until = self._leader is not None, self._clock.monotonic() + seconds
+            try:
+                await self._shipper.run_once()
+                size = (await self._store.backlog()).entries + await self._store.size()
+                while await self._store.size() < size and (await self._store.backlog()).entries:
+                    if self._clock.monotonic() > until:
+                        raise AuditUnavailableError("The audit log falls behind; try again when it has caught up")
+                    await self._help()
+            finally:
+                if not led:
+                    self._shipper.close()
+                    await self.resign()
+
+    async def _help(self) -> None:
+        """Number what waits if nobody else leads; else give whoever does a moment."""
+        try:
+            leader = await self._lead()
+            if leader is not None:
+                await self._number(leader)
+                return
+        except ConflictError:
+            self._leader = None
+        await asyncio.sleep(_MOMENT_SECONDS)
+
+    async def _round(self, *, last: bool) -> Progress:
         faults: list[str] = []
         shipped = numbered = 0
         checkpoint = None

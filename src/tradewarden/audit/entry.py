@@ -173,6 +173,16 @@ class Entry:
         )
         return encode(event)
 
+    async def intend(self) -> None:
+        """Record that the action is about to be done in a place that no transaction of ours reaches.
+
+        Raises `AuditUnavailableError`; nothing may be done then. How it ends goes into the entry itself.
+        """
+        intent = copy(self)
+        intent.action = f"{self.action}.intent"
+        intent.reason = "about to be done; the outcome has the same request_id"
+        await self._auditor.recorder.record(intent.line())
+
     def commit(self) -> None:
         """Note that the entry stands in the database, committed with the change it tells of."""
         self.committed = True

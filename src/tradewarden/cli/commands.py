@@ -26,6 +26,7 @@ COMMANDS: Final[Mapping[str, str]] = {
     "ca": "Issue, list and revoke certificates of services.",
     "keys": "List and rotate keys; move old data on to new ones.",
     "audit": "Search, follow, verify and export the audit log.",
+    "migrate": "Find hard-coded credentials and move them out.",
 }
 """Each is a module of this package with an `app`."""
 

@@ -33,7 +33,7 @@ MEANINGS: Mapping[ExitCode, str] = {
     ExitCode.NOT_PERMITTED: "not authenticated, or not permitted",
     ExitCode.CONFLICT: "conflict: the state moved on, or the name is taken",
     ExitCode.UNAVAILABLE: "unavailable: no service answers, or it cannot do this now",
-    ExitCode.FOUND_SOMETHING: "a verification found something",
+    ExitCode.FOUND_SOMETHING: "something was found that a person must see to",
     ExitCode.INTERRUPTED: "interrupted from the keyboard",
 }
 

@@ -15,6 +15,8 @@ from tradewarden.cli.importing import import_secrets
 from tradewarden.cli.listing import gather
 from tradewarden.cli.options import After, AsJson, Confirmed, Limit, target
 from tradewarden.cli.output import bare, line, show_fields, show_json, show_table, time_shown
+from tradewarden.cli.rotation import due, rotate
+from tradewarden.cli.rotation_policies import policy
 from tradewarden.cli.terminal import note
 from tradewarden.errors import InvalidInputError, NotFoundError
 from tradewarden.secrets.path import secret_path
@@ -23,6 +25,9 @@ from tradewarden.secrets.value import parse_object
 MASK = "********"
 app = group("secrets")
 app.command("import")(import_secrets)
+app.command()(rotate)
+app.command()(due)
+app.add_typer(policy, name="policy")
 
 Path = Annotated[str, typer.Argument(metavar="PATH", help="Such as api_keys/binance.")]
 Version = Annotated[int | None, typer.Option("--version", min=1, help="This version instead of the current one.")]
@@ -39,6 +44,7 @@ class Value(msgspec.Struct, frozen=True):
     data: dict[str, msgspec.Raw]
     version: int
     created_at: str
+    stale_since: str = ""
 
 
 class Kept(msgspec.Struct, frozen=True):
@@ -96,6 +102,8 @@ def get(
         show_json(raw)
         return
     found = msgspec.json.decode(raw, type=Value)
+    if found.stale_since:
+        note(f"stale: Vault cannot be reached, and this is what it told at {time_shown(found.stale_since)}")
     if field:
         bare(_text(_field(found, field)))
         return

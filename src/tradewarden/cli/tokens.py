@@ -57,11 +57,11 @@ class Revoked(msgspec.Struct, frozen=True):
     revoked: bool
 
 
-def duration(text: str) -> int:
+def duration(text: str, option: str = "--ttl") -> int:
     """Read `90s`, `15m`, `12h`, `7d` as seconds; raises `InvalidInputError`."""
     match = re.fullmatch(r"([1-9][0-9]{0,8})([smhd])", text)
     if match is None:
-        raise InvalidInputError("--ttl is a number and a unit, such as 90s, 15m, 12h or 7d")
+        raise InvalidInputError(f"{option} is a number and a unit, such as 90s, 15m, 12h or 7d")
     return int(match[1]) * _SECONDS[match[2]]
 
 

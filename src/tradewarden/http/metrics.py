@@ -15,6 +15,7 @@ from math import isnan, nan
 from typing import TYPE_CHECKING, Final
 
 from tradewarden.pki.revocation.ocsp import STATUSES
+from tradewarden.secrets.vaulted.vaulted import OUTCOMES
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -62,6 +63,7 @@ class Gauge(Enum):
     CRL_NUMBER = ("crl_number", max, "Number of the complete revocation list of the CA that issues now")
     CRL_AGE_SECONDS = ("crl_age_seconds", min, "Time since that list was made")
     CRL_NEXT_UPDATE_SECONDS = ("crl_next_update_seconds", max, "Time until that list lapses; it is made anew before")
+    ROTATIONS_OVERDUE = ("rotations_overdue", max, "Secrets that should have been rotated by themselves an hour ago")
     IN_FLIGHT = ("in_flight", sum, "Requests being answered now")
 
     def __init__(self, label: str, merge: Callable[[Iterable[float]], float], text: str) -> None:
@@ -77,6 +79,7 @@ _PROCESS: Final = (
     ("process_open_fds", "Open file descriptors"),
 )
 _OCSP: Final = {status: index for index, status in enumerate(STATUSES)}
+_VAULT: Final = {outcome: index for index, outcome in enumerate(OUTCOMES)}
 _TAIL: Final = len(_GAUGES) + len(_PROCESS)
 _HISTOGRAM: Final = len(RESULTS)
 _SUM: Final = _HISTOGRAM + len(BOUNDS) + 1
@@ -110,6 +113,10 @@ class Slot:
         """Count what an OCSP answer said about one certificate, or that it refused."""
         self._cells[self._tail - len(_OCSP) + _OCSP[status]] += 1.0
 
+    def count_vault(self, outcome: str) -> None:
+        """Count what a use of Vault came to."""
+        self._cells[self._tail - len(_OCSP) - len(_VAULT) + _VAULT[outcome]] += 1.0
+
     def measure(self) -> None:
         """Note this process's memory and open files: about 0.1 ms, so every few seconds at most."""
         at = self._tail + len(_GAUGES)
@@ -131,7 +138,7 @@ class Metrics:
         self._routes = tuple(routes)  # their ids stay taken while this lives
         self._rows = {id(route): index * _ROW for index, route in enumerate(routes)}
         self._rows[id(None)] = len(routes) * _ROW
-        self._tail = len(self._labels) * _ROW + len(_OCSP)
+        self._tail = len(self._labels) * _ROW + len(_VAULT) + len(_OCSP)
         width = self._tail + _TAIL
         self._memory = mmap.mmap(-1, width * len(self._names) * 8)
         cells = memoryview(self._memory).cast("d")
@@ -154,6 +161,11 @@ class Metrics:
         if self._own is not None:
             self._own.count_ocsp(status)
 
+    def count_vault(self, outcome: str) -> None:
+        """Count, in this process's slot, what a use of Vault came to."""
+        if self._own is not None:
+            self._own.count_vault(outcome)
+
     def render(self) -> bytes:
         """Return all processes together as Prometheus text; about 10 ms for 60 routes."""
         from prometheus_client import CollectorRegistry, generate_latest
@@ -169,6 +181,7 @@ class Metrics:
         totals = [sum(column) for column in zip(*(slot[: self._tail] for slot in self._slots), strict=True)]
         yield from self._requests(totals)
         yield self._answers(totals[-len(_OCSP) :])
+        yield self._uses(totals[-len(_OCSP) - len(_VAULT) : -len(_OCSP)])
         yield from self._gauges()
         yield from self._processes()
 
@@ -201,6 +214,17 @@ class Metrics:
         for status, count in zip(STATUSES, totals, strict=True):
             answers.add_metric((status,), count)
         return answers
+
+    @staticmethod
+    def _uses(totals: Sequence[float]) -> Metric:
+        from prometheus_client.core import CounterMetricFamily
+
+        uses = CounterMetricFamily(
+            "tradewarden_vault_uses", "Uses of Vault by what they came to; stale: read from memory", labels=("outcome",)
+        )
+        for outcome, count in zip(OUTCOMES, totals, strict=True):
+            uses.add_metric((outcome,), count)
+        return uses
 
     def _gauges(self) -> Iterator[Metric]:
         from prometheus_client.core import GaugeMetricFamily

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, cast
 from tradewarden.acme.commands import AccountListed, AccountPage, KeyMade, MakeKey, OrderPage
 from tradewarden.audit.entry import EventType as Event
 from tradewarden.audit.log import RESOURCE as LOG
+from tradewarden.compromised import CompromisedService, Contained
 from tradewarden.http.endpoints import (
     acme,
     audit,
@@ -19,6 +20,7 @@ from tradewarden.http.endpoints import (
     oauth2,
     operations,
     revocation,
+    rotations,
     secrets,
     services,
     tokens,
@@ -27,12 +29,16 @@ from tradewarden.http.route import Handler, Nothing, Proof, Rate, Route
 from tradewarden.identity.commands import (
     Enroll,
     JoinTokenMade,
+    JoinTokensListed,
+    JoinTokensWithdrawn,
+    ListJoinTokens,
     MakeJoinToken,
     RegisterService,
     ServiceListed,
     ServicePage,
     ServiceRegistered,
     SetNames,
+    WithdrawJoinTokens,
 )
 from tradewarden.keys.inventory import ROOT
 from tradewarden.keys.purpose import Purpose
@@ -47,6 +53,7 @@ from tradewarden.secrets.commands import (
     SecretsPicked,
     SetSecretMetadata,
 )
+from tradewarden.secrets.rotation.commands import Abandoned, ListRotations, Policy, Rotated, RunRotation, SetPolicy
 from tradewarden.tokens.commands import (
     IssueToken,
     RefreshToken,
@@ -188,11 +195,31 @@ SECRETS = (
          SetSecretMetadata, secrets.SettingsShown, of="path", feature=VAULT, errors=(404,)),
 )
 
+ROTATIONS = (
+    _row("POST /rotations/policies", rotations.set_policy, "secrets:rotate", Event.CONFIGURATION_CHANGE, Rate.ADMIN,
+         SetPolicy, Policy, of="path", feature=VAULT),
+    _row("GET /rotations", rotations.listing, "secrets:rotate", Event.SECRET_ACCESS, Rate.ADMIN,
+         ListRotations, rotations.RotationsShown, feature=VAULT),
+    _row("DELETE /rotations/policies/{path...}", rotations.remove_policy, "secrets:rotate", Event.CONFIGURATION_CHANGE,
+         Rate.ADMIN, rotations.NamedPath, rotations.PolicyRemoved, of="path", feature=VAULT, errors=(404, 409)),
+    _row("POST /rotations/run", rotations.run, "secrets:rotate", Event.SECRET_ACCESS, Rate.ADMIN,
+         RunRotation, Rotated, of="path", feature=VAULT, errors=(404, 409)),
+    _row("POST /rotations/abandon", rotations.abandon, "secrets:rotate", Event.SECRET_ACCESS, Rate.ADMIN,
+         rotations.NamedPath, Abandoned, of="path", feature=VAULT, errors=(404, 409)),
+    _row("POST /rotations/compromised", rotations.compromised, "secrets:rotate", Event.SECRET_ACCESS, Rate.ADMIN,
+         CompromisedService, Contained, feature=VAULT),
+)
+
 CERTIFICATES = (
     _row("POST /credentials/issue", credentials.issue, "credentials:issue", Event.CERTIFICATE, Rate.ISSUE,
          IssueCredentials, credentials.CredentialsIssued, of="service_name", feature=MTLS),
     _row("POST /credentials/join-tokens", credentials.join_token, "credentials:issue", Event.CERTIFICATE, Rate.ADMIN,
          MakeJoinToken, JoinTokenMade, of="service_name", feature=MTLS),
+    _row("GET /credentials/join-tokens", credentials.join_tokens, "credentials:read", Event.CERTIFICATE, Rate.ADMIN,
+         ListJoinTokens, JoinTokensListed, feature=MTLS),
+    _row("POST /credentials/join-tokens/withdraw", credentials.withdraw_join_tokens, "credentials:issue",
+         Event.CERTIFICATE, Rate.ADMIN, WithdrawJoinTokens, JoinTokensWithdrawn, of="service_name", feature=MTLS,
+         errors=(404,)),
     _row("POST /credentials/enroll", credentials.enroll, "credentials:enroll", Event.CERTIFICATE, Rate.ISSUE,
          Enroll, credentials.CredentialsIssued, proof=Proof.JOIN, feature=MTLS),
     _row("POST /credentials/renew", credentials.renew, "credentials:renew", Event.CERTIFICATE, Rate.ISSUE,
@@ -274,6 +301,6 @@ OPERATIONS = (
 )
 
 ROUTES: tuple[Route, ...] = (
-    *HEALTH, *SERVICES, *TOKENS, *SECRETS, *CERTIFICATES, *ACME, *KEYS, *AUDIT, *OPERATIONS,
+    *HEALTH, *SERVICES, *TOKENS, *SECRETS, *ROTATIONS, *CERTIFICATES, *ACME, *KEYS, *AUDIT, *OPERATIONS,
 )
 # fmt: on

@@ -7,7 +7,15 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from tradewarden.clock import rfc3339
-from tradewarden.identity.commands import Enroll, JoinTokenMade, MakeJoinToken
+from tradewarden.identity.commands import (
+    Enroll,
+    JoinTokenMade,
+    JoinTokensListed,
+    JoinTokensWithdrawn,
+    ListJoinTokens,
+    MakeJoinToken,
+    WithdrawJoinTokens,
+)
 from tradewarden.pki.credentials import IssueCredentials, Reason, RenewCredentials, RevokeCertificate, State
 
 if TYPE_CHECKING:
@@ -88,6 +96,20 @@ async def join_token(warden: Warden, grant: Grant, command: MakeJoinToken, entry
     entry.action = "join_token"
     await warden.authority.require_names(grant, command.service_name, command.dns_names, command.ip_addresses)
     return await warden.enrolment.invite(grant, command, entry)
+
+
+async def join_tokens(warden: Warden, grant: Grant, command: ListJoinTokens, entry: Entry) -> JoinTokensListed:
+    """List the join tokens that are still good; never what lets anyone in."""
+    entry.resource = command.service_name
+    return await warden.enrolment.list(grant, command)
+
+
+async def withdraw_join_tokens(
+    warden: Warden, grant: Grant, command: WithdrawJoinTokens, entry: Entry
+) -> JoinTokensWithdrawn:
+    """End unused join tokens of a service."""
+    entry.action = "withdraw"
+    return await warden.enrolment.withdraw(grant, command, entry)
 
 
 async def enroll(warden: Warden, grant: Grant, command: Enroll, entry: Entry) -> CredentialsIssued:

@@ -65,7 +65,7 @@ async def health_of(warden: Warden) -> Health:
     components = Components(
         settings.enable_mtls and not warden.mtls_fault,
         settings.enable_jwt,
-        settings.enable_vault and not settings.vault_missing,
+        settings.enable_vault and not settings.vault_missing and state.vault,
         state.storage,
         state.audit,
     )

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import msgspec
 
 from tradewarden.clock import rfc3339
-from tradewarden.errors import InvalidInputError
+from tradewarden.errors import InvalidInputError, SecretNotFoundError
 from tradewarden.secrets.commands import (
     PickVersions,
     PutSecret,
@@ -25,11 +25,15 @@ if TYPE_CHECKING:
 
 
 class ReadSecret(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Read the current version, the one named, or (`metadata=true`) what is known of all of them."""
+    """Read the current version, the one named, or (`metadata=true`) what is known of all of them.
+
+    `stage=previous` reads the newest version before the current one that can be read: after a rotation, the old value.
+    """
 
     path: str
     version: int | None = None
     metadata: bool = False
+    stage: Literal["current", "previous"] = "current"
 
 
 class ListSecrets(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -55,13 +59,18 @@ class SecretStored(msgspec.Struct, frozen=True):
     created_at: str
 
 
-class SecretValue(msgspec.Struct, frozen=True):
-    """A secret's value in one version."""
+class SecretValue(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A secret's value in one version.
+
+    `stale` and `stale_since` stand there only while Vault cannot be reached: this is what it told at that time.
+    """
 
     path: str
     data: msgspec.Raw
     version: int
     created_at: str
+    stale: bool = False
+    stale_since: str = ""
 
 
 class VersionShown(msgspec.Struct, frozen=True):
@@ -107,13 +116,28 @@ async def store(warden: Warden, grant: Grant, command: PutSecret, entry: Entry) 
 
 async def read(warden: Warden, grant: Grant, command: ReadSecret, entry: Entry) -> SecretValue | MetadataShown:
     """Read a secret, or its metadata."""
-    del entry
     if command.metadata:
-        if command.version is not None:
-            raise InvalidInputError("metadata=true tells of all versions; leave version out")
+        if command.version is not None or command.stage != "current":
+            raise InvalidInputError("metadata=true tells of all versions; leave version and stage out")
         return _metadata(await warden.secrets.metadata(grant, command.path))
-    found = await warden.secrets.get(grant, command.path, command.version)
-    return SecretValue(found.path, found.data, found.version, rfc3339(found.created_at))
+    version = command.version if command.stage == "current" else await _previous(warden, grant, command)
+    found = await warden.secrets.get(grant, command.path, version)
+    if found.stale_since is None:
+        return SecretValue(found.path, found.data, found.version, rfc3339(found.created_at))
+    entry.reason, since = found.note, rfc3339(found.stale_since)
+    return SecretValue(found.path, found.data, found.version, rfc3339(found.created_at), stale=True, stale_since=since)
+
+
+async def _previous(warden: Warden, grant: Grant, command: ReadSecret) -> int:
+    """Return the newest version before the current one that can be read; raises `SecretNotFoundError`."""
+    if command.version is not None:
+        raise InvalidInputError("stage and version both choose a version; leave one out")
+    known = await warden.secrets.metadata(grant, command.path)
+    before = [each for each in known.versions if each.version < known.current_version]
+    found = [each.version for each in before if not each.destroyed and each.deleted_at is None]
+    if not found:
+        raise SecretNotFoundError(command.path, reason="no version before the current one can be read")
+    return max(found)
 
 
 def _metadata(found: SecretMetadata) -> MetadataShown:

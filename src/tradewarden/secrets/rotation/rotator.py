@@ -20,9 +20,10 @@ if TYPE_CHECKING:
 class Job(msgspec.Struct, frozen=True):
     """One rotation under way.
 
-    `id` stays the same through every resumption. `current` is the value in use (None: the secret has none yet),
-    `previous` the one before it, `pending` what `create` made (None before that). `parameters` come from the policy,
-    `supplied` from the operator who started a guided rotation.
+    `id` stays the same through every resumption, and so do `current`, the value in use when it began (None: the secret
+    had none yet), and `previous`, the one before that: at `finish` too, when `pending` is in use. `pending` is what
+    `create` made (None before that). `parameters` come from the policy, `supplied` from the operator who started a
+    guided rotation. `urgent`: the value in use may be in wrong hands, so `finish` ends it at once, without a grace.
     """
 
     id: str
@@ -32,6 +33,7 @@ class Job(msgspec.Struct, frozen=True):
     previous: dict[str, object] | None = None
     pending: dict[str, object] | None = None
     supplied: dict[str, object] | None = None
+    urgent: bool = False
 
     def __repr__(self) -> str:
         return f"Job(id={self.id!r}, path={self.path!r})"
@@ -66,5 +68,8 @@ class Rotator(Protocol):
         ...
 
     async def finish(self, job: Job, read: ReadSecret) -> None:
-        """End what the old value could do as far as the kind asks for it; the new one is current by now."""
+        """End what the old value could do as far as the kind asks for it; the new one is current by now.
+
+        Raises `RotationWaitsError` when that is to be done later: the job then waits, and is well.
+        """
         ...

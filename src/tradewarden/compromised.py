@@ -1,0 +1,265 @@
+"""The day a service is compromised: its access is ended, and everything that it has seen is rotated.
+
+Always true here: access is ended before anything is rotated, so that the service cannot read the new values; what it
+has seen comes from the whole audit log, also what has no number yet; what is not done is in the answer, in words.
+"""
+
+from __future__ import annotations
+
+from copy import copy
+from typing import TYPE_CHECKING, Final
+
+import msgspec
+
+from tradewarden.access.grant import ANY, Grant, authorize
+from tradewarden.access.principal import Kind, Principal, service_name
+from tradewarden.audit.entry import Entry, EventType, Result
+from tradewarden.audit.log import ACTION as READ_LOG
+from tradewarden.audit.log import RESOURCE as LOG
+from tradewarden.audit.query import MAX_LIMIT, Filter, Query
+from tradewarden.audit.store import Columns, read_columns
+from tradewarden.errors import FeatureDisabledError, NotFoundError, TradewardenError
+from tradewarden.identity.commands import WithdrawJoinTokens
+from tradewarden.pki.credentials import Reason, RevokeCertificate, State
+from tradewarden.secrets.rotation.commands import RunRotation
+from tradewarden.secrets.rotation.rotations import ROTATE
+from tradewarden.tokens.commands import RevokeToken
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Sequence
+
+    from tradewarden.rooms import Rooms
+    from tradewarden.secrets.rotation.commands import Rotated
+
+SEEN: Final = frozenset({"read", "write"})
+"""Actions on a secret after which a service knows, or may know, a value of it."""
+BUDGET_SECONDS: Final = 5.0
+"""How long one call goes on to rotate; the next call goes on behind it."""
+_PAGE: Final = 1000
+_RIGHTS: Final = (
+    ("ENABLE_JWT", "tokens:revoke"),
+    ("ENABLE_MTLS", "credentials:read"),
+    ("ENABLE_MTLS", "credentials:revoke"),
+    ("ENABLE_MTLS", "credentials:issue"),
+    ("ENABLE_MTLS", "acme:read"),
+    ("ENABLE_MTLS", "acme:manage"),
+    ("", "services:manage"),
+)
+_PER_ITEM: Final = frozenset({"acme:read", "acme:manage"})
+
+
+class CompromisedService(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """End a service's access and rotate what it has seen; `after` goes on behind an earlier answer's `next`."""
+
+    service_name: str
+    after: str = ""
+
+
+class RotatedNow(msgspec.Struct, frozen=True):
+    """A secret that has a new version."""
+
+    path: str
+    version: int
+
+
+class ByHand(msgspec.Struct, frozen=True):
+    """What is still to be done by a person, and why."""
+
+    what: str
+    why: str
+
+
+class Contained(msgspec.Struct, frozen=True):
+    """What was done and what is left; `seen` counts all secrets that the service has read or written.
+
+    `next` is what to ask `after` to go on; None: every secret that it has seen was gone through.
+    """
+
+    service_name: str
+    seen: int
+    ended: tuple[str, ...]
+    rotated: tuple[RotatedNow, ...]
+    by_hand: tuple[ByHand, ...]
+    next: str | None
+
+
+class Call:
+    """One call: who makes it, and entries of their own for all that it does."""
+
+    def __init__(self, rooms: Rooms, grant: Grant, entry: Entry) -> None:
+        self._rooms = rooms
+        self._grant = grant
+        self._entry = entry
+
+    def grant(self, action: str, resource: str) -> Grant:
+        """Return the grant of another action, if the caller may; raises `PermissionDeniedError`."""
+        grant = self._grant
+        return authorize(grant.principal, grant.permissions, action, resource, grant.credential)
+
+    def entry(self, event: EventType, action: str, resource: str) -> Entry:
+        """Return an entry for one thing that is done, to be used as `async with`."""
+        entry = copy(self._entry)
+        entry.event_type, entry.action, entry.resource, entry.committed = event.value, action, resource, False
+        entry.reason = f"service {self._entry.resource} is compromised"
+        return entry
+
+    def off(self, feature: str) -> bool:
+        """Tell whether a part of the service is turned off."""
+        try:
+            self._rooms.require(feature)
+        except FeatureDisabledError:
+            return True
+        return False
+
+
+async def contain(rooms: Rooms, grant: Grant, command: CompromisedService, entry: Entry) -> Contained:
+    """End the access of a service, then rotate what it has seen for a while; call again with `after` until it is done.
+
+    The caller needs the rights to read the log, to end tokens, certificates and ACME accounts, to manage the service
+    and to rotate secrets; nothing is done when one is missing. Raises `PermissionDeniedError`, `UnavailableError`.
+    """
+    name = service_name(command.service_name)
+    entry.resource = name
+    grant.require(ROTATE, ANY)
+    call = Call(rooms, grant, entry)
+    for feature, action in _RIGHTS:
+        if not feature or not call.off(feature):
+            call.grant(action, ANY if action in _PER_ITEM else name)
+    reading = call.grant(READ_LOG, LOG)
+    ended: Sequence[str] = ()
+    left: tuple[ByHand, ...] = ()
+    if not command.after:
+        ended, left = await _cut_off(rooms, call, name)
+    await rooms.clerk.settle()
+    paths = await _seen(rooms, reading, name)
+    rotated, by_hand, following = await _rotate(rooms, call, [path for path in paths if path > command.after])
+    return Contained(name, len(paths), tuple(ended), tuple(rotated), (*left, *by_hand), following)
+
+
+async def _cut_off(rooms: Rooms, call: Call, name: str) -> tuple[Sequence[str], tuple[ByHand, ...]]:
+    """End every way in that the service has; what fails is left for a person, and the other ways are still ended."""
+    ways = (
+        ("ENABLE_JWT", "its tokens", _end_tokens),
+        ("ENABLE_MTLS", "its join tokens", _end_join_tokens),
+        ("ENABLE_MTLS", "its certificates", _end_certificates),
+        ("ENABLE_MTLS", "its ACME accounts", _end_accounts),
+        ("", "its client secret", _end_client_secret),
+    )
+    ended, left = [], []
+    for feature, what, end in ways:
+        if feature and call.off(feature):
+            continue
+        try:
+            done = await end(rooms, call, name)
+        except TradewardenError as error:
+            left.append(ByHand(what, error.detail))
+        else:
+            ended += [done] if done else []
+    return ended, tuple(left)
+
+
+async def _end_tokens(rooms: Rooms, call: Call, name: str) -> str:
+    async with call.entry(EventType.TOKEN, "revoke", name) as entry:
+        await rooms.tokens.revoke(call.grant("tokens:revoke", name), RevokeToken(service_name=name), entry)
+    return "all of its tokens"
+
+
+async def _end_certificates(rooms: Rooms, call: Call, name: str) -> str:
+    read, revoke = call.grant("credentials:read", name), call.grant("credentials:revoke", name)
+    serials: list[str] = []
+    after: str | None = ""
+    while after is not None:
+        page = await rooms.authority.list(read, service=name, state=State.ACTIVE, after=after, limit=_PAGE)
+        serials += [item.serial_number for item in page.items]
+        after = page.next or None
+    for serial in serials:
+        async with call.entry(EventType.CERTIFICATE, "revoke", name) as entry:
+            await rooms.authority.revoke(revoke, RevokeCertificate(serial, Reason.KEY_COMPROMISE), entry)
+    return f"{len(serials)} certificate{'s' * (len(serials) != 1)}" if serials else ""
+
+
+async def _end_join_tokens(rooms: Rooms, call: Call, name: str) -> str:
+    async with call.entry(EventType.CERTIFICATE, "withdraw", name) as entry:
+        issue = call.grant("credentials:issue", name)
+        done = await rooms.enrolment.withdraw(issue, WithdrawJoinTokens(name), entry)
+    return f"{done.withdrawn} join token{'s' * (done.withdrawn != 1)}" if done.withdrawn else ""
+
+
+async def _end_accounts(rooms: Rooms, call: Call, name: str) -> str:
+    read, manage = call.grant("acme:read", ANY), call.grant("acme:manage", ANY)
+    accounts: list[str] = []
+    after: str | None = ""
+    while after is not None:
+        page = await rooms.acme.accounts.list(read, after, _PAGE)
+        accounts += [each.id for each in page.accounts if each.service_name == name and each.status == "valid"]
+        after = page.next or None
+    for account in accounts:
+        async with call.entry(EventType.CERTIFICATE, "manage", name) as entry:
+            await rooms.acme.accounts.end(manage, account, entry)
+    return f"{len(accounts)} ACME account{'s' * (len(accounts) != 1)}" if accounts else ""
+
+
+async def _end_client_secret(rooms: Rooms, call: Call, name: str) -> str:
+    try:
+        async with call.entry(EventType.CONFIGURATION_CHANGE, "manage", name) as entry:
+            await rooms.services.rotate_secret(call.grant("services:manage", name), name, entry)
+    except NotFoundError:
+        return ""
+    return "its client secret"
+
+
+async def _seen(rooms: Rooms, grant: Grant, name: str) -> Sequence[str]:
+    """Return the paths of all secrets that the service has read or written, in order."""
+    wanted = Filter(
+        user=str(Principal(Kind.SERVICE, name)), event_type=EventType.SECRET_ACCESS.value, result=Result.SUCCESS.value
+    )
+    found = {each.resource async for each in _entries(rooms, grant, wanted) if each.action in SEEN and each.resource}
+    return sorted(found)
+
+
+async def _entries(rooms: Rooms, grant: Grant, wanted: Filter) -> AsyncIterator[Columns]:
+    cursor, more = "", True
+    while more:
+        page = await rooms.audit_log.search(grant, Query(wanted, MAX_LIMIT, cursor))
+        for line in page.entries:
+            yield read_columns(line)
+        cursor, more = page.cursor, bool(page.cursor)
+
+
+async def _anew(rooms: Rooms, call: Call, path: str) -> Rotated:
+    """Rotate a secret and end its old value at once. The value of a run that was under way may have been seen too."""
+    done = await _run(rooms, call, path)
+    if not done.resumed:
+        return done
+    if done.waits:
+        async with call.entry(EventType.SECRET_ACCESS, "rotate", path) as entry:
+            await rooms.rotations.abandon(call.grant(ROTATE, path), path, entry)
+    return await _run(rooms, call, path)
+
+
+async def _run(rooms: Rooms, call: Call, path: str) -> Rotated:
+    async with call.entry(EventType.SECRET_ACCESS, "rotate", path) as entry:
+        return await rooms.rotations.run(call.grant(ROTATE, path), RunRotation(path, urgent=True), entry)
+
+
+async def _rotate(
+    rooms: Rooms, call: Call, paths: Sequence[str]
+) -> tuple[Sequence[RotatedNow], Sequence[ByHand], str | None]:
+    """Rotate paths in their order until the time is up; return also the last one when there are more."""
+    rotated: list[RotatedNow] = []
+    by_hand: list[ByHand] = []
+    until = rooms.clock.monotonic() + BUDGET_SECONDS
+    for number, path in enumerate(paths):
+        try:
+            why = await rooms.rotations.way(path)
+            if why:
+                by_hand.append(ByHand(path, why))
+            else:
+                done = await _anew(rooms, call, path)
+                rotated.append(RotatedNow(path, done.version))
+                by_hand += [ByHand(path, f"its old value still works: {done.waits}")] if done.waits else []
+        except TradewardenError as error:
+            by_hand.append(ByHand(path, error.detail))
+        if rooms.clock.monotonic() > until and number + 1 < len(paths):
+            return rotated, by_hand, path
+    return rotated, by_hand, None
