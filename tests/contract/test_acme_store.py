@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 import pytest
 from msgspec.structs import replace
 
-from tests.support.storage import inbox, sqlite_database
+from tests.support.storage import ADAPTERS, Opened, kept_in
+from tests.support.storage import Kept as KeptStore
 from tradewarden.acme.store import (
     AccountChange,
     AccountRow,
@@ -18,21 +19,16 @@ from tradewarden.acme.store import (
     OrderRow,
 )
 from tradewarden.errors import ConflictError
-from tradewarden.storage.memory import MemoryDatabase
 from tradewarden.storage.memory_acme import MemoryAcmeStore
 from tradewarden.storage.sql_acme import SqlAcmeStore
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable
+    from collections.abc import AsyncIterator
     from pathlib import Path
 
 
-class Kept:
-    """A store, and the entries that its database kept."""
-
-    def __init__(self, store: AcmeStore, entries: Callable[[], Awaitable[list[bytes]]]) -> None:
-        self.store = store
-        self.entries = entries
+class Kept(KeptStore[AcmeStore]):
+    """A store, the entries that its database kept, and its revisions."""
 
     async def put(self, order: OrderRow, entry: bytes = b"e") -> None:
         """Write an order."""
@@ -45,19 +41,12 @@ class Kept:
         )
 
 
-@pytest.fixture(params=["memory", "sqlite"])
+@pytest.fixture(params=ADAPTERS)
 async def kept(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Kept]:
     """Give each store in turn."""
-    if request.param == "memory":
-        memory = MemoryDatabase()
-
-        async def entries() -> list[bytes]:
-            return memory.inbox
-
-        yield Kept(MemoryAcmeStore(memory), entries)
-        return
-    async with sqlite_database(tmp_path) as database:
-        yield Kept(SqlAcmeStore(database), lambda: inbox(database))
+    opened: Opened[AcmeStore] = kept_in(request.param, tmp_path, MemoryAcmeStore, SqlAcmeStore)
+    async with opened as found:
+        yield Kept(found.store, found.entries, found.revisions)
 
 
 def key(name: str = "k1") -> KeyRow:

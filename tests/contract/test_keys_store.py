@@ -7,19 +7,17 @@ from typing import TYPE_CHECKING
 import pytest
 from msgspec.structs import replace
 
-from tests.support.storage import inbox, sqlite_database
+from tests.support.storage import ADAPTERS, Kept, Opened, kept_in
 from tradewarden.errors import ConflictError
 from tradewarden.keys.store import KeyBudget, KeyChange, KeyState, PurposeKey, RootRecord
-from tradewarden.storage.memory import MemoryDatabase
 from tradewarden.storage.memory_keys import MemoryKeyStore
 from tradewarden.storage.sql_keys import SqlKeyStore
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable
+    from collections.abc import AsyncIterator
     from pathlib import Path
 
     from tradewarden.keys.store import KeyStore
-    from tradewarden.storage.database import Revisions
 
 ROOT = RootRecord(1, 1, b"c" * 32, "env:A", b"salt", 3, 4, 65536, "audit,secrets", 1.5, b"seal")
 KEYS = tuple(
@@ -30,36 +28,15 @@ KEYS = tuple(
 BUDGET = KeyBudget("secrets", 1, 2**40, b"b")
 
 
-class Backend:
-    """A store with a look behind it."""
-
-    def __init__(
-        self,
-        store: KeyStore,
-        entries: Callable[[], Awaitable[list[bytes]]],
-        revisions: Callable[[], Awaitable[Revisions]],
-    ) -> None:
-        self.store = store
-        self.entries = entries
-        self.revisions = revisions
-
-
-@pytest.fixture(params=["memory", "sqlite"])
-async def backend(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Backend]:
+@pytest.fixture(params=ADAPTERS)
+async def backend(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Kept[KeyStore]]:
     """Give a store of each kind."""
-    if request.param == "memory":
-        memory = MemoryDatabase()
-
-        async def entries() -> list[bytes]:
-            return memory.inbox
-
-        yield Backend(MemoryKeyStore(memory), entries, memory.revisions)
-        return
-    async with sqlite_database(tmp_path) as database:
-        yield Backend(SqlKeyStore(database), lambda: inbox(database), database.revisions)
+    opened: Opened[KeyStore] = kept_in(request.param, tmp_path, MemoryKeyStore, SqlKeyStore)
+    async with opened as found:
+        yield found
 
 
-async def test_an_empty_store(backend: Backend) -> None:
+async def test_an_empty_store(backend: Kept[KeyStore]) -> None:
     """A new store holds nothing, and a change that decides nothing writes nothing."""
     assert await backend.store.load() == KeyState()
     before = await backend.revisions()
@@ -68,7 +45,7 @@ async def test_an_empty_store(backend: Backend) -> None:
     assert await backend.revisions() == before
 
 
-async def test_rows_come_back_as_they_were_put(backend: Backend) -> None:
+async def test_rows_come_back_as_they_were_put(backend: Kept[KeyStore]) -> None:
     """What was written is there, in order, with its entry, and moves the revision of keys when asked to."""
     change = KeyChange(ROOT, KEYS[::-1], (BUDGET,), b"entry", bump=True)
     before = await backend.revisions()
@@ -78,7 +55,7 @@ async def test_rows_come_back_as_they_were_put(backend: Backend) -> None:
     assert (await backend.revisions()).keys == before.keys + 1
 
 
-async def test_rows_are_replaced_by_key(backend: Backend) -> None:
+async def test_rows_are_replaced_by_key(backend: Kept[KeyStore]) -> None:
     """A later change replaces rows of the same key, leaves the others, and sees what stands."""
     await backend.store.change(lambda _: KeyChange(ROOT, KEYS, (BUDGET,)))
     root = replace(
@@ -106,7 +83,7 @@ async def test_rows_are_replaced_by_key(backend: Backend) -> None:
     assert await backend.entries() == []
 
 
-async def test_a_decision_that_raises_writes_nothing(backend: Backend) -> None:
+async def test_a_decision_that_raises_writes_nothing(backend: Kept[KeyStore]) -> None:
     """What a decision raises comes out, and the store is as it was."""
 
     def decide(_: KeyState) -> KeyChange:

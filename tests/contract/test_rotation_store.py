@@ -7,39 +7,23 @@ from typing import TYPE_CHECKING
 import pytest
 from msgspec.structs import replace
 
-from tests.support.storage import inbox, sqlite_database
+from tests.support.storage import ADAPTERS, Kept, Opened, kept_in
 from tradewarden.errors import ConflictError
 from tradewarden.secrets.rotation.store import Change, PolicyRow, RotationStore, RunRow, State
-from tradewarden.storage.memory import MemoryDatabase
 from tradewarden.storage.memory_rotation import MemoryRotationStore
 from tradewarden.storage.sql_rotation import SqlRotationStore
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable
+    from collections.abc import AsyncIterator
     from pathlib import Path
 
 
-class Kept:
-    """A store and the entries that its database kept."""
-
-    def __init__(self, store: RotationStore, entries: Callable[[], Awaitable[list[bytes]]]) -> None:
-        self.store = store
-        self.entries = entries
-
-
-@pytest.fixture(params=["memory", "sqlite"])
-async def kept(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Kept]:
+@pytest.fixture(params=ADAPTERS)
+async def kept(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Kept[RotationStore]]:
     """Give each store in turn."""
-    if request.param == "memory":
-        memory = MemoryDatabase()
-
-        async def entries() -> list[bytes]:
-            return memory.inbox
-
-        yield Kept(MemoryRotationStore(memory), entries)
-        return
-    async with sqlite_database(tmp_path) as database:
-        yield Kept(SqlRotationStore(database), lambda: inbox(database))
+    opened: Opened[RotationStore] = kept_in(request.param, tmp_path, MemoryRotationStore, SqlRotationStore)
+    async with opened as found:
+        yield found
 
 
 def policy(path: str, **fields: object) -> PolicyRow:
@@ -53,14 +37,14 @@ def run(path: str) -> RunRow:
     return RunRow(path, "id", "random", "{}", "set", 1, 0, b"p", b"", 2.5, "user:admin", 1, "holder", 3, 4.5, b"seal")
 
 
-async def put(kept: Kept, *states: State) -> None:
+async def put(kept: Kept[RotationStore], *states: State) -> None:
     """Write states."""
     for state in states:
         assert state.policy is not None
         await kept.store.change(state.policy.path, lambda _, state=state: Change(state, None, b"entry"))  # type: ignore[misc]
 
 
-async def test_rows_come_back_as_they_were_written(kept: Kept) -> None:
+async def test_rows_come_back_as_they_were_written(kept: Kept[RotationStore]) -> None:
     """A policy and its run come back with every column and type, and the change is recorded with its entry."""
     state = State(policy("a"), run("a"))
     await put(kept, state)
@@ -69,7 +53,7 @@ async def test_rows_come_back_as_they_were_written(kept: Kept) -> None:
     assert await kept.entries() == [b"entry"]
 
 
-async def test_a_decision_sees_what_stands(kept: Kept) -> None:
+async def test_a_decision_sees_what_stands(kept: Kept[RotationStore]) -> None:
     """The function that decides gets the rows of its path, and its answer comes back."""
     state = State(policy("a"))
     await put(kept, state)
@@ -82,7 +66,7 @@ async def test_a_decision_sees_what_stands(kept: Kept) -> None:
     assert await kept.store.read("a") == State(policy("a"), run("a"))
 
 
-async def test_what_is_left_out_is_taken_away(kept: Kept) -> None:
+async def test_what_is_left_out_is_taken_away(kept: Kept[RotationStore]) -> None:
     """A run, or a policy, that is not to stand afterwards is gone."""
     await put(kept, State(policy("a"), run("a")), State(policy("a"), None))
     assert await kept.store.read("a") == State(policy("a"))
@@ -91,7 +75,7 @@ async def test_what_is_left_out_is_taken_away(kept: Kept) -> None:
     assert (await kept.entries())[-1] == b"gone"
 
 
-async def test_a_refusal_writes_nothing(kept: Kept) -> None:
+async def test_a_refusal_writes_nothing(kept: Kept[RotationStore]) -> None:
     """What a decision raises comes out, and nothing is written or recorded."""
 
     def refuse(_: State) -> Change[None]:
@@ -103,7 +87,7 @@ async def test_a_refusal_writes_nothing(kept: Kept) -> None:
     assert await kept.entries() == []
 
 
-async def test_pages_are_in_the_order_of_paths(kept: Kept) -> None:
+async def test_pages_are_in_the_order_of_paths(kept: Kept[RotationStore]) -> None:
     """A page has the paths that start with the prefix and follow the last one, with their runs."""
     await put(
         kept, *[State(policy(path)) for path in ("b/2", "a", "b/1", "b/3", "c")], State(policy("b/2"), run("b/2"))
@@ -115,7 +99,7 @@ async def test_pages_are_in_the_order_of_paths(kept: Kept) -> None:
     assert len(await kept.store.page("", "", 10)) == 5
 
 
-async def test_waiting_are_those_whose_time_has_come(kept: Kept) -> None:
+async def test_waiting_are_those_whose_time_has_come(kept: Kept[RotationStore]) -> None:
     """The longest waiting come first; never and later ones do not come."""
     await put(
         kept,
@@ -129,7 +113,7 @@ async def test_waiting_are_those_whose_time_has_come(kept: Kept) -> None:
     assert await kept.store.waiting(10.0, 1) == ["first"]
 
 
-async def test_overdue_are_automatic_ones_that_could_have_run(kept: Kept) -> None:
+async def test_overdue_are_automatic_ones_that_could_have_run(kept: Kept[RotationStore]) -> None:
     """What has been due since before a moment is told of, whatever its next look; by hand and never are not."""
     await put(
         kept,

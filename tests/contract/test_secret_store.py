@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.support.storage import inbox, sqlite_database
+from tests.support.storage import ADAPTERS, Kept, Opened, kept_in
 from tradewarden.errors import ConflictError
 from tradewarden.secrets.store import (
     SecretChange,
@@ -16,36 +16,20 @@ from tradewarden.secrets.store import (
     SecretStore,
     SecretVersion,
 )
-from tradewarden.storage.memory import MemoryDatabase
 from tradewarden.storage.memory_secrets import MemorySecretStore
 from tradewarden.storage.sql_secrets import SqlSecretStore
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable
+    from collections.abc import AsyncIterator
     from pathlib import Path
 
 
-class Kept:
-    """A store, and the entries that its database kept."""
-
-    def __init__(self, store: SecretStore, entries: Callable[[], Awaitable[list[bytes]]]) -> None:
-        self.store = store
-        self.entries = entries
-
-
-@pytest.fixture(params=["memory", "sqlite"])
-async def kept(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Kept]:
+@pytest.fixture(params=ADAPTERS)
+async def kept(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Kept[SecretStore]]:
     """Give each store in turn."""
-    if request.param == "memory":
-        memory = MemoryDatabase()
-
-        async def entries() -> list[bytes]:
-            return memory.inbox
-
-        yield Kept(MemorySecretStore(memory), entries)
-        return
-    async with sqlite_database(tmp_path) as database:
-        yield Kept(SqlSecretStore(database), lambda: inbox(database))
+    opened: Opened[SecretStore] = kept_in(request.param, tmp_path, MemorySecretStore, SqlSecretStore)
+    async with opened as found:
+        yield found
 
 
 def sealed(version: int) -> bytes:
@@ -68,7 +52,7 @@ def version(path: str, number: int, key: int = 1, destroyed: int = 0) -> SecretV
     return SecretVersion(path, number, b"i" * 16, 1.5, "a", 0.0, destroyed, sealed(key))
 
 
-async def write(kept: Kept, path: str, number: int = 1, key: int = 1, value_key: int = 1) -> None:
+async def write(kept: Kept[SecretStore], path: str, number: int = 1, key: int = 1, value_key: int = 1) -> None:
     """Write one version of a path, as current."""
     change = SecretChange(
         head(path, number, key=key),
@@ -80,7 +64,7 @@ async def write(kept: Kept, path: str, number: int = 1, key: int = 1, value_key:
     await kept.store.change(path, (), lambda _: change)
 
 
-async def test_nothing_is_where_nothing_was_written(kept: Kept) -> None:
+async def test_nothing_is_where_nothing_was_written(kept: Kept[SecretStore]) -> None:
     """A path that was never written has no head, no history and no state."""
     assert await kept.store.read("a", None) is None
     assert await kept.store.read("a", 1) is None
@@ -95,7 +79,7 @@ async def test_nothing_is_where_nothing_was_written(kept: Kept) -> None:
     assert seen == [None]
 
 
-async def test_rows_come_back_as_they_were_written(kept: Kept) -> None:
+async def test_rows_come_back_as_they_were_written(kept: Kept[SecretStore]) -> None:
     """Every column keeps value and type, or seals could not be checked."""
     await write(kept, "a", 1)
     await write(kept, "a", 2)
@@ -108,7 +92,7 @@ async def test_rows_come_back_as_they_were_written(kept: Kept) -> None:
     assert history == SecretState(head("a", 2), {1: version("a", 1), 2: version("a", 2)})
 
 
-async def test_a_decision_sees_what_it_asked_for(kept: Kept) -> None:
+async def test_a_decision_sees_what_it_asked_for(kept: Kept[SecretStore]) -> None:
     """The state holds the head and those of the named versions that exist."""
     await write(kept, "a", 1)
     await write(kept, "a", 2)
@@ -122,7 +106,7 @@ async def test_a_decision_sees_what_it_asked_for(kept: Kept) -> None:
     assert seen == [SecretState(head("a", 2), {2: version("a", 2)})]
 
 
-async def test_a_decision_that_raises_changes_nothing(kept: Kept) -> None:
+async def test_a_decision_that_raises_changes_nothing(kept: Kept[SecretStore]) -> None:
     """Its error comes out, and neither row nor entry is written."""
 
     def refuse(_: SecretState | None) -> SecretChange[None]:
@@ -134,7 +118,7 @@ async def test_a_decision_that_raises_changes_nothing(kept: Kept) -> None:
     assert await kept.entries() == []
 
 
-async def test_each_change_records_its_entry_once(kept: Kept) -> None:
+async def test_each_change_records_its_entry_once(kept: Kept[SecretStore]) -> None:
     """Entries stand in the order of the changes."""
     await write(kept, "a", 1)
     await write(kept, "b", 1)
@@ -142,7 +126,7 @@ async def test_each_change_records_its_entry_once(kept: Kept) -> None:
     assert await kept.entries() == [b"a@1", b"b@1", b"a@2"]
 
 
-async def test_a_value_stays_unless_it_is_named(kept: Kept) -> None:
+async def test_a_value_stays_unless_it_is_named(kept: Kept[SecretStore]) -> None:
     """Rewriting a version's row keeps its value; naming it replaces or erases it."""
     await write(kept, "a", 1)
     for values, expected in (({}, envelope(1)), ({1: envelope(2)}, envelope(2)), ({1: b""}, b"")):
@@ -153,7 +137,7 @@ async def test_a_value_stays_unless_it_is_named(kept: Kept) -> None:
         assert found[2] == expected
 
 
-async def test_old_versions_are_forgotten(kept: Kept) -> None:
+async def test_old_versions_are_forgotten(kept: Kept[SecretStore]) -> None:
     """Versions below `drop_below` are gone, of this path only."""
     for path in ("a", "b"):
         for number in (1, 2, 3):
@@ -167,7 +151,7 @@ async def test_old_versions_are_forgotten(kept: Kept) -> None:
         assert list(history.versions) == numbers
 
 
-async def test_heads_are_listed_by_prefix_in_order(kept: Kept) -> None:
+async def test_heads_are_listed_by_prefix_in_order(kept: Kept[SecretStore]) -> None:
     """A listing goes by code point, from a cursor on, up to its limit."""
     for path in ("b", "a/2", "a", "a/10", "A", "a-b", "a/1", "ab"):
         await write(kept, path)
@@ -182,7 +166,7 @@ async def test_heads_are_listed_by_prefix_in_order(kept: Kept) -> None:
     assert await paths("zz") == []
 
 
-async def test_what_older_keys_protect_is_found(kept: Kept) -> None:
+async def test_what_older_keys_protect_is_found(kept: Kept[SecretStore]) -> None:
     """Heads, rows and values under an older key version are listed, resumably and in order."""
     await write(kept, "new", 1, key=2, value_key=2)
     await write(kept, "b", 1, key=1, value_key=1)
@@ -196,7 +180,7 @@ async def test_what_older_keys_protect_is_found(kept: Kept) -> None:
     assert await kept.store.outdated(1, ("", 0), 10) == []
 
 
-async def test_a_destroyed_value_needs_no_new_key(kept: Kept) -> None:
+async def test_a_destroyed_value_needs_no_new_key(kept: Kept[SecretStore]) -> None:
     """An erased value is under no key at all."""
     row = version("a", 1, key=2, destroyed=1)
     change = SecretChange(head("a", key=2), None, b"e", [row], {1: b""})

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.support.storage import inbox, sqlite_database
+from tests.support.storage import ADAPTERS, Kept, Opened, kept_in
 from tradewarden.errors import ConflictError
 from tradewarden.identity.store import (
     AdminTokenChange,
@@ -15,44 +15,20 @@ from tradewarden.identity.store import (
     ServiceRow,
     ServiceStore,
 )
-from tradewarden.storage.memory import MemoryDatabase
 from tradewarden.storage.memory_identity import MemoryServiceStore
 from tradewarden.storage.sql_identity import SqlServiceStore
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable
+    from collections.abc import AsyncIterator, Callable
     from pathlib import Path
 
-    from tradewarden.storage.database import Revisions
 
-
-class Kept:
-    """A store, the entries that its database kept, and its revisions."""
-
-    def __init__(
-        self,
-        store: ServiceStore,
-        entries: Callable[[], Awaitable[list[bytes]]],
-        revisions: Callable[[], Awaitable[Revisions]],
-    ) -> None:
-        self.store = store
-        self.entries = entries
-        self.revisions = revisions
-
-
-@pytest.fixture(params=["memory", "sqlite"])
-async def kept(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Kept]:
+@pytest.fixture(params=ADAPTERS)
+async def kept(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Kept[ServiceStore]]:
     """Give each store in turn."""
-    if request.param == "memory":
-        memory = MemoryDatabase()
-
-        async def entries() -> list[bytes]:
-            return memory.inbox
-
-        yield Kept(MemoryServiceStore(memory), entries, memory.revisions)
-        return
-    async with sqlite_database(tmp_path) as database:
-        yield Kept(SqlServiceStore(database), lambda: inbox(database), database.revisions)
+    opened: Opened[ServiceStore] = kept_in(request.param, tmp_path, MemoryServiceStore, SqlServiceStore)
+    async with opened as found:
+        yield found
 
 
 def service(name: str, secret: bytes = b"s") -> ServiceRow:
@@ -60,20 +36,20 @@ def service(name: str, secret: bytes = b"s") -> ServiceRow:
     return ServiceRow(name, "i", '["read"]', secret, 1, "user:admin", 2, seal=b"seal")
 
 
-async def put(kept: Kept, row: ServiceRow) -> None:
+async def put(kept: Kept[ServiceStore], row: ServiceRow) -> None:
     """Write one service."""
     change = ServiceChange(None, f"put {row.service_name}".encode(), row)
     await kept.store.change(row.service_name, lambda _: change)
 
 
-async def test_nothing_is_where_nothing_was_written(kept: Kept) -> None:
+async def test_nothing_is_where_nothing_was_written(kept: Kept[ServiceStore]) -> None:
     """There is no service, no page and no admin token."""
     assert await kept.store.read("bot") is None
     assert await kept.store.page("", 10) == []
     assert await kept.store.read_admin_token() is None
 
 
-async def test_a_service_is_put_replaced_and_deleted(kept: Kept) -> None:
+async def test_a_service_is_put_replaced_and_deleted(kept: Kept[ServiceStore]) -> None:
     """Each change is recorded and moves the revisions that caches of services and tokens depend on."""
     revisions = [await kept.revisions()]
     await put(kept, service("bot"))
@@ -97,7 +73,7 @@ async def test_a_service_is_put_replaced_and_deleted(kept: Kept) -> None:
     assert len({each.tokens for each in revisions}) == 4
 
 
-async def test_a_refused_change_leaves_everything_as_it_was(kept: Kept) -> None:
+async def test_a_refused_change_leaves_everything_as_it_was(kept: Kept[ServiceStore]) -> None:
     """What the decision raises comes out, and nothing is written."""
     before = await kept.revisions()
 
@@ -110,7 +86,7 @@ async def test_a_refused_change_leaves_everything_as_it_was(kept: Kept) -> None:
     assert await kept.revisions() == before
 
 
-async def test_pages_follow_one_another(kept: Kept) -> None:
+async def test_pages_follow_one_another(kept: Kept[ServiceStore]) -> None:
     """Services come in the order of their names."""
     for name in ("c", "a", "b"):
         await put(kept, service(name))
@@ -118,7 +94,7 @@ async def test_pages_follow_one_another(kept: Kept) -> None:
     assert await kept.store.page("b", 2) == [service("c")]
 
 
-async def test_the_admin_token_is_one_row(kept: Kept) -> None:
+async def test_the_admin_token_is_one_row(kept: Kept[ServiceStore]) -> None:
     """It is replaced by the next, and caches learn of it; a decision without a row writes, records, moves nothing."""
     rows = [AdminTokenRow("admin", b"s", n, n + 1, 0, b"seal") for n in (1, 2)]
 
@@ -144,13 +120,13 @@ async def test_the_admin_token_is_one_row(kept: Kept) -> None:
     assert await kept.entries() == [b"entry", b"entry"]
 
 
-async def own(kept: Kept, name: str, *owned: str) -> None:
+async def own(kept: Kept[ServiceStore], name: str, *owned: str) -> None:
     """Write one service with what belongs to it."""
     change = ServiceChange(None, b"own", service(name), owned)
     await kept.store.change(name, lambda _: change)
 
 
-async def test_a_name_has_one_owner(kept: Kept) -> None:
+async def test_a_name_has_one_owner(kept: Kept[ServiceStore]) -> None:
     """It is the service's until that is written without it or deleted; another's change with it is refused whole."""
     await own(kept, "a", "a", "x.internal")
     assert [await kept.store.owner(name) for name in ("a", "x.internal", "b")] == ["a", "a", ""]

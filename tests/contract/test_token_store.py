@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 import msgspec
 import pytest
 
-from tests.support.storage import inbox, sqlite_database
+from tests.support.storage import ADAPTERS, Opened, inbox, kept_in, sqlite_database
+from tests.support.storage import Kept as KeptStore
 from tests.support.tokens import Room, admin, room_over
 from tradewarden.errors import TokenError
-from tradewarden.storage.memory import MemoryDatabase
 from tradewarden.storage.memory_tokens import MemoryTokenStore
 from tradewarden.storage.sql_tokens import SqlTokenStore
 from tradewarden.storage.sqlite import SqliteDatabase
@@ -31,43 +31,24 @@ from tradewarden.tokens.store import (
 from tradewarden.tokens.tokens import Tokens
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+    from collections.abc import AsyncIterator
     from pathlib import Path
 
-    from tradewarden.storage.database import Revisions
 
-
-class Kept:
+class Kept(KeptStore[TokenStore]):
     """A store, the entries that its database kept, and its revisions."""
-
-    def __init__(
-        self,
-        store: TokenStore,
-        entries: Callable[[], Awaitable[list[bytes]]],
-        revisions: Callable[[], Coroutine[None, None, Revisions]],
-    ) -> None:
-        self.store = store
-        self.entries = entries
-        self.revisions = revisions
 
     async def put(self, *rows: Row, entry: bytes = b"entry", bump: tuple[str, ...] = ()) -> None:
         """Write rows in one change."""
         await self.store.change(Wanted(), lambda _: TokenChange(None, entry, rows, bump))
 
 
-@pytest.fixture(params=["memory", "sqlite"])
+@pytest.fixture(params=ADAPTERS)
 async def kept(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Kept]:
     """Give each store in turn."""
-    if request.param == "memory":
-        memory = MemoryDatabase()
-
-        async def entries() -> list[bytes]:
-            return memory.inbox
-
-        yield Kept(MemoryTokenStore(memory), entries, memory.revisions)
-        return
-    async with sqlite_database(tmp_path) as database:
-        yield Kept(SqlTokenStore(database), lambda: inbox(database), database.revisions)
+    stores: Opened[TokenStore] = kept_in(request.param, tmp_path, MemoryTokenStore, SqlTokenStore)
+    async with stores as found:
+        yield Kept(found.store, found.entries, found.revisions)
 
 
 def token(number: int, subject: str = "service:bot", **columns: object) -> TokenRow:
