@@ -55,7 +55,7 @@ class SecurityConfig:
 
     def __post_init__(self) -> None:
         settings = load_settings(self._environment(), Path(".env"))
-        secret, token = settings.jwt_secret, settings.vault_token
+        secret, token = settings.jwt_secret, settings.vault.token
         standing = {
             "enable_mtls": settings.enable_mtls,
             "enable_jwt": settings.enable_jwt,
@@ -65,7 +65,7 @@ class SecurityConfig:
             "jwt_expiration_hours": settings.jwt_expiration_hours,
             "ca_cert_path": str(settings.ca_cert_path),
             "ca_key_path": str(settings.ca_key_path),
-            "vault_url": settings.vault_url,
+            "vault_url": settings.vault.url,
             "vault_token": token.reveal() if token else None,
             "cert_validity_days": settings.cert_validity_days,
             "settings": settings,

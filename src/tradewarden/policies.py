@@ -38,7 +38,7 @@ def warnings(settings: Settings) -> list[str]:
     if settings.vault_missing and settings.development:
         missing = " and ".join(settings.vault_missing)
         found.append(f"ENABLE_VAULT=true without {missing}: secrets stay in the local store")
-    vault = urlsplit(settings.vault_url or "")
+    vault = urlsplit(settings.vault.url or "")
     if settings.enable_vault and vault.scheme == "http" and not is_loopback(vault.hostname or ""):
         found.append(f"VAULT_URL is http: Vault's token goes to {vault.hostname} in the clear")
     if settings.development and not settings.loopback:

@@ -10,6 +10,7 @@ from tradewarden.errors import ConfigurationError
 from tradewarden.settings import RateLimit, Secret, Settings, load_settings, pages
 from tradewarden.settings.pkcs11 import TokenUri
 from tradewarden.settings.table import CREDENTIALS, OF_LIBRARIES, VARIABLES
+from tradewarden.settings.vault import VaultAccess
 
 ROOT = Path(__file__).resolve().parents[2]
 STRONG = "s3cret-" * 6
@@ -76,7 +77,8 @@ def test_settings_cannot_be_changed() -> None:
 
 def test_every_variable_reaches_the_settings() -> None:
     """There is one field a row, but for the two names of the JWT secret and what the service does not read."""
-    assert len(Settings.__dataclass_fields__) == len(VARIABLES) - 1 - len(OF_LIBRARIES) - len(CREDENTIALS)
+    given = len(Settings.__dataclass_fields__) - len(["vault"]) + len(VaultAccess.__dataclass_fields__)
+    assert given == len(VARIABLES) - 1 - len(OF_LIBRARIES) - len(CREDENTIALS)
     assert len({variable.name for variable in VARIABLES}) == len(VARIABLES)
 
 
@@ -204,22 +206,24 @@ def test_every_variable_is_read() -> None:
         acme_http_port=5002,
         acme_dns=("fd00::53", 5353),
         enable_vault=True,
-        vault_url="https://vault:8200",
-        vault_token=Secret("hvs.x"),
-        vault_auth_method="approle",
-        vault_auth_mount="desk-approle",
-        vault_role_id=Secret("r-1"),
-        vault_secret_id=Secret("s-1"),
-        vault_secret_id_wrapped=True,
-        vault_role="bots",
-        vault_jwt_path=Path("/run/jwt"),
-        vault_client_cert=Path("vault.crt"),
-        vault_client_key=Path("vault.key"),
-        vault_cacert=Path("vault-ca.pem"),
-        vault_namespace="trading",
-        vault_mount="kv",
-        vault_prefix="desk/",
-        vault_client_timeout=7,
+        vault=VaultAccess(
+            url="https://vault:8200",
+            token=Secret("hvs.x"),
+            auth_method="approle",
+            auth_mount="desk-approle",
+            role_id=Secret("r-1"),
+            secret_id=Secret("s-1"),
+            secret_id_wrapped=True,
+            role="bots",
+            jwt_path=Path("/run/jwt"),
+            client_cert=Path("vault.crt"),
+            client_key=Path("vault.key"),
+            cacert=Path("vault-ca.pem"),
+            namespace="trading",
+            mount="kv",
+            prefix="desk/",
+            client_timeout=7,
+        ),
         stale_seconds=60,
         max_versions=3,
         rotation_hosts=(("db.internal", 5432),),
@@ -516,7 +520,7 @@ def test_dotenv_cannot_leave_development(tmp_path: Path) -> None:
 def test_in_development_dotenv_may_set_them(tmp_path: Path) -> None:
     """On a developer's machine .env is the usual place."""
     dotenv = write(tmp_path / ".env", "ALPHAPULSE_ENV=development\nVAULT_URL=http://vault:8200\n")
-    assert load_settings({}, dotenv).vault_url == "http://vault:8200"
+    assert load_settings({}, dotenv).vault.url == "http://vault:8200"
 
 
 def test_vault_without_address_or_token_is_no_mistake() -> None:

@@ -11,7 +11,6 @@ import pytest
 from tradewarden.errors import ConfigurationError
 from tradewarden.secrets import naming
 from tradewarden.settings import ProviderSettings, Secret, load_provider_settings
-from tradewarden.settings.model import VaultAccess
 from tradewarden.settings.table import CREDENTIALS, OF_LIBRARIES
 
 FERNET = "pHZBcYkG2o0s3u9tM4yQ1vXl7nRwEaJdLiFbUCg5h8E="
@@ -81,9 +80,9 @@ def test_every_variable_is_read() -> None:
     assert (settings.service_url, settings.service_ca) == ("https://security:8002", Path("ca.pem"))
     assert settings.service_token == Secret("tok")
     assert settings.encryption_key == Secret(FERNET)
-    assert (settings.vault_url, settings.vault_token) == ("https://vault:8200", Secret("hvs.x"))
-    own = {field.name for field in fields(ProviderSettings)} - {field.name for field in fields(VaultAccess)}
-    assert len(own) == len(OF_LIBRARIES) + len(["environment", "encryption_key", "service_token_file"])
+    assert (settings.vault.url, settings.vault.token) == ("https://vault:8200", Secret("hvs.x"))
+    own = [field.name for field in fields(ProviderSettings)]
+    assert len(own) == len(OF_LIBRARIES) + len(["environment", "encryption_key", "service_token_file", "vault"])
 
 
 def test_a_tokens_file_is_known(tmp_path: Path) -> None:
@@ -155,7 +154,7 @@ def test_a_file_may_hold_the_credentials_themselves(tmp_path: Path) -> None:
     dotenv = tmp_path / ".env"
     dotenv.write_text(f"VAULT_TOKEN=hvs.y\nALPHAPULSE_ENCRYPTION_KEY={FERNET}\nALPHAPULSE_DB_PASSWORD=x\n")
     settings = load_provider_settings({"ALPHAPULSE_ENV": "staging", "VAULT_URL": "https://v"}, dotenv)
-    assert settings.vault_token == Secret("hvs.y")
+    assert settings.vault.token == Secret("hvs.y")
 
 
 def test_no_value_shows() -> None:

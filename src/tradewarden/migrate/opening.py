@@ -112,7 +112,7 @@ def _encrypted(directory: Path, environ: Mapping[str, str], dotenv: Path) -> Tar
 def _remote(method: Method, environ: Mapping[str, str], dotenv: Path) -> Target:
     settings = _settings(method.value, environ, dotenv)
     places = {
-        Method.VAULT: f"Vault at {settings.vault_url}",
+        Method.VAULT: f"Vault at {settings.vault.url}",
         Method.AWS: f"AWS Secrets Manager in {settings.aws_region or 'the default region'}",
         Method.TRADEWARDEN: f"Tradewarden at {settings.service_url}",
     }

@@ -12,10 +12,10 @@ from pathlib import Path
 
 from tradewarden.errors import ConfigurationError
 from tradewarden.settings import rules, table
-from tradewarden.settings.model import VaultAccess
 from tradewarden.settings.secret import Secret
 from tradewarden.settings.sources import Reader, read_dotenv
 from tradewarden.settings.table import ENVIRONMENTS, Environment, SecretProvider
+from tradewarden.settings.vault import VaultAccess, read_vault
 
 PROVIDERS: Mapping[Environment, tuple[SecretProvider, ...]] = {
     "development": ("environment", "files"),
@@ -26,7 +26,7 @@ PROVIDERS: Mapping[Environment, tuple[SecretProvider, ...]] = {
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ProviderSettings(VaultAccess):
+class ProviderSettings:
     """Checked settings of a program that reads secrets; each field is one row of `table`, times are seconds."""
 
     environment: Environment
@@ -43,6 +43,7 @@ class ProviderSettings(VaultAccess):
     service_token: Secret | None
     service_token_file: Path | None
     service_ca: Path | None
+    vault: VaultAccess
 
     @property
     def development(self) -> bool:
@@ -104,22 +105,7 @@ def _build(
         service_token=read(table.SERVICE_TOKEN),
         service_token_file=Path(token_file) if token_file else None,
         service_ca=read(table.SERVICE_CA),
-        vault_url=read(table.VAULT_URL),
-        vault_token=read(table.VAULT_TOKEN),
-        vault_auth_method=read(table.VAULT_AUTH_METHOD),
-        vault_auth_mount=read(table.VAULT_AUTH_MOUNT),
-        vault_role_id=read(table.VAULT_ROLE_ID),
-        vault_secret_id=read(table.VAULT_SECRET_ID),
-        vault_secret_id_wrapped=read(table.VAULT_SECRET_ID_WRAPPED),
-        vault_role=read(table.VAULT_ROLE),
-        vault_jwt_path=read(table.VAULT_JWT_PATH),
-        vault_client_cert=read(table.VAULT_CLIENT_CERT),
-        vault_client_key=read(table.VAULT_CLIENT_KEY),
-        vault_cacert=read(table.VAULT_CACERT),
-        vault_namespace=read(table.VAULT_NAMESPACE),
-        vault_mount=read(table.VAULT_MOUNT),
-        vault_prefix=read(table.VAULT_PREFIX),
-        vault_client_timeout=read(table.VAULT_CLIENT_TIMEOUT),
+        vault=read_vault(reader),
     )
 
 
@@ -131,7 +117,7 @@ def _unset(settings: ProviderSettings) -> Iterator[str]:
     chosen = settings.providers
     else_ = f"or choose other providers in {table.PROVIDERS.name} than {','.join(chosen)}"
     if "vault" in chosen:
-        yield from (f"{name}: unset, and secrets are read from Vault; set it, {else_}" for name in settings.vault_unset)
+        yield from (f"{name}: unset, and secrets are read from Vault; set it, {else_}" for name in settings.vault.unset)
     if "tradewarden" in chosen and settings.service_url is None:
         yield f"{table.SERVICE_URL.name}: unset, and secrets are read from Tradewarden; set it, {else_}"
     if "tradewarden" in chosen and settings.service_token is None:

@@ -10,6 +10,7 @@ from tradewarden.settings import rules, table
 from tradewarden.settings.model import Settings
 from tradewarden.settings.secret import Secret
 from tradewarden.settings.sources import Reader, read_dotenv
+from tradewarden.settings.vault import read_vault
 
 
 def load_settings(environ: Mapping[str, str], dotenv: Path | None = None) -> Settings:
@@ -97,22 +98,7 @@ def _build(reader: Reader) -> Settings:
         acme_http_port=read(table.ACME_HTTP_PORT),
         acme_dns=read(table.ACME_DNS),
         enable_vault=read(table.ENABLE_VAULT),
-        vault_url=read(table.VAULT_URL),
-        vault_token=read(table.VAULT_TOKEN),
-        vault_auth_method=read(table.VAULT_AUTH_METHOD),
-        vault_auth_mount=read(table.VAULT_AUTH_MOUNT),
-        vault_role_id=read(table.VAULT_ROLE_ID),
-        vault_secret_id=read(table.VAULT_SECRET_ID),
-        vault_secret_id_wrapped=read(table.VAULT_SECRET_ID_WRAPPED),
-        vault_role=read(table.VAULT_ROLE),
-        vault_jwt_path=read(table.VAULT_JWT_PATH),
-        vault_client_cert=read(table.VAULT_CLIENT_CERT),
-        vault_client_key=read(table.VAULT_CLIENT_KEY),
-        vault_cacert=read(table.VAULT_CACERT),
-        vault_namespace=read(table.VAULT_NAMESPACE),
-        vault_mount=read(table.VAULT_MOUNT),
-        vault_prefix=read(table.VAULT_PREFIX),
-        vault_client_timeout=read(table.VAULT_CLIENT_TIMEOUT),
+        vault=read_vault(reader),
         stale_seconds=read(table.STALE_SECONDS),
         max_versions=read(table.MAX_VERSIONS),
         rotation_hosts=read(table.ROTATION_HOSTS),

@@ -18,49 +18,12 @@ from tradewarden.settings.table import (
     LogFormat,
     LogLevel,
     TokenAlgorithm,
-    VaultLogin,
 )
+from tradewarden.settings.vault import VaultAccess
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class VaultAccess:
-    """Where Vault is, and how we log in there; each field is one row of `table`."""
-
-    vault_url: str | None
-    vault_token: Secret | None
-    vault_auth_method: VaultLogin
-    vault_auth_mount: str | None
-    vault_role_id: Secret | None
-    vault_secret_id: Secret | None
-    vault_secret_id_wrapped: bool
-    vault_role: str | None
-    vault_jwt_path: Path
-    vault_client_cert: Path | None
-    vault_client_key: Path | None
-    vault_cacert: Path | None
-    vault_namespace: str | None
-    vault_mount: str
-    vault_prefix: str
-    vault_client_timeout: int
-
-    @property
-    def vault_unset(self) -> tuple[str, ...]:
-        """The variables that a log-in to Vault needs and that are not set."""
-        needed: dict[str, object] = {"VAULT_URL": self.vault_url}
-        match self.vault_auth_method:
-            case "token":
-                needed["VAULT_TOKEN"] = self.vault_token
-            case "approle":
-                needed["VAULT_ROLE_ID"] = self.vault_role_id
-            case "kubernetes":
-                needed["VAULT_ROLE"] = self.vault_role
-            case "cert":
-                needed |= {"VAULT_CLIENT_CERT": self.vault_client_cert, "VAULT_CLIENT_KEY": self.vault_client_key}
-        return tuple(name for name, value in needed.items() if value is None)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Settings(VaultAccess):
+class Settings:
     """Checked settings; each field is one row of `table`, units are in the names.
 
     `root_key` is a URI (`file:`, `env:`, `passphrase:`, `pkcs11:`). No `allowed_ips` means any address.
@@ -115,6 +78,7 @@ class Settings(VaultAccess):
     acme_dns: tuple[str, int] | None
 
     enable_vault: bool
+    vault: VaultAccess
     stale_seconds: int
     max_versions: int
     rotation_hosts: tuple[tuple[str, int], ...]
@@ -141,4 +105,4 @@ class Settings(VaultAccess):
     @property
     def vault_missing(self) -> tuple[str, ...]:
         """The variables that `ENABLE_VAULT` needs and that are not set."""
-        return self.vault_unset if self.enable_vault else ()
+        return self.vault.unset if self.enable_vault else ()

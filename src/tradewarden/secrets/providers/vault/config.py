@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from tradewarden.settings.library import ProviderSettings
-    from tradewarden.settings.model import Settings, VaultAccess
+    from tradewarden.settings.model import Settings
+    from tradewarden.settings.vault import VaultAccess
 
 SERVICE_ACCOUNT_TOKEN: Final = Path("/var/run/secrets/kubernetes.io/serviceaccount/token")
 _PLACE = re.compile(r"(?:[A-Za-z0-9_@+=,~-][A-Za-z0-9_.@+=,~ -]*/)*")
@@ -166,30 +167,31 @@ def _certificate_mistakes(config: VaultConfig) -> Iterator[str]:
 
 def vault_config(settings: Settings | ProviderSettings) -> VaultConfig:
     """Return the config that the environment describes; raises `ConfigurationError` naming its variables."""
-    certificate, key = settings.vault_client_cert, settings.vault_client_key
+    access = settings.vault
+    certificate, key = access.client_cert, access.client_key
     return VaultConfig(
-        url=settings.vault_url or "",
-        login=_login(settings),
-        namespace=settings.vault_namespace or "",
-        mount=settings.vault_mount.strip("/"),
-        prefix="" if settings.vault_prefix == "/" else settings.vault_prefix,
-        ca_file=settings.vault_cacert,
+        url=access.url or "",
+        login=_login(access),
+        namespace=access.namespace or "",
+        mount=access.mount.strip("/"),
+        prefix="" if access.prefix == "/" else access.prefix,
+        ca_file=access.cacert,
         client_certificate=ClientCertificate(certificate, key) if certificate and key else None,
         plain_http=settings.development,
-        read_seconds=float(settings.vault_client_timeout),
-        total_seconds=2.0 * settings.vault_client_timeout,
+        read_seconds=float(access.client_timeout),
+        total_seconds=2.0 * access.client_timeout,
     )
 
 
-def _login(settings: VaultAccess) -> Login:
-    mount = settings.vault_auth_mount
-    match settings.vault_auth_method:
+def _login(access: VaultAccess) -> Login:
+    mount = access.auth_mount
+    match access.auth_method:
         case "approle":
-            role_id = settings.vault_role_id or Secret("")
-            return AppRoleLogin(role_id, settings.vault_secret_id, settings.vault_secret_id_wrapped, mount or "approle")
+            role_id = access.role_id or Secret("")
+            return AppRoleLogin(role_id, access.secret_id, access.secret_id_wrapped, mount or "approle")
         case "kubernetes":
-            return KubernetesLogin(settings.vault_role or "", settings.vault_jwt_path, mount or "kubernetes")
+            return KubernetesLogin(access.role or "", access.jwt_path, mount or "kubernetes")
         case "cert":
-            return CertificateLogin(settings.vault_role or "", mount or "cert")
+            return CertificateLogin(access.role or "", mount or "cert")
         case _:
-            return TokenLogin(settings.vault_token or Secret(""))
+            return TokenLogin(access.token or Secret(""))
