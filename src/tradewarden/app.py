@@ -36,8 +36,6 @@ from tradewarden.errors import (
     AuditUnavailableError,
     ConfigurationError,
     FeatureDisabledError,
-    StorageUnavailableError,
-    TradewardenError,
 )
 from tradewarden.identity.admin import AdminToken
 from tradewarden.identity.enrolment import Enrolment
@@ -45,10 +43,10 @@ from tradewarden.identity.services import Services
 from tradewarden.keys.keyring import Keyring
 from tradewarden.keys.purpose import Purpose
 from tradewarden.local import Local, local_principal
+from tradewarden.lookout import Lookout, Sights
 from tradewarden.own_services import OwnServices
 from tradewarden.pki.authority import Authority
 from tradewarden.policies import acme_policy, ca_token, listener_names, pki_policy, refusals, root_sources, token_policy
-from tradewarden.readiness import Readiness, disk_reasons
 from tradewarden.secrets.providers.vault.config import vault_config
 from tradewarden.secrets.providers.vault.connect import connect
 from tradewarden.secrets.rewrap import Rewrap
@@ -78,13 +76,12 @@ if TYPE_CHECKING:
     from tradewarden.audit.examine import Report
     from tradewarden.keys.root import RootSource
     from tradewarden.pki.store import Tally
+    from tradewarden.readiness import Readiness
     from tradewarden.secrets.providers.vault.client import Client
     from tradewarden.secrets.providers.vault.engine import Engine
     from tradewarden.secrets.room import SecretsRoom
-    from tradewarden.storage.database import Revisions, Transaction
+    from tradewarden.storage.database import Revisions
 
-_LOOK_SECONDS = 1.0
-_NAMED = 5
 _HERE = Origin()
 
 
@@ -107,8 +104,6 @@ class Warden:
         self._keys_seen = -1
         self._authorities_seen = -1
         self._refusals = refusals(settings)
-        self._looked: tuple[float, Readiness] | None = None
-        self._token = ca_token(settings)
         seal = InboxSeal(keyring.derive(Purpose.AUDIT, "inbox"))
         self.auditor = Auditor(ground.journal, clock, seal)
         self.flood = Flood(ground.journal, clock)
@@ -136,6 +131,7 @@ class Warden:
         )
         self.authority: Authority
         self.acme: Acme
+        self._lookout: Lookout
         ways = rotators(Outbound(settings.rotation_hosts), OwnServices(self), clock, randomness)
         self.rotations = Rotations(SqlRotationStore(database), self.secrets, keyring, ways, clock, randomness)
 
@@ -192,6 +188,17 @@ class Warden:
                 entries=lambda action, resource: self.entry(EventType.CERTIFICATE, action, resource),
             )
             await self.admin_token.ensure(self.entry(EventType.AUTHENTICATION, "create", "admin_token"))
+        sights = Sights(
+            settings.data_dir / "audit",
+            self.database,
+            self.keyring,
+            ca_token(settings),
+            self.authority,
+            self.rotations,
+            self.vaulted,
+            self._refusals,
+        )
+        self._lookout = Lookout(sights, self.clock)
 
     def entry(self, event: EventType, action: str, resource: str = ANY) -> Entry:
         """Return the audit entry of something that this process does by itself, holding the root key."""
@@ -283,53 +290,11 @@ class Warden:
 
     async def readiness(self) -> Readiness:
         """Say whether requests can be answered now; looks at most once a second."""
-        now = self.clock.monotonic()
-        if self._looked is None or now - self._looked[0] >= _LOOK_SECONDS:
-            self._looked = now, await self._look()
-        return self._looked[1]
-
-    async def _look(self) -> Readiness:
-        disk = await asyncio.to_thread(disk_reasons, self.settings.data_dir / "audit")
-        reasons = list(disk)
-        try:
-            await self.database.transact(_touch)
-        except StorageUnavailableError as error:
-            reasons.append(f"database: {error.reason}")
-        storage = len(reasons) == len(disk)
-        if self.keyring.outdated:
-            with suppress(TradewardenError):
-                await self.keyring.refresh()  # a source that could not be opened then may be there now
-        if self.keyring.outdated:
-            reasons.append("keys: the root key was rotated; restart with the new TRADEWARDEN_ROOT_KEY")
-        if self._token is not None:
-            try:
-                await asyncio.to_thread(self._token.require_present)
-            except TradewardenError as error:
-                reasons.append(f"ca keys: {error.detail}")
-        if "ENABLE_VAULT" in self._refusals:
-            reasons.append(f"vault: {self._refusals['ENABLE_VAULT']}")
-        vault = await self.vaulted.fault() if self.vaulted is not None else ""
-        if vault:
-            reasons.append(f"vault: {vault}")
-        warnings = await asyncio.to_thread(self.authority.cas.warnings)
-        late = await self._late() if storage else ()
-        return Readiness(storage, not disk, tuple(reasons), (*warnings, *late), not vault)
-
-    async def _late(self) -> tuple[str, ...]:
-        """Say which rotations are overdue, a few by name."""
-        paths = await self.rotations.tending.overdue()
-        more = f" and {len(paths) - _NAMED} more" if len(paths) > _NAMED else ""
-        told = f"rotation overdue: {', '.join(paths[:_NAMED])}{more}; see 'tradewarden secrets due'"
-        return (told,) if paths else ()
+        return await self._lookout.readiness()
 
     def _count_vault(self, outcome: str) -> None:
         if self.metrics is not None:
             self.metrics.count_vault(outcome)
-
-
-async def _touch(transaction: Transaction) -> None:
-    """Write something durable and meaningless, to see that writing works."""
-    await transaction.run("UPDATE revisions SET value = value WHERE kind = ?", "keys")
 
 
 async def close_windows(warden: Warden) -> None:
