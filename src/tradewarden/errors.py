@@ -40,6 +40,12 @@ class InvalidInputError(TradewardenError):
     code = "invalid_request"
 
 
+class NameNotHeldError(InvalidInputError):
+    """A name is a good one, and this place can hold no secret of that name; so it has none."""
+
+    code = "invalid_request"
+
+
 class LimitExceededError(InvalidInputError):
     """The input is well formed and larger than this service takes."""
 

@@ -7,6 +7,7 @@ What moto does differently is told in `tests/support/aws.py`.
 
 from __future__ import annotations
 
+import logging
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -21,6 +22,7 @@ from tests.support.providers import fresh
 from tradewarden.errors import (
     ConfigurationError,
     ConflictError,
+    IntegrityError,
     InvalidInputError,
     LimitExceededError,
     ProviderRefusedError,
@@ -378,3 +380,32 @@ def test_without_boto3_the_error_says_what_to_install(provider: AwsProvider, mon
     monkeypatch.setitem(sys.modules, "boto3", None)
     with pytest.raises(ConfigurationError, match=r"pip install 'tradewarden\[aws\]'"):
         provider.get("key")
+
+
+@pytest.mark.parametrize("text", ['{"api_key": "a", "api_key": "b"}', '{"a":' * 40 + "1" + "}" * 40])
+def test_a_value_that_is_damaged_is_no_missing_secret(provider: AwsProvider, console: Any, text: str) -> None:
+    """What two readers would read differently is named as such, so that no other provider stands in for it."""
+    console.create_secret(Name=at_aws(provider, "key"), SecretString=text)
+    with pytest.raises(IntegrityError, match="Secret 'key'"):
+        provider.get("key")
+    with pytest.raises(IntegrityError):
+        provider.get_many(["key", "other"])
+
+
+def test_no_level_of_any_log_shows_a_value(provider: AwsProvider, caplog: pytest.LogCaptureFixture) -> None:
+    """Botocore writes requests and answers whole at DEBUG; not those of ours."""
+    caplog.set_level(logging.DEBUG)
+    provider.put("key", "hunter2-hunter2")
+    assert provider.get("key").content == "hunter2-hunter2"
+    assert provider.get_many(["key", "other"])
+    assert "hunter2" not in caplog.text
+    logging.getLogger("botocore.parsers").debug("of another use")
+    assert "of another use" in caplog.text
+
+
+def test_a_server_that_is_not_aws_is_not_quoted(provider: AwsProvider, front: Front) -> None:
+    """What a foreign server says is neither shown nor taken for an answer about the secret."""
+    front.answers = [Answer(404, b"<html>not here</html>", (("content-type", "text/html"),))] * 2
+    with pytest.raises(ProviderUnavailableError, match="AWS_ENDPOINT_URL") as error:
+        provider.get("key")
+    assert "html" not in str(error.value)

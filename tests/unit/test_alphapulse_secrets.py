@@ -435,3 +435,20 @@ def test_vaults_token_is_not_sent_in_the_clear(monkeypatch: pytest.MonkeyPatch) 
     with pytest.raises(ConfigurationError, match="in the clear"):
         HashiCorpVaultProvider("http://vault:8200", "t")
     HashiCorpVaultProvider(vault_url="https://vault:8200", vault_token="t", mount_point="kv")
+
+
+def test_the_environment_may_be_named_by_a_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """A mounted `ALPHAPULSE_ENV_FILE` counts like the variable: what is for development only ends."""
+    (tmp_path / "env").write_text("production\n")
+    monkeypatch.delenv("ALPHAPULSE_ENV", raising=False)
+    monkeypatch.setenv("ALPHAPULSE_ENV_FILE", str(tmp_path / "env"))
+    with pytest.raises(ConfigurationError, match="in the clear"):
+        HashiCorpVaultProvider("http://vault:8200", "t")
+    with pytest.raises(ConfigurationError, match="ALPHAPULSE_ENCRYPTION_KEY"):
+        LocalEncryptedFileProvider(tmp_path / "secrets")
+
+
+def test_variables_know_no_case(monkeypatch: pytest.MonkeyPatch) -> None:
+    """AlphaPulse's code asks for names in whatever case."""
+    monkeypatch.setenv("ALPHAPULSE_SLACK_WEBHOOK", "https://x")
+    assert EnvironmentSecretProvider().get_secret("Slack_Webhook") == "https://x"

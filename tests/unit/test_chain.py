@@ -18,6 +18,7 @@ from tradewarden.errors import (
     DecryptionError,
     IntegrityError,
     InvalidInputError,
+    NameNotHeldError,
     ProviderRefusedError,
     ProviderUnavailableError,
     SecretNotFoundError,
@@ -214,14 +215,50 @@ def test_an_outage_noticed_ahead_makes_nobody_wait_at_the_end_of_the_time() -> N
     first.failing = unreachable
     bench.later(240)
     assert not bench.chain.get(NAME).stale
+    bench.later(50)
     assert not bench.chain.get(NAME).stale
     bench.threads.at_once = False
-    bench.later(60)
+    bench.later(10)
     answer = bench.chain.get(NAME)
     assert (answer.content, answer.stale, answer.stale_since) == ("from vault", True, bench.clock.now() - 60)
     first.failing = None
     bench.threads.work()
     assert not bench.chain.get(NAME).stale
+
+
+def test_who_asks_long_after_the_last_try_is_not_given_the_old_value() -> None:
+    """The provider may be back, and the secret may have been rotated there: it is asked first."""
+    first, _, bench = two()
+    first.held[NAME] = "old"
+    bench.chain.get(NAME)
+    first.failing = unreachable
+    bench.later(300)
+    assert bench.chain.get(NAME).stale
+    first.failing, first.held[NAME] = None, "new"
+    bench.later(40)
+    answer = bench.chain.get(NAME)
+    assert (answer.content, answer.stale) == ("new", False)
+
+
+def test_damage_found_while_reading_is_no_missing_secret() -> None:
+    """What a place cannot make sense of, or does not take, ends the walk: no other place stands in."""
+    first, second, bench = two()
+    second.held[NAME] = second.held[KEY] = "of another place"
+    for error in (IntegrityError("it names a field twice"), InvalidInputError("it does not take this (400)")):
+        first.failing = lambda _, error=error: error
+        for name in (NAME, KEY):
+            with pytest.raises(type(error), match=str(error)[:20]):
+                bench.chain.get(name)
+
+
+@pytest.mark.parametrize("name", ["jwt-secret", "jwt.secret", "JWT SECRET", "jwt/secret", "bots/Signing-Key"])
+def test_a_key_is_a_key_however_it_is_spelt(name: str) -> None:
+    """What signs or encrypts is never taken from another provider in an outage."""
+    first, second, bench = two()
+    second.held[name] = "x"
+    first.failing = unreachable
+    with pytest.raises(ProviderUnavailableError):
+        bench.chain.get(name)
 
 
 def test_stale_answers_are_all_counted() -> None:
@@ -328,7 +365,7 @@ def test_a_place_that_cannot_hold_a_name_has_no_such_secret() -> None:
     """Variables take no paths: the next provider is asked, alone and in a batch; a write there stays an error."""
     first, second, bench = two()
     second.held["api_keys/binance"] = "k"
-    first.failing = lambda name: InvalidInputError("no paths") if "/" in name else SecretNotFoundError(name)
+    first.failing = lambda name: NameNotHeldError("no paths") if "/" in name else SecretNotFoundError(name)
     assert bench.chain.get("api_keys/binance").provider == "environment"
     assert sorted(bench.chain.get_many(["api_keys/binance", NAME, "a/b"])) == ["api_keys/binance", NAME]
     with pytest.raises(InvalidInputError):

@@ -464,3 +464,26 @@ def _seconds(work: Callable[[], object]) -> float:
     began = time.perf_counter()
     work()
     return time.perf_counter() - began
+
+
+@pytest.mark.parametrize("length", [251, 252, 255])
+def test_a_name_may_be_as_long_as_names_may_be(provider: EncryptedFilesProvider, length: int) -> None:
+    """AlphaPulse could keep no file of such a name, so there is none to look for."""
+    name = "x" * length
+    with pytest.raises(SecretNotFoundError):
+        provider.get(name)
+    provider.put(name, "v")
+    assert provider.get(name).content == "v"
+    provider.delete(name)
+    with pytest.raises(SecretNotFoundError):
+        provider.delete(name)
+
+
+def test_the_directory_stays_where_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A process that changes its working directory goes on with the same files."""
+    monkeypatch.chdir(tmp_path)
+    provider = EncryptedFilesProvider(Path(".secrets"), KEY)
+    provider.put("key", "v")
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    assert provider.get("key").content == "v"

@@ -82,6 +82,22 @@ def test_every_variable_reaches_the_settings() -> None:
     assert len({variable.name for variable in VARIABLES}) == len(VARIABLES)
 
 
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("VAULT_URL", "https://admin:hunter2@vault.corp:8200"),
+        ("VAULT_URL", "hvs.hunter2" + "x" * 20),
+        ("TRADEWARDEN_TRUST_DOMAIN", "AKIAhunter2hunter2hunter2"),
+        ("TRADEWARDEN_CORS_ORIGINS", "https://x.example,https://u:hunter2@a/x"),
+    ],
+)
+def test_a_message_repeats_no_credential(name: str, text: str) -> None:
+    """A login in an address, and what was pasted into the wrong variable, are told without being shown."""
+    said = mistake({name: text})
+    assert said.startswith(name)
+    assert "hunter2" not in said
+
+
 # --- values ---
 
 

@@ -18,6 +18,7 @@ from tradewarden.secrets.chain.policy import ChainPolicy
 from tradewarden.secrets.providers.environment import EnvironmentProvider
 from tradewarden.secrets.providers.opening import open_providers
 from tradewarden.settings import Secret, load_provider_settings
+from tradewarden.settings.library import named_environment
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -148,6 +149,10 @@ class EnvironmentSecretProvider(Translated):
     def __init__(self, prefix: str = naming.PREFIX) -> None:
         self._keep(EnvironmentProvider(os.environ, prefix=prefix, dotenv=DOTENV))
 
+    def get_secret(self, secret_name: str) -> Content | None:
+        """Return a text or a dict; None when no variable is set. Variables know no case."""
+        return super().get_secret(secret_name.lower())
+
     def set_secret(self, secret_name: str, secret_value: Content) -> bool:  # noqa: ARG002 - the interface
         """Return False: what a process sets for itself is gone with it."""
         log.warning("Secret %r was not written: variables are set where the process is started", secret_name)
@@ -195,9 +200,11 @@ class HashiCorpVaultProvider(Translated):
         from tradewarden.secrets.providers.vault.config import TokenLogin, VaultConfig
         from tradewarden.secrets.providers.vault.provider import VaultProvider
 
-        development = os.environ.get("ALPHAPULSE_ENV", "development").lower() == "development"
         config = VaultConfig(
-            url=vault_url, login=TokenLogin(Secret(vault_token)), mount=mount_point, plain_http=development
+            url=vault_url,
+            login=TokenLogin(Secret(vault_token)),
+            mount=mount_point,
+            plain_http=named_environment(os.environ) == "development",
         )
         self._keep(VaultProvider(config))
 
@@ -210,8 +217,7 @@ class LocalEncryptedFileProvider(Translated):
         names = ("ALPHAPULSE_ENCRYPTION_KEY", "ALPHAPULSE_ENCRYPTION_KEY_FILE")
         own = {names[0]: given} if given else {name: os.environ[name] for name in names if name in os.environ}
         chosen = {"TRADEWARDEN_SECRET_PROVIDERS": "files", "TRADEWARDEN_SECRETS_DIR": str(secrets_dir)}
-        environment = os.environ.get("ALPHAPULSE_ENV") or "development"
-        settings = load_provider_settings({**own, **chosen}, None if given else DOTENV, environment)
+        settings = load_provider_settings({**own, **chosen}, None if given else DOTENV, named_environment(os.environ))
         (provider,) = open_providers(settings, os.environ)
         self._keep(provider)
 

@@ -20,7 +20,7 @@ EXCHANGE_FIELDS: Final = MappingProxyType(
     {"api_key": "API_KEY", "api_secret": "API_SECRET", "passphrase": "PASSPHRASE"}
 )
 _CREDENTIALS: Final = "_credentials"
-_KEY_NAME = re.compile(r"(?:.*[/_-])?(?:jwt_secret|(?:signing|encryption|master|private|hmac|jwt)_key)")
+_KEY_NAME = re.compile(r"(?:.*_)?(?:jwt_secret|(?:signing|encryption|master|private|hmac|jwt)_key)")
 _NOT_IN_VARIABLES = re.compile(r"[^A-Za-z0-9]")
 
 
@@ -32,8 +32,8 @@ class Kind(StrEnum):
 
 
 def kind_of(name: str) -> Kind:
-    """Return `KEY` for what signs or encrypts, by its name; everything else is a credential."""
-    return Kind.KEY if _KEY_NAME.fullmatch(name.lower()) else Kind.CREDENTIAL
+    """Return `KEY` for what signs or encrypts, by its name, however it is spelt; everything else is a credential."""
+    return Kind.KEY if _KEY_NAME.fullmatch(_NOT_IN_VARIABLES.sub("_", name).lower()) else Kind.CREDENTIAL
 
 
 def exchange_secret(exchange: str) -> str:

@@ -26,6 +26,8 @@ Network = IPv4Network | IPv6Network
 
 SECRET_BYTES = 32
 _LAST_PORT = 65535
+_SHOWN, _SHOWN_OF_ADDRESS = 22, 80
+_LOGIN = re.compile(r"//.*@", re.DOTALL)
 HOW_TO_MAKE_ONE = "make one: python3 -c 'import secrets; print(secrets.token_urlsafe(48))'"
 HOW_TO_MAKE_FERNET = (
     "make one: python3 -c 'import base64, os; print(base64.urlsafe_b64encode(os.urandom(32)).decode())'"
@@ -38,6 +40,16 @@ class Kind(Generic[T_co]):
 
     name: str
     parse: Callable[[str], T_co]
+
+
+def shown(text: str) -> str:
+    """Returns what a message may show of a text that is not as it should be.
+
+    A login in an address is left out; so is what is long and no address: it may be a credential in the wrong place.
+    """
+    if "://" in text:
+        return repr(_LOGIN.sub("//…@", text)[:_SHOWN_OF_ADDRESS])
+    return repr(text) if len(text) <= _SHOWN else f"a text of {len(text)} characters"
 
 
 class RateLimit(NamedTuple):
@@ -158,7 +170,7 @@ def _host_ports(text: str) -> tuple[tuple[str, int], ...]:
 def _host_port(item: str) -> tuple[str, int]:
     found = re.fullmatch(r"(?:\[([0-9A-Fa-f:.]+)\]|([A-Za-z0-9._-]+)):([0-9]{1,5})", item)
     if found is None or not 0 < int(found[3]) <= _LAST_PORT:
-        raise ValueError(f"holds {item!r}; write host:port, for example db.internal:5432 or [fd00::1]:5432")
+        raise ValueError(f"holds {shown(item)}; write host:port, for example db.internal:5432 or [fd00::1]:5432")
     return (found[1] or found[2]).lower(), int(found[3])
 
 
@@ -224,7 +236,7 @@ def _origins(text: str) -> tuple[str, ...]:
     items = tuple(_items(text))
     for item in items:
         if item != "*" and not re.fullmatch(r"https?://[A-Za-z0-9.\[\]:_-]+", item):
-            raise ValueError(f"holds {item!r}, which is no origin; write https://host or https://host:port")
+            raise ValueError(f"holds {shown(item)}, which is no origin; write https://host or https://host:port")
     return items
 
 
@@ -233,12 +245,12 @@ def _rate_limits(text: str) -> Mapping[str, RateLimit]:
     for item in _items(text):
         match = re.fullmatch(r"([a-z]+)\s*=\s*([0-9]{1,9})/([0-9]{1,5})", item)
         if match is None:
-            raise ValueError(f"holds {item!r}; write class=count/seconds, for example anonymous=100/1")
+            raise ValueError(f"holds {shown(item)}; write class=count/seconds, for example anonymous=100/1")
         name, count, seconds = match[1], int(match[2]), int(match[3])
         if name not in RATE_LIMITS:
             raise ValueError(f"holds the unknown class {name!r}; classes are {', '.join(RATE_LIMITS)}")
         if not count or not seconds:
-            raise ValueError(f"holds {item!r}; count and seconds are at least 1")
+            raise ValueError(f"holds {shown(item)}; count and seconds are at least 1")
         limits[name] = RateLimit(count, seconds)
     return MappingProxyType(limits)
 

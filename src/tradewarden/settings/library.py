@@ -75,6 +75,19 @@ def load_provider_settings(
     return settings
 
 
+def named_environment(environ: Mapping[str, str]) -> Environment:
+    """Returns what `ALPHAPULSE_ENV`, or the file that `ALPHAPULSE_ENV_FILE` names, says; development when neither does.
+
+    Raises `ConfigurationError`.
+    """
+    mistakes: list[str] = []
+    reader = Reader(environ, {}, mistakes)
+    found = reader.read(table.ENVIRONMENT)
+    if mistakes:
+        raise ConfigurationError(mistakes)
+    return found
+
+
 def _environment(reader: Reader, chosen: str | None) -> Environment:
     if chosen is None:
         return reader.read(table.ENVIRONMENT)

@@ -6,13 +6,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TypeVar
 
+from tradewarden.settings.kinds import shown
 from tradewarden.settings.table import Variable
 
 T = TypeVar("T")
 
 # A mounted secret is a line; anything larger is the wrong file.
 MAX_FILE_BYTES = 65_536
-SHOWN_CHARACTERS = 60
 
 
 def read_dotenv(path: Path | None, mistakes: list[str]) -> dict[str, str]:
@@ -55,7 +55,7 @@ class Reader:
         try:
             return variable.kind.parse(text)
         except ValueError as error:
-            subject = "the value" if variable.secret else repr(text[:SHOWN_CHARACTERS])
+            subject = "the value" if variable.secret else shown(text)
             self.mistakes.append(f"{variable.name}: {subject} {error}")
             return variable.default
 

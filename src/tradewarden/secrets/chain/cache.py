@@ -2,7 +2,8 @@
 
 A value's life, by its age: *hot* until it is time to read it again (given at once, without a lock); *ageing* until its
 time to live ends (given, and read again in the background); then whoever asks waits for the provider, unless that is
-known not to answer: then it is *stale* until its bound, given at once and tried again in the background; then gone.
+known not to answer since a moment ago: then it is *stale* until its bound, given at once and tried again in the
+background; then gone.
 
 Everything but `hot` is called under the chain's lock.
 """
@@ -30,10 +31,21 @@ class Slot:
     """One name's value. `read_at` and `hot_until` are on the monotonic clock.
 
     `position` is the provider that gave it; `unreachable` that of the first which did not answer on the way, so that
-    the value only stood in; `failed_since` (seconds since the epoch) is since when it could not be read again.
+    the value only stood in; `failed_since` (seconds since the epoch) is since when it could not be read again, and
+    `tried_at` (monotonic) when that was last tried.
     """
 
-    __slots__ = ("answer", "counter", "failed_since", "hot_until", "position", "read_at", "tick", "unreachable")
+    __slots__ = (
+        "answer",
+        "counter",
+        "failed_since",
+        "hot_until",
+        "position",
+        "read_at",
+        "tick",
+        "tried_at",
+        "unreachable",
+    )
 
     def __init__(self, answer: Answer, position: int, unreachable: int | None, read_at: float) -> None:
         self.answer = answer
@@ -42,6 +54,7 @@ class Slot:
         self.read_at = read_at
         self.hot_until = -inf
         self.failed_since: float | None = None
+        self.tried_at = -inf
         self.counter: Counter
         self.tick: Callable[[], int]
 
@@ -70,6 +83,8 @@ class _Missing:
         self.counter = counter
 
 
+_TRIES_KNOWN = 2.0
+"""For how many times the time between tries a failure counts as known: readers that go on do not wait."""
 _NOTHING = Look()
 _MISSING = Look(missing=True)
 
@@ -115,8 +130,12 @@ class Cache:
         return _MISSING
 
     def _is_stale(self, name: str, slot: Slot, now: float) -> bool:
-        """Return whether a value past its time may be given, as its provider is known not to answer; marks it."""
-        if slot.failed_since is None or now >= slot.read_at + self._policy.stale_seconds:
+        """Return whether a value past its time may be given, as its provider is known not to answer; marks it.
+
+        What was known some time ago, when somebody last asked, is not known any more: who asks then waits for a try.
+        """
+        known_until = slot.tried_at + _TRIES_KNOWN * self._policy.retry_seconds
+        if slot.failed_since is None or now >= min(known_until, slot.read_at + self._policy.stale_seconds):
             return False
         if not slot.answer.stale:
             self._turn_stale(name, slot)
@@ -163,6 +182,7 @@ class Cache:
     def keep_last_known(self, slot: Slot) -> Answer:
         """Note that the value could not be read again; returns it, marked once its time to live is over."""
         now, policy, name = self._monotonic(), self._policy, slot.answer.name
+        slot.tried_at = now
         if slot.failed_since is None:
             slot.failed_since = self._clock.now()
         ends = slot.read_at + policy.ttl_seconds

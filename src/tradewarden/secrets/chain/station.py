@@ -8,7 +8,7 @@ import msgspec
 
 from tradewarden.errors import (
     IntegrityError,
-    InvalidInputError,
+    NameNotHeldError,
     PermissionDeniedError,
     ProviderUnavailableError,
     SecretNotFoundError,
@@ -138,9 +138,10 @@ class Station:
 def said_by(error: TradewardenError) -> Said:
     """Return what an error means; one that is not foreseen is damage, after which no other provider is asked.
 
-    A place that cannot hold a name (`InvalidInputError`) has no secret of that name.
+    A place that cannot hold a name has no secret of that name. One that does not take what it is asked in another way
+    has told nothing about the secret.
     """
-    if isinstance(error, SecretNotFoundError | InvalidInputError):
+    if isinstance(error, SecretNotFoundError | NameNotHeldError):
         return Said.NOT_FOUND
     if isinstance(error, UnavailableError):
         return Said.UNREACHABLE

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from tradewarden.errors import InvalidInputError, LimitExceededError
+from tradewarden.errors import IntegrityError, InvalidInputError, LimitExceededError
 from tradewarden.secrets.value import MAX_BYTES, parse_object, raw_object
 
 if TYPE_CHECKING:
@@ -40,8 +40,19 @@ def settled(content: Content) -> Content:
     return from_object(kept)
 
 
+def held_text(text: str, name: str) -> Content:
+    """Read the text that a place holds; raises `IntegrityError` for a JSON object that two readers read differently.
+
+    `name` is what messages call it.
+    """
+    try:
+        return from_text(text, name)
+    except InvalidInputError as error:
+        raise IntegrityError(f"{error.detail}. Put it again; nothing was changed", reason=error.reason) from None
+
+
 def from_text(text: str, name: str = "the secret") -> Content:
-    """Read the text that a place holds; raises `InvalidInputError` for a JSON object that two readers read differently.
+    """Read a text as what it stands for; `InvalidInputError` for a JSON object that two readers read differently.
 
     `name` is what messages call it.
     """

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Final
 from tradewarden.errors import ConfigurationError, ConflictError, InvalidInputError, SecretNotFoundError
 from tradewarden.secrets.naming import DATABASE, EXCHANGES, PREFIX, exchange_secret, field_variables, variable
 from tradewarden.secrets.path import secret_path
-from tradewarden.secrets.providers.content import TEXT_FIELD, as_text, from_text, settled
+from tradewarden.secrets.providers.content import TEXT_FIELD, as_text, from_text, held_text, settled
 from tradewarden.secrets.providers.dotenv_file import DotenvFile
 from tradewarden.secrets.providers.provider import Held
 from tradewarden.settings.sources import Reader
@@ -28,6 +28,9 @@ if TYPE_CHECKING:
     from tradewarden.secrets.providers.provider import Content
 
 _OWN_NAME: Final = re.compile(r"[a-z0-9_]+(?<!_file)")
+_OWN: Final = (
+    "a name in the environment has lower-case letters, digits and _ only, does not end in _file, and is not env"
+)
 _SETTINGS: Final = frozenset({"ALPHAPULSE_ENV"})
 """Named as secrets are, and none."""
 _WRAPPED: Final = f'{{"{TEXT_FIELD}":'
@@ -54,9 +57,13 @@ class EnvironmentProvider:
         """Return the secret; raises `SecretNotFoundError`, whose reason names the variables that were looked at."""
         content = self._read(secret_path(name))
         if content is None or version:
-            reason = "variables have no versions" if version else f"none is set of {', '.join(self._variables(name))}"
-            raise SecretNotFoundError(name, reason=reason)
+            raise SecretNotFoundError(name, reason=self._why_none(name, version))
         return Held(name, content)
+
+    def _why_none(self, name: str, version: str) -> str:
+        if not _OWN_NAME.fullmatch(name):
+            return f"no variable is its own; {_OWN}"
+        return "variables have no versions" if version else f"none is set of {', '.join(self._variables(name))}"
 
     def get_many(self, names: Sequence[str]) -> dict[str, Held]:
         """Return those that are set."""
@@ -95,6 +102,8 @@ class EnvironmentProvider:
         return (self._environ,) if self._file is None else (self._environ, self._file.values())
 
     def _read(self, name: str) -> Content | None:
+        if not _OWN_NAME.fullmatch(name):
+            return None  # `ann.lee` and `ann_lee` would be one: whoever may ask for one would get the other
         reader = Reader(self._environ, {} if self._file is None else self._file.values(), [])
         *spread, whole = self._variables(name)
         fields = {
@@ -107,7 +116,7 @@ class EnvironmentProvider:
             raise ConfigurationError(reader.mistakes)
         if fields:
             return dict(fields)
-        return None if text is None else from_text(text, whole)
+        return None if text is None else held_text(text, whole)
 
     def _variables(self, name: str) -> list[str]:
         """Return every variable that a name stands for, the one for the whole secret last."""
@@ -166,10 +175,7 @@ class EnvironmentProvider:
 def _own(name: str) -> str:
     """Return a name that no other name shares its variable with; raises `InvalidInputError`."""
     if not _OWN_NAME.fullmatch(secret_path(name)) or variable(name) in _SETTINGS:
-        raise InvalidInputError(
-            f"Secret '{name}' would share its variable with another; a name that goes into the environment has lower-"
-            "case letters, digits and _ only, does not end in _file, and is not env"
-        )
+        raise InvalidInputError(f"Secret '{name}' would share its variable with another; {_OWN}")
     return name
 
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import binascii
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from tradewarden.errors import (
     ConfigurationError,
     ConflictError,
+    IntegrityError,
     InvalidInputError,
     ProviderRefusedError,
     ProviderUnavailableError,
@@ -69,8 +71,16 @@ def translated(call: Call, error: Exception) -> TradewardenError:
     if isinstance(error, aws.ParamValidationError):
         return InvalidInputError(f"AWS does not take what {call} was asked with")
     if isinstance(error, (aws.NoRegionError, ValueError)):
-        return ConfigurationError(f"AWS: {call} is not possible; set AWS_REGION, and look at AWS_ENDPOINT_URL")
+        return _damaged(call) if isinstance(error, binascii.Error) else _misconfigured(call)
     return ProviderUnavailableError(f"AWS does not answer {call} ({type(error).__name__})")
+
+
+def _damaged(call: Call) -> IntegrityError:
+    return IntegrityError(f"AWS's answer to {call} holds what is no base64; store the secret anew")
+
+
+def _misconfigured(call: Call) -> ConfigurationError:
+    return ConfigurationError(f"AWS: {call} is not possible; set AWS_REGION, and look at AWS_ENDPOINT_URL")
 
 
 def _unproven() -> tuple[type[Exception], ...]:
@@ -108,7 +118,9 @@ def _of_the_call(call: Call, code: str, said: str, status: int) -> TradewardenEr
         return InvalidInputError(f"AWS does not take what {call} was asked with ({code})")
     if status < 400:  # noqa: PLR2004
         return ProviderUnavailableError(f"AWS answers {call} with {status}; redirects are not followed", reason=said)
-    return ConflictError(f"AWS does not do {call} as things are ({code}): {said}")
+    if not code or not code.isalpha():
+        return ProviderUnavailableError(f"what answers {call} with {status} is not AWS; look at AWS_ENDPOINT_URL")
+    return ConflictError(f"AWS does not do {call} as things are ({code})", reason=said)
 
 
 def _refusal(call: Call, code: str, status: int) -> str:

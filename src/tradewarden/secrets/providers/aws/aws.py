@@ -20,8 +20,8 @@ from typing import TYPE_CHECKING, Any, Final
 from tradewarden.errors import (
     ConfigurationError,
     ConflictError,
-    InvalidInputError,
     LimitExceededError,
+    NameNotHeldError,
     ProviderRefusedError,
     ProviderUnavailableError,
     SecretNotFoundError,
@@ -29,7 +29,7 @@ from tradewarden.errors import (
 from tradewarden.secrets.path import is_secret_path, path_prefix, secret_path
 from tradewarden.secrets.providers.aws.answers import DeletedError
 from tradewarden.secrets.providers.aws.client import AwsClient, AwsLimits
-from tradewarden.secrets.providers.content import as_text, from_text, settled
+from tradewarden.secrets.providers.content import as_text, held_text, settled
 from tradewarden.secrets.providers.provider import Held
 
 if TYPE_CHECKING:
@@ -137,7 +137,7 @@ class AwsProvider:
     def _id(self, name: str) -> str:
         named = self._prefix + secret_path(name)
         if not _NAME.fullmatch(named) or len(named) > _MAX_NAME:
-            raise InvalidInputError(
+            raise NameNotHeldError(
                 f"AWS cannot hold '{name}': a name there has letters, digits and /_+=.@- only, {_MAX_NAME} at most"
             )
         return named
@@ -201,9 +201,10 @@ def _version(name: str, version: str) -> dict[str, str]:
 def _held(name: str, answer: Mapping[str, Any]) -> Held:
     version = answer.get("VersionId", "")
     if "SecretString" in answer:
-        return Held(name, from_text(answer["SecretString"], f"Secret '{name}'"), version)
+        return Held(name, held_text(answer["SecretString"], f"Secret '{name}'"), version)
     raw: bytes = answer["SecretBinary"]
     try:
-        return Held(name, from_text(raw.decode(), f"Secret '{name}'"), version)
+        text = raw.decode()
     except UnicodeDecodeError:
         return Held(name, {"base64": b64encode(raw).decode()}, version)
+    return Held(name, held_text(text, f"Secret '{name}'"), version)

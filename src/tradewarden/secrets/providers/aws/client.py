@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from tradewarden.errors import ConfigurationError, ProviderUnavailableError, TradewardenError
 from tradewarden.outbound import address
 from tradewarden.secrets.providers.aws.answers import Call, translated
+from tradewarden.secrets.providers.aws.silence import silent
 from tradewarden.secrets.providers.per_process import PerProcess
 
 if TYPE_CHECKING:
@@ -51,7 +52,8 @@ class AwsClient:
         method: Callable[..., Mapping[str, Any]] = getattr(self._client.get(), _WORD.sub("_", operation).lower())
         try:
             for _ in range(2):
-                answer = method(**parameters)
+                with silent():
+                    answer = method(**parameters)
                 if not _MARK.get(operation, {"ARN"}).isdisjoint(answer):
                     return answer
         except Exception as error:  # noqa: BLE001 - whatever boto3 raises becomes one of ours

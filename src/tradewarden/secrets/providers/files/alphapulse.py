@@ -14,13 +14,15 @@ if TYPE_CHECKING:
 
     from tradewarden.secrets.providers.files.key import FilesKey
 
+_MAX_NAME: Final = 255
 _MAX_BYTES: Final = 4 * 1024 * 1024
 _INCARNATION: Final = "00" * INCARNATION_BYTES
 
 
 def old_path(directory: Path, name: str) -> str:
     """Return where AlphaPulse kept a secret; empty for a name that it could not keep."""
-    return "" if "/" in name else f"{directory}/{name}{OLD_SUFFIX}"
+    file = name + OLD_SUFFIX
+    return "" if "/" in name or len(file) > _MAX_NAME else f"{directory}/{file}"
 
 
 def read_old(key: FilesKey, path: str) -> Record | None:

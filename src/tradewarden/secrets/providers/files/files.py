@@ -26,7 +26,7 @@ from tradewarden.errors import (
     UnavailableError,
 )
 from tradewarden.secrets.path import is_secret_path, secret_path
-from tradewarden.secrets.providers.content import as_text, from_text, settled
+from tradewarden.secrets.providers.content import as_text, held_text, settled
 from tradewarden.secrets.providers.files.alphapulse import old_path, read_old
 from tradewarden.secrets.providers.files.key import OLD_SUFFIX, SUFFIX, FilesKey
 from tradewarden.secrets.providers.files.reading import read_trusted, trusted_directory
@@ -71,7 +71,7 @@ class EncryptedFilesProvider:
         clock: Clock | None = None,
         randomness: Randomness = system_randomness,
     ) -> None:
-        self._directory = directory
+        self._directory = directory.absolute()
         self._given = key
         self._clock = clock or SystemClock()
         self._randomness = randomness
@@ -95,7 +95,7 @@ class EncryptedFilesProvider:
         if record is not None:
             for kept in record.versions:
                 if not version or version == record.version(kept):
-                    return Held(name, from_text(kept.content.decode(), f"Secret '{name}'"), record.version(kept))
+                    return Held(name, held_text(kept.content.decode(), f"Secret '{name}'"), record.version(kept))
         raise SecretNotFoundError(name, reason=f"no such file or version in {self._directory}")
 
     def get_many(self, names: Sequence[str]) -> dict[str, Held]:

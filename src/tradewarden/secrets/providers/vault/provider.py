@@ -14,7 +14,7 @@ import msgspec
 
 from tradewarden.errors import SecretNotFoundError
 from tradewarden.secrets.path import path_prefix
-from tradewarden.secrets.providers.content import as_object, as_text, from_object, from_text, settled
+from tradewarden.secrets.providers.content import as_object, as_text, from_object, held_text, settled
 from tradewarden.secrets.providers.provider import Content, Held
 from tradewarden.secrets.providers.vault.connect import connect, require_extra
 from tradewarden.secrets.providers.vault.numbers import is_exact
@@ -59,7 +59,7 @@ class VaultProvider:
     def get(self, name: str, version: str = "") -> Held:
         """Return the current version, or the one named."""
         found = self._engine.read(name, _number(name, version))
-        return Held(name, content_of(_decode(found.data)), str(found.version.number))
+        return Held(name, content_of(_decode(found.data), f"Secret '{name}'"), str(found.version.number))
 
     def get_many(self, names: Sequence[str]) -> dict[str, Held]:
         """Return those of `names` that exist; KV has no call for several, so each is read by itself."""
@@ -107,10 +107,10 @@ def object_of(content: Content) -> dict[str, object]:
     return found if is_exact(found) else as_object(as_text(found))
 
 
-def content_of(held: dict[str, object]) -> Content:
-    """Return the content that Vault keeps so."""
+def content_of(held: dict[str, object], name: str) -> Content:
+    """Return the content that Vault keeps so; raises `IntegrityError`."""
     found = from_object(held)
-    return from_text(found) if isinstance(found, str) else found
+    return held_text(found, name) if isinstance(found, str) else found
 
 
 def _number(name: str, version: str) -> int | None:
