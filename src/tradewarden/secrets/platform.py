@@ -11,7 +11,6 @@ stored is not usable.
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import os
 from contextlib import suppress
@@ -233,6 +232,8 @@ class AsyncPlatformSecrets:
 
     def on_change(self, name: str, callback: Callable[[Any], None]) -> Subscription:
         """As `PlatformSecrets.on_change`; `callback` (no coroutine) is called in the event loop that runs now."""
+        import asyncio  # a tenth of what a start takes, and sync programs need none of it
+
         loop = asyncio.get_running_loop()
 
         def hand_over(made: object) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ssl
 from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
@@ -10,6 +9,7 @@ from tradewarden.errors import ConfigurationError
 from tradewarden.settings.table import SecretProvider
 
 if TYPE_CHECKING:
+    import ssl
     from collections.abc import Callable, MutableMapping
     from pathlib import Path
 
@@ -100,6 +100,8 @@ class _FileToken:
 def _context(ca: Path | None) -> ssl.SSLContext | None:
     if ca is None:
         return None
+    import ssl
+
     try:
         return ssl.create_default_context(cafile=ca)
     except (OSError, ssl.SSLError) as error:
