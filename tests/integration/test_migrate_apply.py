@@ -25,6 +25,7 @@ from tradewarden.errors import (
 )
 from tradewarden.migrate.migration import Migration, open_migration
 from tradewarden.migrate.replacing import Replacement, replace_all
+from tradewarden.migrate.report import undone_lines
 from tradewarden.migrate.targets import Method
 from tradewarden.migrate.undo import Undo
 from tradewarden.secrets.providers.files.files import EncryptedFilesProvider
@@ -70,7 +71,7 @@ def _finish(root: Path, folder: Path) -> None:
     again.apply(again.plan(), _undo(folder))
     assert _held(folder) == {"api_key": _KEY, "api_secret": _SECRET}
     assert not any(value in text for value in (_KEY, _SECRET) for text in _texts(root).values())
-    assert not list(root.glob(".*.tradewarden-new"))
+    assert not list(root.glob("**/.tradewarden-new"))
     done = _texts(root)
     last = _migration(root, folder).plan()
     assert (last.moves, last.changes) == ((), ())
@@ -108,12 +109,101 @@ def test_killed_between_writing_and_rewriting(tree: Path, tmp_path: Path, rename
     ]
     assert all(whole)
     assert sum(text != before[name] for name, text in _texts(tree).items()) == renames
-    first = _undo(tmp_path).names(tree)[0]
+    git(tree, "init", "-q")
+    git(tree, "add", "-A")
+    assert set(git(tree, "ls-files").split()) == set(before)
     _finish(tree, tmp_path)
-    # Newest first: each undo brings back what its run changed.
-    _undo(tmp_path).restore(tree)
-    _undo(tmp_path).restore(tree, first)
+    # The run that was cut off and the one that went on are one migration, and one undo takes it back.
+    undone = _undo(tmp_path).restore(tree)
+    assert (set(undone.restored), undone.earlier) == (set(before), ())
     assert _texts(tree) == before
+
+
+def test_a_run_that_was_cut_off_still_knows_the_copies(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A copy is known by the value that was found; so the file where it was found is the last to change."""
+    root, value = tmp_path / "tree", values()["polygon"]
+    root.mkdir()
+    (root / "a.py").write_text(f'POLYGON_API_KEY = "{value}"\n')
+    for name in ("b.py", "c.py"):
+        (root / name).write_text(f'q = "{value}"\n')
+    rename, left = Path.replace, [1]
+
+    def replace(self: Path, target: Path) -> Path:
+        if str(target).endswith(".py"):
+            if not left[0]:
+                raise OSError(5, "cut off")
+            left[0] -= 1
+        return rename(self, target)
+
+    with monkeypatch.context() as cut:
+        cut.setattr(Path, "replace", replace)
+        migration = _migration(root, tmp_path)
+        with pytest.raises(StorageUnavailableError):
+            migration.apply(migration.plan(), _undo(tmp_path))
+    assert any(value in text for text in _texts(root).values())
+    again = _migration(root, tmp_path)
+    again.apply(again.plan(), _undo(tmp_path))
+    assert not any(value in text for text in _texts(root).values())
+    assert set(_undo(tmp_path).restore(root).restored) == {"a.py", "b.py", "c.py"}
+    assert all(value in text for text in _texts(root).values())
+
+
+@pytest.mark.crash
+def test_killed_and_undone(tree: Path, tmp_path: Path) -> None:
+    """Nothing of the killed run is left in the tree."""
+    before = _texts(tree)
+    program = """
+        import os, signal, sys
+        from pathlib import Path
+        from tradewarden.migrate.migration import open_migration
+        from tradewarden.migrate.targets import Method
+        from tradewarden.migrate.undo import Undo
+        root, folder = Path(sys.argv[1]), Path(sys.argv[2])
+        rename = Path.replace
+        def replace(self, target):
+            return os.kill(os.getpid(), signal.SIGKILL) if str(target).endswith(".py") else rename(self, target)
+        Path.replace = replace
+        migration = open_migration(root, Method.ENV, {}, output=folder / "env")
+        migration.apply(migration.plan(), Undo(folder / "undo", folder / "keys"))
+    """
+    (tree / "unrelated").mkdir()
+    run = subprocess.run([sys.executable, "-c", textwrap.dedent(program), tree, tmp_path], check=False, cwd=ROOT)
+    assert run.returncode == -signal.SIGKILL
+    assert (tree / ".tradewarden-new" / "bot.py").exists()
+    assert _undo(tmp_path).restore(tree).unchanged == ("bot.py", "other.py")
+    assert sorted(path.name for path in tree.iterdir()) == ["bot.py", "other.py", "unrelated"]
+    assert _texts(tree) == before
+
+
+def test_an_earlier_apply_that_came_to_its_end_is_named(tree: Path, tmp_path: Path) -> None:
+    """It is another migration: taken back by another undo, of which the first one speaks."""
+    first = _migration(tree, tmp_path)
+    done = first.apply(first.plan(), _undo(tmp_path))
+    (tree / "new.py").write_text(f'BINANCE_API_KEY = "{_KEY}"\n')
+    second = _migration(tree, tmp_path)
+    second.apply(second.plan(), _undo(tmp_path))
+    undone = _undo(tmp_path).restore(tree)
+    assert (undone.restored, undone.earlier) == (("new.py",), (done.undo,))
+    assert done.undo in "\n".join(undone_lines(undone))
+
+
+def test_what_is_in_the_way_of_new_files_is_not_written_through(tree: Path, tmp_path: Path) -> None:
+    """A link of the name of our directory leads elsewhere, and nothing is written or deleted there."""
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "elsewhere" / "bot.py").write_text("mine\n")
+    (tree / ".tradewarden-new").symlink_to(tmp_path / "elsewhere")
+    migration = _migration(tree, tmp_path)
+    with pytest.raises(ConflictError, match="in the way"):
+        migration.apply(migration.plan(), _undo(tmp_path))
+    assert [path.read_text() for path in (tmp_path / "elsewhere").iterdir()] == ["mine\n"]
+
+
+def test_programs_that_start_elsewhere_are_told_where_the_files_are(tree: Path, tmp_path: Path) -> None:
+    """The directory is looked for where a program is started; the plan names the variable and the absolute place."""
+    plan = _migration(tree, tmp_path).plan()
+    assert any(f"TRADEWARDEN_SECRETS_DIR={tmp_path / 'safe'}" in duty for duty in plan.duties)
+    plan = open_migration(tree, Method.ENV, {}, output=tmp_path / "env").plan()
+    assert not any("TRADEWARDEN_SECRETS_DIR" in duty for duty in plan.duties)
 
 
 @pytest.mark.crash
@@ -127,7 +217,7 @@ def test_a_full_disk_changes_no_file(tmp_path: Path, disk: Disk) -> None:  # noq
     with pytest.raises(StorageUnavailableError, match="No space left"):
         migration.apply(plan, _undo(tmp_path))
     assert _texts(root) == before
-    assert not list(root.glob(".*.tradewarden-new"))
+    assert not list(root.glob("**/.tradewarden-new"))
     assert _held(tmp_path) == {"api_key": _KEY, "api_secret": _SECRET}
     disk.free_up()
     _finish(root, tmp_path)

@@ -14,7 +14,7 @@ import yaml  # type: ignore[import-untyped]
 
 from tests.support.cli import Cli
 from tests.support.labelled import made
-from tests.support.repositories import NOBODY, Repository
+from tests.support.repositories import NOBODY, Repository, make_malicious
 
 VALUE = made("alnum64", "cli")
 LINE = f'BINANCE_API_KEY = "{VALUE}"\n'
@@ -121,6 +121,52 @@ def test_the_installed_hook_stops_a_commit(cli: Cli, repo: Repository) -> None:
     subprocess.run(commit, cwd=repo.root, env=environment, check=True, capture_output=True)
     (repo.root / ".git" / "hooks" / "pre-commit").write_text("#!/bin/sh\nexit 0\n")
     assert cli("migrate", "hook", "--install", *path).code == CONFLICT
+
+
+@pytest.mark.parametrize("how", ["--local", "--global", "environment"])
+def test_a_hook_that_git_would_not_run_is_not_called_installed(
+    cli: Cli, repo: Repository, how: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With core.hooksPath set anywhere, git looks elsewhere: refused, with the place and the line for it."""
+    monkeypatch.setenv("GIT_CONFIG_GLOBAL", str(tmp_path / "gitconfig"))
+    if how == "environment":
+        for name, value in (("COUNT", "1"), ("KEY_0", "core.hooksPath"), ("VALUE_0", ".husky")):
+            monkeypatch.setenv(f"GIT_CONFIG_{name}", value)
+    else:
+        subprocess.run(["git", "config", how, "core.hooksPath", ".husky"], cwd=repo.root, check=True)
+    shown = cli("migrate", "hook", "--install", "--path", str(repo.root))
+    assert shown.code == CONFLICT
+    assert str(repo.root / ".husky") in shown.err
+    assert not (repo.root / ".git" / "hooks" / "pre-commit").exists()
+
+
+def test_the_place_that_git_uses_anyway_may_be_named(cli: Cli, repo: Repository) -> None:
+    """`core.hooksPath` of the repository's own directory changes nothing."""
+    repo.git("config", "core.hooksPath", ".git/hooks")
+    assert cli("migrate", "hook", "--install", "--path", str(repo.root)).code == CLEAN
+
+
+def test_a_hook_is_never_written_into_somebody_elses_repository(cli: Cli, repo: Repository, tmp_path: Path) -> None:
+    """A `.git` file can point anywhere; only a work tree that the repository knows gets a hook, like a linked one."""
+    repo.commit({"bot.py": "import os\n"})
+    foreign = tmp_path / "foreign"
+    foreign.mkdir()
+    (foreign / ".git").write_text(f"gitdir: {repo.root / '.git'}\n")
+    shown = cli("migrate", "hook", "--install", "--path", str(foreign))
+    assert shown.code == CONFLICT
+    assert "does not name" in shown.err
+    hook = repo.root / ".git" / "hooks" / "pre-commit"
+    assert not hook.exists()
+    repo.git("worktree", "add", "-q", str(tmp_path / "linked"))
+    assert cli("migrate", "hook", "--install", "--path", str(tmp_path / "linked")).code == CLEAN
+    assert hook.exists()
+
+
+def test_asking_for_the_hooks_runs_nothing(cli: Cli, repo: Repository, tmp_path: Path) -> None:
+    """A configuration that names programs wherever git lets it."""
+    make_malicious(repo, tmp_path / "marker")
+    assert cli("migrate", "hook", "--install", "--path", str(repo.root)).code == CONFLICT
+    assert not (tmp_path / "marker").exists()
 
 
 def test_pre_commit_finds_the_hook() -> None:

@@ -7,6 +7,7 @@ import pytest
 
 from tests.support.moves import KEY, SECRET, VALUE, finding
 from tradewarden.errors import ConfigurationError, ProviderUnavailableError, SecretNotFoundError
+from tradewarden.migrate.accounts import assigned
 from tradewarden.migrate.diff import diff
 from tradewarden.migrate.finding import Destination, Finding, Language
 from tradewarden.migrate.plan import Plan, Tree, make_plan
@@ -183,7 +184,7 @@ def test_no_value_is_shown_anywhere() -> None:
     assert VALUE not in shown
     assert _OTHER not in shown
     assert len(plan.by_hand) == 1
-    assert 'case "********"' in diff(plan)
+    assert 'case "********"' in diff(plan, 9)
 
 
 def test_the_diff_can_be_read_and_is_one() -> None:
@@ -191,7 +192,7 @@ def test_the_diff_can_be_read_and_is_one() -> None:
     pem = "-----BEGIN X-----\nabcd\n-----END X-----"
     text = f'import os\nP = """{pem}"""'
     plan = _plan({"bot.py": text}, [finding(text, pem, Destination("private_key"))])
-    assert diff(plan).splitlines() == [
+    assert diff(plan, 3).splitlines() == [
         "--- a/bot.py",
         "+++ b/bot.py",
         "@@ -1,4 +1,2 @@",
@@ -237,7 +238,122 @@ def test_a_file_that_nobody_is_seen_to_read_is_a_duty() -> None:
     reader = "import json\nx = json.load(open('c/feeds.json'))\n"
     plan = _plan({"c/feeds.json": text, "r.py": reader}, found)
     assert [change.file for change in plan.changes] == ["c/feeds.json", "r.py"]
-    assert plan.duties == ()
+    assert plan.duties == ("r.py: the package tradewarden is imported there now; install it where they run",)
+
+
+def test_the_duty_of_a_data_file_stays_for_every_other_loader() -> None:
+    """One loader that is rewritten says nothing of another: each place that was not is named."""
+    text = f'{{"k": "{VALUE}"}}'
+    found = [finding(text, language=Language.JSON, file="c/feeds.json")]
+    files = {
+        "c/feeds.json": text,
+        "seen.py": "import json\nx = json.load(open('c/feeds.json'))\n",
+        "own.py": "import json\nwith open('c/feeds.json') as f:\n    t = f.read()\nx = json.loads(t)\n",
+        "far.py": "from base import read\nx = read('c/feeds.json')\n",
+        "put.py": "x = read(f'{folder}feeds.json')\n",
+        "run.js": "require('./c/feeds.json')\n",
+    }
+    (duty,) = [each for each in _plan(files, found).duties if each.startswith("c/feeds.json")]
+    assert "look at far.py, own.py:4, put.py, run.js:" in duty
+
+
+def test_the_package_is_named_where_requirements_stand() -> None:
+    """Modules that import it now are listed with the files that say what to install; once it is in, nothing is said."""
+    text = f'K = "{VALUE}"\n'
+
+    def duties(requirements: str) -> tuple[str, ...]:
+        files = {"bot.py": text, "requirements.txt": requirements}
+        return make_plan(Tree(files, [finding(text)]), Reading.PROVIDER, lambda _: set()).duties
+
+    assert duties("ccxt\n") == ("bot.py: the package tradewarden is imported there now; add it to requirements.txt",)
+    assert duties("ccxt\ntradewarden>=1\n") == ()
+
+
+_GENERATED = "q7Zr2kVx9LmTb4Wc8Yd3Hn6J"
+
+
+def test_copies_of_a_moved_value_move_with_it() -> None:
+    """Under a name that says nothing, in a comment, in another format, as the default of a variable."""
+    text = f'K = "{_GENERATED}"\n'
+    files = {
+        "a.py": text,
+        "b.py": f'q = "{_GENERATED}"\n# used {_GENERATED}\n',
+        "c.yml": f"x: {_GENERATED}\n",
+        "d.sh": f'readonly T="${{T:-{_GENERATED}}}"\n',
+        "e.py": f'longer = "x{_GENERATED}"\nok = "{_GENERATED}"  # tradewarden: allow made up\n',
+    }
+    plan = _plan(files, [finding(text, _GENERATED, file="a.py")])
+    after = {change.file: change.after for change in plan.changes}
+    assert sorted(after) == ["a.py", "b.py", "c.yml", "d.sh"]
+    assert not any(_GENERATED in each for each in after.values())
+    assert after["d.sh"] == 'readonly T="${T:-${ALPHAPULSE_BINANCE_API_KEY:?}}"\n'
+    assert plan.by_hand == ()
+
+
+def test_copies_that_cannot_move_are_left_to_a_person() -> None:
+    """A kind of file that is not rewritten, and a password that may be a word; words themselves are nothing."""
+    text = f'K = "{_GENERATED}"\nP = "desk-2024"\nW = "liquidity"\n'
+    files = {"a.py": text, "b.go": f'q := "{_GENERATED}"\n', "c.py": 'q = "desk-2024"\nw = "liquidity"\n'}
+    found = [finding(text, each, file="a.py") for each in (_GENERATED, "desk-2024", "liquidity")]
+    plan = _plan(files, found)
+    assert [(each.finding.file, each.finding.line) for each in plan.by_hand] == [("c.py", 1), ("b.go", 1)]
+    assert [change.file for change in plan.changes] == ["a.py"]
+
+
+def test_a_copy_never_keeps_a_finding_from_moving() -> None:
+    """Where both together fail the proof, what was found moves and the copy is left."""
+    text = f'K = "{VALUE}"\nx = f"{{K:{_GENERATED}}}"\n'
+    other = f'S = "{_GENERATED}"\n'
+    found = [finding(text, file="a.py"), finding(other, _GENERATED, SECRET, file="b.py")]
+    plan = _plan({"a.py": text, "b.py": other}, found)
+    assert [change.file for change in plan.changes] == ["a.py", "b.py"]
+    assert [each.finding.file for each in plan.by_hand] == ["a.py"]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "class A:\n    key = K1\n\n\nclass B:\n    secret = S2\n    key = K2\n",
+        "[a]\nkey = K1\n[b]\nsecret = S2\nkey = K2\n",
+        "a:\n  - key: K1\n  - secret: S2\n    key: K2\n",
+        "# one\nkey = K1\n\n# two\nsecret = S2\nkey = K2\n",
+        "one_key = K1\ntwo_secret = S2\ntwo_key = K2\n",
+        "docs K1\nkey = K2\nsecret = S2\n",
+    ],
+)
+def test_key_and_secret_pair_by_what_stands_near(text: str) -> None:
+    """A class, a section, an item, a paragraph, a name; a value that only its shape speaks for never comes first."""
+    found = []
+    for value, slot in (("K1", KEY), ("K2", KEY), ("S2", SECRET)):
+        line = next(each for each in text.splitlines() if value in each)
+        key = "" if line.startswith("docs") else line.strip(" -").partition(" " if " =" in line else ":")[0]
+        found.append(msgspec.structs.replace(finding(text, value, slot), key=key))
+    moves, _ = assigned(found, lambda _: set(), {"bot.py": text})
+    moved = {move.finding.value.reveal(): move.destination.name for move in moves}
+    assert moved["K2"] == moved["S2"] != moved["K1"]
+    if "docs" in text:
+        assert moved["K2"] == "binance_credentials"
+
+
+def test_lines_around_are_shown_on_request_only_and_never_with_what_looks_like_a_value() -> None:
+    """A credential that nothing found stands beside one that was."""
+    text = f'hidden = "hunter two"\nK = "{VALUE}"\nL = "{_GENERATED}"\n'
+    plan = _plan({"bot.py": text}, [finding(text)])
+    assert "hunter" not in diff(plan)
+    assert "hunter" in diff(plan, 2)
+    assert _GENERATED not in diff(plan, 2)
+    kept = make_plan(
+        Tree({"bot.py": text}, [finding(text)], kept=[finding(text, "hunter two")]), Reading.ENVIRON, lambda _: set()
+    )
+    assert "hunter" not in diff(kept, 2)
+
+
+def test_only_a_line_feed_ends_a_line_of_the_diff() -> None:
+    """A form feed stands in the middle of one, as for every tool that reads patches."""
+    text = f'x = 1\n# a\x0cb\nK = "{VALUE}"\n'
+    lines = diff(_plan({"bot.py": text}, [finding(text)]), 3).split("\n")
+    assert " # a\x0cb" in lines
+    assert all(not line or line[0] in "-+@ \\" for line in lines)
 
 
 def test_without_the_extra_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,7 +12,7 @@ from tests.support.moves import KEY, VALUE, finding, moves, rewritten_by
 from tradewarden.migrate.finding import Destination
 from tradewarden.migrate.python_proof import same_meaning
 from tradewarden.migrate.rewrite_python import PythonRewriter
-from tradewarden.migrate.rewriting import Move, Reading
+from tradewarden.migrate.rewriting import Move, Reading, Rewritten
 
 _VARIABLE = "ALPHAPULSE_BINANCE_API_KEY"
 BOTH = pytest.mark.parametrize("reading", list(Reading))
@@ -59,6 +59,10 @@ KEPT = {
     "name of the reader taken": f'platform_secret = 3\nx = ("{VALUE}", platform_secret)',
     "os imported later": f'x = "{VALUE}"\nimport os',
     "os under another name": f'import os as o\nx = ("{VALUE}", o.sep)',
+    "os is another import": f'from os import environ as os\nx = ("{VALUE}", len(os))',
+    "os is its path": f'import os.path as os\nx = ("{VALUE}", os.sep)',
+    "os by its path": f'import os.path\nx = ("{VALUE}", os.path.sep)',
+    "docstring with a statement": f'"""doc""" ; import os\nx = ("{VALUE}", __doc__)',
     "os taken by a parameter": f'import os\ndef f(os):\n    return "{VALUE}"\nx = f(1)',
 }
 """Programs whose `x` must stay what it is."""
@@ -229,6 +233,7 @@ def test_a_default_of_the_very_variable_becomes_the_read() -> None:
         'import os\nx = os.environ["ALPHAPULSE_BINANCE_API_SECRET"]\n',
         'import os\nx = os.environ["ALPHAPULSE_BINANCE_API_KEY"] + "a"\n',
         'import os\ny = os.environ["ALPHAPULSE_BINANCE_API_KEY"]\n',
+        'import os\nfrom os import environ as os\nx = os.environ["ALPHAPULSE_BINANCE_API_KEY"]\n',
         "x = ",
     ],
 )
@@ -247,6 +252,10 @@ LOADS = {
         "import json\nwith open('feeds.yaml') as f:\n    x = json.load(f)['a']",
         "resolved(json.load(f))['a']",
     ),
+    "yaml documents": (
+        "import yaml\nx = list(yaml.safe_load_all(open('feeds.yaml')))",
+        "list(resolved(yaml.safe_load_all(open('feeds.yaml'))))",
+    ),
 }
 
 
@@ -257,6 +266,7 @@ def test_a_module_that_loads_a_rewritten_file_resolves_it(name: str) -> None:
     rewriter = PythonRewriter(Reading.PROVIDER, ["feeds.yaml"])
     after, _ = rewritten_by(rewriter, text, [])
     assert expected in after
+    assert not rewriter.open
     assert "from tradewarden.secrets.references import resolved" in after
     assert rewriter.resolving == {"feeds.yaml"}
     assert rewritten_by(PythonRewriter(Reading.PROVIDER, ["feeds.yaml"]), after, [])[0] == after
@@ -275,3 +285,48 @@ def test_what_comes_from_elsewhere_is_never_resolved(text: str) -> None:
     rewriter = PythonRewriter(Reading.PROVIDER, ["feeds.yaml"])
     assert rewritten_by(rewriter, text, [])[0] == text
     assert not rewriter.resolving
+
+
+INI = {
+    "its own": ("p = ConfigParser()\np.read('keys.ini')", "p = ConfigParser(interpolation=References())"),
+    "raw": ("p = RawConfigParser()\np.read('keys.ini')", "p = RawConfigParser(interpolation=References(plain=True))"),
+    "none": (
+        "p = ConfigParser(interpolation=None, strict=False)\np.read('keys.ini')",
+        "p = ConfigParser(interpolation=References(plain=True), strict=False)",
+    ),
+    "in a function": (
+        "def a():\n    p = ConfigParser()\n    p.read('keys.ini')\ndef b():\n    p = ConfigParser()\n    p.read('o')",
+        "def b():\n    p = ConfigParser()\n",
+    ),
+    "by a constant": (
+        "F = 'keys.ini'\nq = ConfigParser()\nq.read('other.ini')\np = ConfigParser()\np.read(F)",
+        "q = ConfigParser()\nq.read('other.ini')\np = ConfigParser(interpolation=References())",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", INI)
+def test_a_parser_of_a_rewritten_ini_file_resolves_it(name: str) -> None:
+    """With the interpolation that it had, and only the parser that reads the file."""
+    text, expected = INI[name]
+    rewriter = PythonRewriter(Reading.PROVIDER, ["keys.ini"])
+    after, _ = rewritten_by(rewriter, f"from configparser import ConfigParser, RawConfigParser\n{text}\n", [])
+    assert expected in after
+    assert after.count("References(") == 1
+    assert (rewriter.resolving, rewriter.open) == ({"keys.ini"}, {})
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "p = ConfigParser(interpolation=ExtendedInterpolation())\np.read('keys.ini')",
+        "p = ConfigParser()\np.read(['other.ini', 'keys.ini'])\nq = ConfigParser()\nq.read(sys.argv[1])",
+        "open_config('keys.ini')",
+    ],
+)
+def test_a_parser_that_was_not_rewritten_is_told(text: str) -> None:
+    """Whoever reads the file there would get the reference itself."""
+    rewriter = PythonRewriter(Reading.PROVIDER, ["keys.ini"])
+    rewriter(f"from configparser import *\n{text}\n", [], result := Rewritten(), "bots/a.py")
+    assert rewriter.open["keys.ini"][0].startswith("bots/a.py")
+    assert not any("keys" in edit.text for edit in result.edits)

@@ -133,9 +133,9 @@ def test_another_key_opens_nothing(place: _Place) -> None:
 
 
 def test_without_its_key_it_is_of_no_use(place: _Place) -> None:
-    """The error names the key file."""
+    """The error names the key file, and is that of a damaged undo (exit code 7)."""
     (place.keys / f"{place.name}.key").unlink()
-    with pytest.raises(ConfigurationError, match=r"\.key is missing"):
+    with pytest.raises(IntegrityError, match=r"\.key is missing"):
         place.undo.restore(place.root)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from configparser import ConfigParser
+from configparser import ConfigParser, RawConfigParser
 
 import pytest
 
@@ -98,6 +98,21 @@ def test_an_ini_file_is_resolved_when_it_is_read() -> None:
     parser = ConfigParser(interpolation=References())
     parser.read_string("[a]\nhost = h\nurl = %(host)s/${ALPHAPULSE_POLYGON_API_KEY}\n")
     assert parser["a"]["url"] == "h/polygon-key"
+
+
+def test_a_plain_interpolation_resolves_references_and_nothing_else() -> None:
+    """For RawConfigParser: a % is a %, when it is read and when it is set."""
+    parser = RawConfigParser(interpolation=References(plain=True))
+    parser.read_string("[a]\nhost = h\nurl = %(host)s/%/${ALPHAPULSE_POLYGON_API_KEY}\n")
+    parser.set("a", "share", "5%")
+    assert (parser["a"]["url"], parser["a"]["share"]) == ("%(host)s/%/polygon-key", "5%")
+
+
+def test_what_a_generator_gives_is_resolved_when_it_comes() -> None:
+    """The documents of `yaml.safe_load_all`, one after the other, none before it is asked for."""
+    documents = resolved(each for each in ("plain", {"k": "${ALPHAPULSE_POLYGON_API_KEY}"}))
+    assert _Secrets.opened == 0
+    assert list(documents) == ["plain", {"k": "polygon-key"}]
 
 
 def test_the_process_opens_its_providers_once() -> None:

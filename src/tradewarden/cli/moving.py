@@ -26,22 +26,31 @@ SecretsDir = Annotated[
     Path | None,
     typer.Option("--secrets-dir", help="The directory of the methods encrypted and both. Default: .secrets in PATH."),
 ]
+Context = Annotated[
+    int,
+    typer.Option(
+        "--context", min=0, metavar="N",
+        help="Show N lines around each change. A credential in them that was not found can be shown.",
+    ),
+]  # fmt: skip
 _HERE = Path()
 
 
-def plan(
+def plan(  # noqa: PLR0913  (options of one command)
     path: Root = _HERE,
     method: MethodOption = Method.ENV,
     output: Output = None,
     secrets_dir: SecretsDir = None,
     exclude: Excluded = None,
+    context: Context = 0,
     *,
     ignored: Ignored = False,
     as_json: AsJson = False,
 ) -> None:
     """Show what would be moved where, and the changes of files as a diff. Writes nothing.
 
-    Values are stars. The plan's name (--expect of apply) changes with every file that changes.
+    Values are stars, and so is what looks like one. The plan's name (--expect of apply) changes with every file that
+    changes.
     """
     from tradewarden.migrate.diff import diff
     from tradewarden.migrate.migration import open_migration
@@ -52,11 +61,11 @@ def plan(
     ) as migration:
         made = migration.plan()
     if as_json:
-        show_json(plan_report(made))
+        show_json(plan_report(made, context))
         return
     _print(plan_lines(made))
     if made.changes:
-        _print(["", *diff(made).splitlines()])
+        _print(["", *diff(made, context).removesuffix("\n").split("\n")])
 
 
 def apply(  # noqa: PLR0913  (options of one command)

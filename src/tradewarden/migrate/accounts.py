@@ -9,15 +9,18 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from itertools import count
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Final, Protocol
 
+from tradewarden.migrate.pairing import paired
 from tradewarden.migrate.rewriting import Move
 from tradewarden.migrate.slots import is_known, numbered, settled, shown
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     from tradewarden.migrate.finding import Destination, Finding
+    from tradewarden.migrate.pairing import Account
 
 
 _LONG: Final = 12
@@ -32,20 +35,17 @@ class Holds(Protocol):
         ...
 
 
-class _Account:
-    """Findings of one file that belong together: the n-th value of each field of a secret."""
+def assigned(
+    findings: Sequence[Finding], holds: Holds, texts: Mapping[str, str] = MappingProxyType({})
+) -> tuple[list[Move], list[str]]:
+    """Return every finding with its slot, and a line on each that did not get the one its name says.
 
-    def __init__(self) -> None:
-        self.values: dict[Destination, str] = {}
-        self.findings: list[tuple[Finding, Destination]] = []
-
-
-def assigned(findings: Sequence[Finding], holds: Holds) -> tuple[list[Move], list[str]]:
-    """Return every finding with its slot, and a line on each that did not get the one its name says."""
+    `texts` are the files, by which what stands together is one account.
+    """
     taken: dict[Destination, str] = {}
     moves: list[Move] = []
     bases, notes = _bases(findings)
-    for account in _accounts(findings, bases):
+    for account in _accounts(findings, bases, texts):
         number = _number(account, taken, holds)
         for base, value in account.values.items():
             taken[numbered(base, number)] = value
@@ -76,22 +76,18 @@ def _bases(findings: Sequence[Finding]) -> tuple[dict[int, Destination], dict[st
     return bases, notes
 
 
-def _accounts(findings: Sequence[Finding], bases: Mapping[int, Destination]) -> Iterator[_Account]:
-    grouped: dict[tuple[str, str], dict[int, _Account]] = {}
+def _accounts(findings: Sequence[Finding], bases: Mapping[int, Destination], texts: Mapping[str, str]) -> list[Account]:
+    """Return the accounts by file and place; those that only their shape speaks for come last."""
+    grouped: dict[tuple[str, str], dict[tuple[Destination, str], list[Finding]]] = {}
     for finding in sorted(findings, key=lambda each: (each.file, each.start)):
         base = bases[id(finding)]
-        accounts = grouped.setdefault((finding.file, base.name), {})
-        value = finding.value.reveal()
-        fitting = (number for number, account in accounts.items() if account.values.get(base) == value)
-        free = next(number for number in count() if number not in accounts or base not in accounts[number].values)
-        account = accounts.setdefault(next(fitting, free), _Account())
-        account.values[base] = value
-        account.findings.append((finding, base))
-    for accounts in grouped.values():
-        yield from accounts.values()
+        values = grouped.setdefault((finding.file, base.name), {})
+        values.setdefault((base, finding.value.reveal()), []).append(finding)
+    accounts = [each for (file, _), values in grouped.items() for each in paired(values, texts.get(file, ""))]
+    return sorted(accounts, key=lambda each: not each.named)
 
 
-def _number(account: _Account, taken: Mapping[Destination, str], holds: Holds) -> int:
+def _number(account: Account, taken: Mapping[Destination, str], holds: Holds) -> int:
     """Return the first slot that holds a value of the account and none against it; else the first without conflict."""
     free = 0
     for number in count(1):

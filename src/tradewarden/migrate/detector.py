@@ -47,6 +47,10 @@ _MORE: Final = re.compile(r"(?:[A-Za-z0-9_+/=-]|\.(?=[A-Za-z0-9_-])){1,2000}")
 """Some patterns stop before the token does."""
 
 
+_NAMED: Final = re.compile(r"[A-Z][A-Za-z]{2,30}=(?=[^=]{12})")
+"""Some patterns begin with the name: `AccountKey=`."""
+
+
 class _Plugin(Protocol):
     @property
     def denylist(self) -> Iterable[re.Pattern[str]]: ...
@@ -94,7 +98,9 @@ def _credential(match: re.Match[str]) -> tuple[int, int]:
     begin, end = (begin, end) if end - begin >= _SHORTEST else match.span()
     inside = match.string[begin:end]
     trimmed = inside.strip(" \t\"':=")
-    return begin + inside.index(trimmed), begin + inside.index(trimmed) + len(trimmed)
+    start = begin + inside.index(trimmed)
+    named = _NAMED.match(trimmed)
+    return start + (named.end() if named else 0), start + len(trimmed)
 
 
 @cache

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from tradewarden.migrate.rules.shapes import Hit
 
 _EXCHANGE = re.compile(r"(?i)kraken|coinbase|cbpro")
+_BETWEEN = (",", ";")
 _LONGEST_URL = 500
 _NESTED = 4
 """So many candidates may lie in each other, at most."""
@@ -55,7 +56,9 @@ def findings(document: Document) -> Iterator[Finding]:
             continue
         if hit.quoted and around is None and document.language is Language.PYTHON:
             continue
-        whole = around is not None and _is_whole(read[around], hit, keyed=around in judged)
+        whole = around is not None and _is_whole(
+            read[around], hit, keyed=around in judged and not _listed(document.text, hit)
+        )
         candidate = _of_hit(document, hit, read[around] if around is not None else None, whole=whole)
         taken.append((candidate.start, candidate.end))
         if around is not None:
@@ -90,6 +93,11 @@ def _around(read: Sequence[Candidate], starts: Sequence[int], hit: Hit) -> int |
     place = bisect_right(starts, hit.start)
     nearest = range(place - 1, max(-1, place - 1 - _NESTED), -1)
     return next((each for each in nearest if read[each].end >= hit.end), None)
+
+
+def _listed(text: str, hit: Hit) -> bool:
+    """Tell whether it is one of several values: `FERNET_KEYS=new,old`."""
+    return text[hit.end : hit.end + 1] in _BETWEEN or text[max(0, hit.start - 1) : hit.start] in _BETWEEN
 
 
 def _is_whole(candidate: Candidate, hit: Hit, *, keyed: bool) -> bool:

@@ -9,14 +9,18 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final, Self
 
 import msgspec
+from msgspec.structs import replace
 
 from tradewarden.clock import SystemClock
 from tradewarden.errors import ConflictError
 from tradewarden.migrate.baseline import Baseline
+from tradewarden.migrate.elsewhere import RULE
 from tradewarden.migrate.git import git_directory
 from tradewarden.migrate.opening import OUTPUT, SECRETS_DIR, open_targets
 from tradewarden.migrate.plan import Plan, Tree, make_plan
 from tradewarden.migrate.replacing import Replacement, remove_leftovers, replace_all, require_unchanged
+from tradewarden.migrate.requirement import imports_tradewarden
+from tradewarden.migrate.rewriting import Reading
 from tradewarden.migrate.scan import find_in
 from tradewarden.migrate.targets import Written, holds, write_all
 from tradewarden.migrate.walk import Unread, walk
@@ -27,7 +31,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from tradewarden.migrate.finding import Finding
-    from tradewarden.migrate.rewriting import Reading
     from tradewarden.migrate.scan import Accepted
     from tradewarden.migrate.targets import Method, Target
     from tradewarden.migrate.undo import Undo
@@ -103,7 +106,8 @@ class Migration:
 
     def plan(self) -> Plan:
         """Look at every file and return what would be done; raises what the targets raise."""
-        return make_plan(self._tree(), self._reading, lambda slot: holds(self._targets, slot), refused=self._refused)
+        plan = make_plan(self._tree(), self._reading, lambda slot: holds(self._targets, slot), refused=self._refused)
+        return replace(plan, duties=(*plan.duties, *self._placed(plan)))
 
     def apply(self, plan: Plan, undo: Undo, *, expected: str = "", rewrite: bool = True) -> Applied:
         """Do what a plan says; `rewrite` false writes the secrets only.
@@ -115,33 +119,54 @@ class Migration:
             raise ConflictError(f"The plan is {plan.id} now, not {expected}: files or secrets were changed. Look again")
         replacements = self._replacements(plan) if rewrite else []
         with undo.alone():
+            undo.remove_leftovers(self._root)
             remove_leftovers(each.path for each in replacements)
             require_unchanged(replacements)
             name = undo.save(self._root, replacements) if replacements else ""
             written = write_all(plan, self._targets)
             replace_all(replacements)
+            if name:
+                undo.finish(name)
         return Applied(tuple(written), tuple(change.file for change in plan.changes) if rewrite else (), name)
+
+    def _placed(self, plan: Plan) -> list[str]:
+        """Return what programs need to find the encrypted files from wherever they are started."""
+        imports = any(imports_tradewarden(change) for change in plan.changes)
+        where = [each.path for each in self._targets if each.path is not None and each.is_directory]
+        if self._reading is not Reading.PROVIDER or not imports or not where:
+            return []
+        told = (
+            f"programs look for {SECRETS_DIR} where they are started; those that are started elsewhere need "
+            f"TRADEWARDEN_SECRETS_DIR={where[0].absolute()}"
+        )
+        return [told]
 
     def _tree(self) -> Tree:
         unread: list[Unread] = []
         texts = dict(walk(self._root, exclude=self._exclude, unread=unread, ignored=self._ignored))
-        found = [each for file, text in texts.items() for each in self._found(file, text)]
+        found = [each for file, text in texts.items() for each in find_in(file, text)]
         stays = [each for each in found if opens_providers(each)]
+        accepted = [each for each in found if self._accepted is not None and each in self._accepted]
+        kept = {(each.file, each.start) for each in (*stays, *accepted)}
         return Tree(
             texts,
-            [each for each in found if not opens_providers(each)],
+            [each for each in found if (each.file, each.start) not in kept],
             {file: (self._root / file).stat().st_mtime_ns for file in texts},
             tuple(f"{each.file}: {each.why}" for each in unread),
-            tuple(f"{each.key} stays in {each.file}: it opens the place where the others go" for each in stays),
+            tuple(
+                f"{each.key} stays in {each.file}: it opens the place where the others go"
+                for each in stays
+                if each not in accepted
+            ),
+            [*stays, *accepted],
         )
 
-    def _found(self, file: str, text: str) -> list[Finding]:
-        return [each for each in find_in(file, text) if self._accepted is None or each not in self._accepted]
-
     def _replacements(self, plan: Plan) -> list[Replacement]:
+        # Files that hold copies only come first: a run that is cut off finds the value itself again, and so the rest.
+        found = {move.finding.file for move in plan.moves if move.finding.rule != RULE}
         return [
             Replacement(self._root / change.file, change.before.encode(), change.after.encode())
-            for change in plan.changes
+            for change in sorted(plan.changes, key=lambda each: (each.file in found, each.file))
         ]
 
     def _refused(self, value: str) -> str:

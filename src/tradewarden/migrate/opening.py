@@ -106,7 +106,7 @@ def _encrypted(directory: Path, environ: Mapping[str, str], dotenv: Path) -> Tar
         same = key is not None and key == Secret(value)
         return "it is the key of the encrypted files, which cannot lie among them" if same else ""
 
-    return Target(open_providers(settings, {})[0], f"{directory}/", directory, refused)
+    return Target(open_providers(settings, {})[0], f"{directory}/", directory, refused, is_directory=True)
 
 
 def _remote(method: Method, environ: Mapping[str, str], dotenv: Path) -> Target:

@@ -6,7 +6,7 @@ Always true here: a plan writes nothing and shows no value; the same tree and th
 from __future__ import annotations
 
 from collections import defaultdict
-from functools import cached_property
+from functools import cached_property, partial
 from hashlib import sha256
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Final
@@ -16,8 +16,10 @@ import msgspec
 from tradewarden.errors import TradewardenError
 from tradewarden.migrate.accounts import assigned
 from tradewarden.migrate.edit import edited
+from tradewarden.migrate.elsewhere import RULE, copies
 from tradewarden.migrate.extra import require_extra
 from tradewarden.migrate.finding import Language
+from tradewarden.migrate.requirement import required
 from tradewarden.migrate.rewriters import LOADED_BY_PROGRAMS, rewrite
 from tradewarden.migrate.rewriting import ByHand, Move, Reading, Rewritten
 from tradewarden.migrate.slots import variable_of
@@ -31,6 +33,7 @@ if TYPE_CHECKING:
 
 MASK: Final = "********"
 _WORKFLOWS: Final = ".github/"
+_CODE: Final = (".js", ".ts", ".go", ".java", ".kt", ".scala", ".rb", ".rs", ".cs", ".php", ".cpp", ".sh", ".ipynb")
 
 
 class Change(msgspec.Struct, frozen=True):
@@ -49,7 +52,8 @@ class Tree(msgspec.Struct, frozen=True):
     """What a plan is made of: the texts of a tree by file, and what was found in them.
 
     `stamps` are the times of the files, so that a plan of a tree that was changed has another `id`; `unread` are files
-    that could not be looked into, `told` is said before the plan's own notes.
+    that could not be looked into, `told` is said before the plan's own notes. `kept` are findings that stay where they
+    are, as somebody accepted them or they open a provider.
     """
 
     texts: Mapping[str, str]
@@ -57,6 +61,7 @@ class Tree(msgspec.Struct, frozen=True):
     stamps: Mapping[str, int] = {}
     unread: tuple[str, ...] = ()
     told: tuple[str, ...] = ()
+    kept: Sequence[Finding] = ()
 
     def __repr__(self) -> str:
         return f"Tree({len(self.texts)} files, {len(self.findings)} findings)"
@@ -72,6 +77,7 @@ class Plan(msgspec.Struct, frozen=True, dict=True):
     duties: tuple[str, ...]
     stamps: Mapping[str, int]
     unread: tuple[str, ...] = ()
+    kept: tuple[Finding, ...] = ()
 
     @cached_property
     def id(self) -> str:
@@ -84,8 +90,8 @@ class Plan(msgspec.Struct, frozen=True, dict=True):
 
     @property
     def values(self) -> frozenset[str]:
-        """Every value that is moved or left. Do not print it."""
-        findings = [*(move.finding for move in self.moves), *(each.finding for each in self.by_hand)]
+        """Every value that was found, whatever becomes of it. Do not print it."""
+        findings = [*(move.finding for move in self.moves), *(each.finding for each in self.by_hand), *self.kept]
         return frozenset(finding.value.reveal() for finding in findings)
 
 
@@ -108,13 +114,13 @@ def make_plan(tree: Tree, reading: Reading, holds: Holds, *, refused: Callable[[
     texts, findings = tree.texts, tree.findings
     left = [ByHand(each, why) for each in findings if (why := _unheld(each) or refused(each.value.reveal()))]
     stays = {id(each.finding) for each in left}
-    moves, notes = assigned([each for each in findings if id(each) not in stays], holds)
-    by_file: dict[str, list[Move]] = defaultdict(list)
-    for move in moves:
-        by_file[move.finding.file].append(move)
-    results = _rewritten(texts, by_file, reading)
+    moves, notes = assigned([each for each in findings if id(each) not in stays], holds, texts)
+    along, unsure = copies(texts, moves, [*findings, *tree.kept])
+    moves += along
+    left += unsure
+    results = _rewritten(texts, _by_file(moves), reading)
     spans: dict[str, list[tuple[int, int]]] = defaultdict(list)
-    for finding in findings:
+    for finding in [*findings, *tree.kept, *(move.finding for move in along), *(each.finding for each in unsure)]:
         spans[finding.file].append((finding.start, finding.end))
     changes = [
         Change(file, texts[file], edited(texts[file], result.edits), tuple(sorted(spans[file])))
@@ -126,12 +132,21 @@ def make_plan(tree: Tree, reading: Reading, holds: Holds, *, refused: Callable[[
         changes=tuple(changes),
         by_hand=(*left, *(each for _, result in sorted(results.items()) for each in result.by_hand)),
         notes=(*tree.told, *notes),
-        duties=tuple(
-            f"{file}: {duty}" for file, result in sorted(results.items()) for duty in dict.fromkeys(result.duties)
+        duties=(
+            *(f"{file}: {duty}" for file, result in sorted(results.items()) for duty in dict.fromkeys(result.duties)),
+            *required(texts, changes),
         ),
         stamps=tree.stamps,
         unread=tree.unread,
+        kept=tuple(tree.kept),
     )
+
+
+def _by_file(moves: Iterable[Move]) -> dict[str, list[Move]]:
+    by_file: dict[str, list[Move]] = defaultdict(list)
+    for move in moves:
+        by_file[move.finding.file].append(move)
+    return by_file
 
 
 def _unheld(finding: Finding) -> str:
@@ -146,7 +161,7 @@ def _unheld(finding: Finding) -> str:
 def _rewritten(texts: Mapping[str, str], by_file: Mapping[str, list[Move]], reading: Reading) -> dict[str, Rewritten]:
     require_extra()
     results = {
-        file: rewrite(texts[file], moves[0].finding.language, moves)
+        file: _careful(moves, partial(_rewritten_text, texts[file]))
         for file, moves in by_file.items()
         if moves[0].finding.language is not Language.PYTHON
     }
@@ -155,14 +170,43 @@ def _rewritten(texts: Mapping[str, str], by_file: Mapping[str, list[Move]], read
         for file, result in results.items()
         if result.edits and by_file[file][0].finding.language in LOADED_BY_PROGRAMS and _WORKFLOWS not in file
     ]
-    loading = _python(texts, by_file, reading, read_by_programs, results)
+    loading, others = _python(texts, by_file, reading, read_by_programs, results)
     for file in read_by_programs:
-        if PurePosixPath(file).name not in loading:
+        name = PurePosixPath(file).name
+        places = [*others.get(name, []), *_programs(texts, name)]
+        if name not in loading:
             results[file].duties.append(
                 "who reads it must put in what the references name: a program with "
                 "tradewarden.secrets.references.resolved, a shell with envsubst"
             )
+        if places:
+            results[file].duties.append(
+                f"look at {', '.join(dict.fromkeys(places))}: it names the file and was not seen to put in what the "
+                "references name; where it loads the file, it must"
+            )
     return results
+
+
+def _programs(texts: Mapping[str, str], name: str) -> list[str]:
+    """Return the programs in other languages than Python that name a file."""
+    return [file for file, text in sorted(texts.items()) if file.endswith(_CODE) and name in text]
+
+
+def _rewritten_text(text: str, moves: list[Move]) -> Rewritten:
+    return rewrite(text, moves[0].finding.language, moves)
+
+
+def _careful(moves: list[Move], rewritten: Callable[[list[Move]], Rewritten]) -> Rewritten:
+    """Rewrite with the copies of values, and without them when that would leave what was found itself."""
+    result = rewritten(moves)
+    found = [move for move in moves if move.finding.rule != RULE]
+    if not found or len(found) == len(moves) or result.edits or not result.by_hand:
+        return result
+    result = rewritten(found)
+    for move in moves:
+        if move.finding.rule == RULE:
+            result.leave(move, "it is a copy of a moved value, and cannot be rewritten together with the rest")
+    return result
 
 
 def _python(
@@ -171,17 +215,25 @@ def _python(
     reading: Reading,
     data_files: Iterable[str],
     results: dict[str, Rewritten],
-) -> set[str]:
-    """Rewrite the Python files into `results`; return the names of data files that one of them resolves."""
+) -> tuple[set[str], dict[str, list[str]]]:
+    """Rewrite the Python files into `results`.
+
+    Returns the names of data files that one of them resolves, and by name the places that may load one otherwise.
+    """
     names = frozenset(PurePosixPath(file).name for file in data_files)
     python = {file for file, moves in by_file.items() if moves[0].finding.language is Language.PYTHON}
     python |= {file for file, text in texts.items() if file.endswith(".py") and any(name in text for name in names)}
     if not python:
-        return set()
+        return set(), {}
     from tradewarden.migrate.rewrite_python import PythonRewriter
 
     rewriter = PythonRewriter(reading, names)
     for file in sorted(python):
-        result = results.setdefault(file, Rewritten())
-        rewriter(texts[file], by_file.get(file, []), result)
-    return rewriter.resolving
+
+        def rewritten(some: list[Move], file: str = file) -> Rewritten:
+            result = Rewritten()
+            rewriter(texts[file], some, result, file)
+            return result
+
+        results[file] = _careful(by_file.get(file, []), rewritten)
+    return rewriter.resolving, rewriter.open

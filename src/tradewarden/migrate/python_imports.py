@@ -71,7 +71,7 @@ def _present(source: PythonSource, wanted: Import, first_use: int) -> str:
         if source.span(statement)[0] < first_use:
             for small in statement.body:
                 name = _binding(small, wanted)
-                if name and name not in _bound_otherwise(source):
+                if name and name not in _bound_otherwise(source, wanted):
                     return name
     return ""
 
@@ -96,16 +96,16 @@ def _binding(statement: cst.BaseSmallStatement, wanted: Import) -> str:
 
 
 def _free_name(source: PythonSource, wanted: Import) -> str:
-    taken = _bound_otherwise(source)
+    taken = _bound_otherwise(source, wanted)
     if wanted.name:
         taken |= {node.value for node in source.nodes(cst.Name)}
     candidates = [wanted.bound, f"_{wanted.bound}", *(f"_{wanted.bound}_{number}" for number in range(2, 100))]
     return next(name for name in candidates if name not in taken)
 
 
-def _bound_otherwise(source: PythonSource) -> set[str]:
-    """Return every name that anything but an import binds, anywhere in the file."""
-    names: set[str] = set()
+def _bound_otherwise(source: PythonSource, wanted: Import) -> set[str]:
+    """Return every name that anything but an import of what is wanted binds, anywhere in the file."""
+    names = {name for alias in source.nodes(cst.ImportAlias) if (name := _bound_to_another(source, alias, wanted))}
     for node in source.nodes(cst.Name):
         above = source.parent(node)
         if (isinstance(above, cst.Param | cst.FunctionDef | cst.ClassDef) and above.name is node) or _is_target(
@@ -113,6 +113,17 @@ def _bound_otherwise(source: PythonSource) -> set[str]:
         ):
             names.add(node.value)
     return names
+
+
+def _bound_to_another(source: PythonSource, alias: cst.ImportAlias, wanted: Import) -> str:
+    """Return the name that a part of an import binds to something else than what is wanted, or nothing."""
+    statement, said = source.parent(alias), _dotted(alias.name)
+    named = alias.asname.name.value if alias.asname and isinstance(alias.asname.name, cst.Name) else ""
+    if isinstance(statement, cst.ImportFrom):
+        same = _dotted(statement.module) == wanted.module and not statement.relative and said == wanted.name
+        return "" if same else named or said
+    bound = said if named else said.split(".", maxsplit=1)[0]  # `import os.path` binds `os`
+    return "" if not wanted.name and bound == wanted.module else named or bound
 
 
 def _is_target(source: PythonSource, node: cst.Name) -> bool:
@@ -234,7 +245,8 @@ def _kind(module: str, *, relative: bool) -> Kind:
 
 
 def _is_docstring(statement: cst.CSTNode) -> bool:
-    return m.matches(statement, m.SimpleStatementLine(body=[m.Expr(m.SimpleString() | m.ConcatenatedString())]))
+    docstring = m.Expr(m.SimpleString() | m.ConcatenatedString())
+    return m.matches(statement, m.SimpleStatementLine(body=[docstring, m.ZeroOrMore()]))
 
 
 def _top_lines(source: PythonSource) -> Iterator[cst.SimpleStatementLine]:

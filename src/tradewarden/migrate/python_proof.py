@@ -16,6 +16,7 @@ _IMPORTED: Final = ("os", "tradewarden.secrets.shared", "tradewarden.secrets.ref
 _READER: Final = "platform_secret"
 _RESOLVER: Final = "resolved"
 _INTERPOLATION: Final = "References"
+_RAW: Final = "RawConfigParser"
 
 
 def same_meaning(before: str, after: str, values: Mapping[str, str]) -> bool:
@@ -27,17 +28,40 @@ def same_meaning(before: str, after: str, values: Mapping[str, str]) -> bool:
     try:
         trees = [ast.parse(text.removeprefix(_MARK)) for text in (before, after)]
         compile(trees[1], "rewritten", "exec", dont_inherit=True)
-        old, new = (ast.dump(_Read(values).visit(tree)) for tree in trees)
+        documented = [ast.get_docstring(tree) is not None for tree in trees]
+        old, new = (ast.dump(_Read(values, _names_of_os(tree)).visit(tree)) for tree in trees)
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         return False
-    return old == new
+    return old == new and documented[0] == documented[1]
+
+
+def _names_of_os(tree: ast.AST) -> frozenset[str]:
+    """Return the names that mean the module `os` wherever they stand: no other import, assignment or parameter."""
+    ours: set[str] = set()
+    others: set[str] = set()
+    for node in ast.walk(tree):
+        match node:
+            case ast.Import(names=names):
+                for each in names:
+                    bound = each.name if each.asname else each.name.split(".", maxsplit=1)[0]
+                    (ours if bound == "os" else others).add(each.asname or bound)
+            case ast.ImportFrom(names=names):
+                others.update(each.asname or each.name for each in names)
+            case ast.Name(id=name, ctx=ast.Store() | ast.Del()) | ast.arg(arg=name):
+                others.add(name)
+            case ast.FunctionDef(name=name) | ast.AsyncFunctionDef(name=name) | ast.ClassDef(name=name):
+                others.add(name)
+            case ast.ExceptHandler(name=str(name)) | ast.MatchAs(name=str(name)) | ast.MatchStar(name=str(name)):
+                others.add(name)
+    return frozenset(ours - others)
 
 
 class _Read(ast.NodeTransformer):
     """Puts every value in the place of what reads it."""
 
-    def __init__(self, values: Mapping[str, str]) -> None:
+    def __init__(self, values: Mapping[str, str], os_names: frozenset[str]) -> None:
         self._values = values
+        self._os_names = os_names
 
     def visit_Module(self, node: ast.Module) -> ast.AST:
         self.generic_visit(node)
@@ -53,8 +77,9 @@ class _Read(ast.NodeTransformer):
 
     def visit_Subscript(self, node: ast.Subscript) -> ast.AST:
         self.generic_visit(node)
-        if isinstance(node.value, ast.Attribute) and node.value.attr == "environ":
-            return self._of(_text(node.slice)) or node
+        match node.value:
+            case ast.Attribute(value=ast.Name(id=name), attr="environ") if name in self._os_names:
+                return self._of(_text(node.slice)) or node
         return node
 
     def visit_Call(self, node: ast.Call) -> ast.AST:
@@ -62,10 +87,11 @@ class _Read(ast.NodeTransformer):
         match node:
             case ast.Call(func=ast.Name(id=name), args=[loaded], keywords=[]) if name.endswith(_RESOLVER):
                 return loaded
-            case ast.Call(keywords=[*_, ast.keyword(arg="interpolation", value=ast.Call(func=ast.Name(id=name)))]) if (
-                name.endswith(_INTERPOLATION)
-            ):
-                node.keywords.pop()
+            case ast.Call(func=ast.Name(id=name), args=[], keywords=given) if name.endswith(_INTERPOLATION):
+                # Plain ones stand for no interpolation at all, others for the parser's own.
+                return ast.Constant(None) if given else ast.Constant(...)
+            case ast.Call(keywords=given) if any(each.arg == "interpolation" for each in given):
+                node.keywords = [each for each in given if not _is_default(node.func, each)]
             case ast.Call(func=ast.Name(id=name), args=arguments, keywords=[]) if _READER in name:
                 return self._of(variable_of(Destination(*map(_text, arguments)))) or node
             case ast.Call(func=ast.Attribute(value=ast.Constant(value=str(text)), attr="encode"), args=[], keywords=[]):
@@ -122,6 +148,13 @@ class _Read(ast.NodeTransformer):
 
 def _text(node: ast.expr) -> str:
     return node.value if isinstance(node, ast.Constant) and isinstance(node.value, str) else ""
+
+
+def _is_default(parser: ast.expr, given: ast.keyword) -> bool:
+    """Tell whether a keyword of a parser says what it would do without."""
+    raw = _RAW in (getattr(parser, "id", ""), getattr(parser, "attr", ""))
+    default = None if raw else ...
+    return given.arg == "interpolation" and isinstance(given.value, ast.Constant) and given.value.value is default
 
 
 def _is_added(statement: ast.stmt) -> bool:

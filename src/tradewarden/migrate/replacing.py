@@ -2,7 +2,8 @@
 
 Always true here: all new files are on the disk before the first takes its place, so a full disk changes nothing; each
 takes its place with one rename, after a last look that the old one is still what was read; a run that is killed leaves
-each file old or new, and what lies beside it is removed by the next run.
+each file old or new. New files wait in `.tradewarden-new` beside the old ones, a directory that tells git to ignore all
+of it; what a killed run left there is removed by the next `apply` or `undo`.
 """
 
 from __future__ import annotations
@@ -20,7 +21,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
     from pathlib import Path
 
-_ENDING: Final = ".tradewarden-new"
+WAITING: Final = ".tradewarden-new"
+_IGNORE: Final = ".gitignore"
 _WRITABLE: Final = stat.S_IWUSR | stat.S_IWGRP | stat.S_IWOTH
 _CREATE: Final = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 
@@ -59,6 +61,7 @@ def replace_all(replacements: Sequence[Replacement]) -> None:
     waiting: list[Path] = []
     try:
         for each in replacements:
+            _make_room(each.path.parent)
             waiting.append(_waiting(each.path))
             _write(waiting[-1], each)
         for new, each in zip(waiting, replacements, strict=True):
@@ -72,20 +75,44 @@ def replace_all(replacements: Sequence[Replacement]) -> None:
             "Run again when the cause is gone"
         ) from error
     finally:
-        for new in waiting:
-            with suppress(OSError):
-                new.unlink()
+        remove_leftovers(each.path for each in replacements)
 
 
 def remove_leftovers(paths: Iterable[Path]) -> None:
-    """Remove what a killed run left beside these files."""
+    """Remove what a killed run left beside these files, and the directories that it stood in."""
+    rooms = set()
     for path in paths:
-        with suppress(OSError):
-            _waiting(path).unlink()
+        room = path.parent / WAITING
+        if _is_room(room):
+            rooms.add(room)
+            with suppress(OSError):
+                _waiting(path).unlink()
+    for room in rooms:
+        if {each.name for each in room.iterdir()} <= {_IGNORE}:
+            with suppress(OSError):
+                (room / _IGNORE).unlink(missing_ok=True)
+                room.rmdir()
 
 
 def _waiting(path: Path) -> Path:
-    return path.with_name(f".{path.name}{_ENDING}")
+    return path.parent / WAITING / path.name
+
+
+def _is_room(room: Path) -> bool:
+    return room.is_dir() and not room.is_symlink()
+
+
+def _make_room(directory: Path) -> None:
+    """Make the directory where new files of `directory` wait, ignored by git from its first file on."""
+    room = directory / WAITING
+    with suppress(FileExistsError):
+        room.mkdir(mode=0o700)
+    if not _is_room(room):
+        raise ConflictError(f"{room} is in the way: new files wait in a directory of this name; move it away first")
+    with suppress(FileExistsError):
+        descriptor = os.open(room / _IGNORE, _CREATE, 0o600)
+        with os.fdopen(descriptor, "w") as ignore:
+            ignore.write("*\n")
 
 
 def _write(new: Path, each: Replacement) -> None:

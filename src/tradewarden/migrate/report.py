@@ -52,8 +52,8 @@ class PlanReport(msgspec.Struct, frozen=True):
     diff: str
 
 
-def plan_report(plan: Plan) -> PlanReport:
-    """Return a plan as it is printed with `--json`."""
+def plan_report(plan: Plan, context: int = 0) -> PlanReport:
+    """Return a plan as it is printed with `--json`, its diff with `context` lines around each change."""
     return PlanReport(
         plan.id,
         tuple(map(_moved, plan.moves)),
@@ -61,7 +61,7 @@ def plan_report(plan: Plan) -> PlanReport:
         plan.notes,
         plan.duties,
         plan.unread,
-        diff(plan),
+        diff(plan, context),
     )
 
 
@@ -102,6 +102,8 @@ def undone_lines(undone: Undone) -> Iterator[str]:
         ("was changed since, and left as it is:", undone.changed_since),
     ):
         yield from (f"{what} {file}" for file in files)
+    if undone.earlier:
+        yield f"an earlier apply can be taken back, too; run tradewarden migrate undo again: {undone.earlier[0]}"
 
 
 def _list(title: str, lines: tuple[str, ...] | list[str]) -> Iterator[str]:

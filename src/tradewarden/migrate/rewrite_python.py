@@ -16,7 +16,15 @@ from tradewarden.errors import InvalidInputError
 from tradewarden.migrate.edit import Edit, edited
 from tradewarden.migrate.python_imports import Import, imported
 from tradewarden.migrate.python_literals import Place, formatted, located
-from tradewarden.migrate.python_loads import ini_parsers, loads, named_files
+from tradewarden.migrate.python_loads import (
+    ini_parsers,
+    interpolation,
+    is_plain,
+    loads,
+    named_files,
+    partly_named,
+    unseen,
+)
 from tradewarden.migrate.python_proof import same_meaning
 from tradewarden.migrate.python_refusals import has_doctest, is_statement, refusal
 from tradewarden.migrate.python_source import PythonSource
@@ -51,8 +59,10 @@ class PythonRewriter:
         self._data_files = frozenset(data_files)
         self.resolving: set[str] = set()
         """The data files that the rewritten modules resolve."""
+        self.open: dict[str, list[str]] = {}
+        """The modules, with a line where there is one, that name a data file and may load it in another way."""
 
-    def __call__(self, text: str, moves: Sequence[Move], rewritten: Rewritten) -> None:
+    def __call__(self, text: str, moves: Sequence[Move], rewritten: Rewritten, file: str = "") -> None:
         """Rewrite one file (see `Rewriter`)."""
         if moves and moves[0].finding.file.endswith(_STUB):
             for move in moves:
@@ -63,9 +73,14 @@ class PythonRewriter:
         except ValueError as error:
             for move in moves:
                 rewritten.leave(move, f"the file {error}")
+            for each in self._data_files:
+                if each in text:
+                    self.open.setdefault(each, []).append(file)
             return
-        edits = [*self._edits(source, moves, rewritten), *self._loads(source)]
+        named = named_files(source, self._data_files)
+        edits = [*self._edits(source, moves, rewritten), *self._loads(source, named)]
         why = _unsound(text, edits, moves)
+        self._note(source, named, file, sound=not why)
         if why:
             rewritten.by_hand.clear()
             for move in moves:
@@ -102,11 +117,20 @@ class PythonRewriter:
             edits += formatted(source, string, inside)
         return edits
 
-    def _loads(self, source: PythonSource) -> list[Edit]:
-        named = named_files(source, self._data_files)
+    def _note(self, source: PythonSource, named: Iterable[str], file: str, *, sound: bool) -> None:
+        """Keep which data files the module resolves, and which of its loads somebody must look at."""
+        for each in sorted(partly_named(source, self._data_files) - set(named)):
+            self.open.setdefault(each, []).append(file)
+        for each in sorted(named):
+            others = unseen(source, [each]) if sound else [0]
+            places = [f"{file}:{source.text.count(chr(10), 0, at) + 1}" if at else file for at in others]
+            if places:
+                self.open.setdefault(each, []).extend(places)
+            if sound and (loads(source, [each]) or ini_parsers(source, [each])):
+                self.resolving.add(each)
+
+    def _loads(self, source: PythonSource, named: Iterable[str]) -> list[Edit]:
         calls, parsers = loads(source, named), ini_parsers(source, named)
-        if calls or parsers:
-            self.resolving |= named
         edits: list[Edit] = []
         if calls:
             name, edits = imported(source, RESOLVED, min(start for start, _ in calls))
@@ -210,7 +234,11 @@ def _merged(edits: list[Edit], added: list[Edit]) -> list[Edit]:
 
 def _interpolated(source: PythonSource, call: cst.Call, name: str) -> Edit:
     """Return the edit that gives a parser of INI files the interpolation that resolves references."""
+    new = f"{name}(plain=True)" if is_plain(call) else f"{name}()"
+    given = interpolation(call)
+    if given is not None:
+        return Edit(*source.span(given.value), new)
     end = source.span(call)[1] - 1
     before = source.text[:end].rstrip()
     comma = ", " if call.args and not before.endswith(",") else ""
-    return Edit(len(before) if comma else end, end, f"{comma}interpolation={name}()")
+    return Edit(len(before) if comma else end, end, f"{comma}interpolation={new}")

@@ -56,11 +56,14 @@ class Target:
         path: Path | None = None,
         refuses: Callable[[str], str] = _takes_all,
         reserved: str = "",
+        *,
+        is_directory: bool = False,
     ) -> None:
         self._provider = provider
         self.label = label
         self.path = path
         self.refuses = refuses
+        self.is_directory = is_directory
         self._reserved = reserved
         self._held: dict[str, Content | None] = {}
 

@@ -24,7 +24,7 @@ from tradewarden.crypto.aead import NONCE_BYTES, AeadKey
 from tradewarden.crypto.kdf import KEY_BYTES
 from tradewarden.crypto.keyfile import create_private, private_directory, read_private
 from tradewarden.errors import ConfigurationError, ConflictError, DecryptionError, IntegrityError, NotFoundError
-from tradewarden.migrate.replacing import Replacement, replace_all
+from tradewarden.migrate.replacing import Replacement, remove_leftovers, replace_all
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -35,6 +35,8 @@ _FORMAT: Final = 1
 _MAX_BYTES: Final = 1 << 30
 _ENDING: Final = ".undo"
 _KEY_ENDING: Final = ".key"
+_DONE_ENDING: Final = ".done"
+"""An empty file of this name stands for a run that came to its end; without it, it was cut off."""
 
 
 class Kept(msgspec.Struct, frozen=True):
@@ -59,12 +61,13 @@ class Head(msgspec.Struct, frozen=True):
 
 
 class Undone(msgspec.Struct, frozen=True):
-    """What became of each file."""
+    """What became of each file. `earlier` names the undos that are left for the same directory, the newest first."""
 
     id: str
     restored: tuple[str, ...] = ()
     unchanged: tuple[str, ...] = ()
     changed_since: tuple[str, ...] = ()
+    earlier: tuple[str, ...] = ()
 
 
 class Undo:
@@ -112,6 +115,17 @@ class Undo:
         create_private(private_directory(self._directory) / f"{name}{_ENDING}", line + envelope)
         return name
 
+    def finish(self, name: str) -> None:
+        """Note that the run of an undo came to its end, so that it is taken back by itself."""
+        create_private(self._directory / f"{name}{_DONE_ENDING}", b"")
+
+    def remove_leftovers(self, root: Path) -> None:
+        """Remove what killed runs left beside the files of `root`; to be called `alone`."""
+        for name in self.names(root):
+            with suppress(ConfigurationError, IntegrityError, NotFoundError):
+                kept = self._opened(self._directory / f"{name}{_ENDING}", root)
+                remove_leftovers(root / each.file for each in kept)
+
     def expire(self) -> list[str]:
         """Delete every undo whose time is over, with its key; returns their names. A damaged one is left."""
         over = []
@@ -135,7 +149,8 @@ class Undo:
     def restore(self, root: Path, name: str = "") -> Undone:
         """Put the files back as they were: of one undo, or of the newest for `root`.
 
-        Files that were changed since are named and left; so that nothing is lost, the undo then stays too.
+        Without a name, runs before it that were cut off are taken back with it: they were one migration. Files that
+        were changed since are named and left; so that nothing is lost, the undo then stays too.
 
         Raises:
             ConflictError: a migration is running.
@@ -144,15 +159,28 @@ class Undo:
         """
         names = self.names(root)
         chosen = name or (names[0] if names else "")
-        path = self._directory / f"{chosen}{_ENDING}"
-        if not chosen or Path(chosen).name != chosen or not path.exists():
+        if not chosen or Path(chosen).name != chosen or not (self._directory / f"{chosen}{_ENDING}").exists():
             raise NotFoundError(f"There is no undo for {root}: none was made, or its time is over")
         with self.alone():
-            undone, replacements = _sorted(chosen, root, self._opened(path, root))
-            replace_all(replacements)
-            if not undone.changed_since:
-                self._forget(path)
+            undone = self._taken_back(chosen, root)
+            for each in () if name else names[1:]:
+                if undone.changed_since or self._is_done(each):
+                    break
+                undone = _joined(undone, self._taken_back(each, root))
+        return msgspec.structs.replace(undone, earlier=tuple(each for each in self.names(root) if each != chosen))
+
+    def _taken_back(self, name: str, root: Path) -> Undone:
+        path = self._directory / f"{name}{_ENDING}"
+        kept = self._opened(path, root)
+        remove_leftovers(root / each.file for each in kept)
+        undone, replacements = _sorted(name, root, kept)
+        replace_all(replacements)
+        if not undone.changed_since:
+            self._forget(path)
         return undone
+
+    def _is_done(self, name: str) -> bool:
+        return (self._directory / f"{name}{_DONE_ENDING}").exists()
 
     def _opened(self, path: Path, root: Path) -> list[Kept]:
         head, line, envelope = self._head(path)
@@ -161,8 +189,11 @@ class Undo:
             raise NotFoundError(f"The undo {path.stem} was kept until {rfc3339(head.expires)[:19]}Z and is deleted now")
         if head.root != str(root.resolve()):
             raise ConfigurationError(f"The undo {path.stem} belongs to {head.root}, not to {root}")
+        key_file = self._keys / f"{path.stem}{_KEY_ENDING}"
+        if not key_file.exists():
+            raise IntegrityError(f"{key_file} is missing, and without it {path} does not open; nothing was changed")
         try:
-            key = read_private(self._keys / f"{path.stem}{_KEY_ENDING}", KEY_BYTES)
+            key = read_private(key_file, KEY_BYTES)
             opened = AeadKey(key, _FORMAT).decrypt(envelope, line)
         except (DecryptionError, ValueError) as error:
             raise IntegrityError(
@@ -180,9 +211,17 @@ class Undo:
 
     def _forget(self, path: Path) -> None:
         # The key first: without it the file says nothing any more.
-        for each in (self._keys / f"{path.stem}{_KEY_ENDING}", path):
+        for each in (self._keys / f"{path.stem}{_KEY_ENDING}", path, path.with_suffix(_DONE_ENDING)):
             with suppress(FileNotFoundError):
                 os.unlink(each)  # noqa: PTH108
+
+
+def _joined(later: Undone, earlier: Undone) -> Undone:
+    """Return what two undos did, one after the other, to each file."""
+    restored = dict.fromkeys((*later.restored, *earlier.restored))
+    changed = dict.fromkeys((*later.changed_since, *earlier.changed_since))
+    same = dict.fromkeys(each for each in (*later.unchanged, *earlier.unchanged) if each not in restored | changed)
+    return Undone(later.id, tuple(restored), tuple(same), tuple(changed))
 
 
 def _line(head: Head) -> bytes:

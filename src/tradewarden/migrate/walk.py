@@ -28,6 +28,7 @@ _SKIPPED_DIRECTORIES: Final = frozenset(
         ".git", ".hg", ".svn", ".bzr", "node_modules", "__pycache__", ".venv", "venv", "virtualenv", ".tox", ".nox",
         ".mypy_cache", ".pytest_cache", ".ruff_cache", ".hypothesis", ".eggs", ".ipynb_checkpoints", "site-packages",
         "bower_components", ".gradle", ".terraform", ".import_linter_cache", ".tradewarden", ".cache", "dist-packages",
+        ".tradewarden-new",
     }
 )  # fmt: skip
 _SKIPPED_SUFFIXES: Final = (

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import re
 from configparser import BasicInterpolation
+from types import GeneratorType
 from typing import TYPE_CHECKING, Final, TypeVar, cast
 
 from tradewarden.errors import SecretNotFoundError
@@ -37,14 +38,22 @@ _REFERENCE: Final = re.compile(r"\$\{(ALPHAPULSE_[A-Z0-9_]+)\}")
 def resolved(document: T, read: Callable[[str], str] | None = None) -> T:
     """Return a copy of `document` with every reference in its texts replaced by the secret.
 
-    Dicts, lists and tuples are gone through, keys are left. `read` gives the text of a variable; by default the
+    Dicts, lists and tuples are gone through, keys are left; what a generator gives (`yaml.safe_load_all`) is resolved
+    when it gives it. `read` gives the text of a variable; by default the
     process's providers do. Raises `SecretNotFoundError` naming the variable.
     """
     return cast("T", _resolved(document, read or secret_of_variable))
 
 
 class References(BasicInterpolation):
-    """An interpolation for `configparser` that also resolves references, after `%(name)s`."""
+    """An interpolation for `configparser` that also resolves references, after `%(name)s`.
+
+    `plain` resolves references and nothing else: for `RawConfigParser`, and in place of `interpolation=None`.
+    """
+
+    def __init__(self, *, plain: bool = False) -> None:
+        super().__init__()
+        self._plain = plain
 
     def before_get(
         self,
@@ -55,7 +64,11 @@ class References(BasicInterpolation):
         defaults: Mapping[str, str],
     ) -> str:
         """Return the value as the program sees it."""
-        return resolved(super().before_get(parser, section, option, value, defaults))
+        return resolved(value if self._plain else super().before_get(parser, section, option, value, defaults))
+
+    def before_set(self, parser: MutableMapping[str, Mapping[str, str]], section: str, option: str, value: str) -> str:
+        """Return the value as the parser keeps it; plain ones take a % as it is."""
+        return value if self._plain else super().before_set(parser, section, option, value)
 
 
 def secret_of_variable(variable: str) -> str:
@@ -75,6 +88,8 @@ def _resolved(document: object, read: Callable[[str], str]) -> object:
         return {key: _resolved(value, read) for key, value in document.items()}
     if isinstance(document, list):
         return [_resolved(value, read) for value in document]
+    if isinstance(document, GeneratorType):
+        return (_resolved(value, read) for value in document)
     if type(document) is tuple:
         return tuple(_resolved(value, read) for value in document)
     return document

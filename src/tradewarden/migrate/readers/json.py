@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 _TOKEN = re.compile(
     r"""(?P<string>"(?P<inner>(?:[^"\\\n]|\\.)*)")(?P<colon>\s*:)?
+    | "(?:[^"\\\n]|\\[^\n])*+  # it does not end: passed over at once
     | (?P<open>[\[{]) | (?P<close>[\]}]) | (?P<comma>,) | //[^\n]* | /\*[\s\S]*?\*/""",
     re.VERBOSE,
 )

@@ -15,8 +15,12 @@ from tradewarden.migrate.readers.python_names import (
     GIVEN,
     PAIRS,
     PASSED_ON,
+    asked_for,
     asks,
+    compares,
     dotted,
+    holds_people,
+    keys_of,
     name_in,
     named_by,
     positions,
@@ -25,6 +29,8 @@ from tradewarden.migrate.readers.python_names import (
     target_name,
 )
 from tradewarden.migrate.readers.python_strings import Places
+from tradewarden.migrate.rules.keys import Trust, trust
+from tradewarden.migrate.rules.values import typed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -60,6 +66,7 @@ class _Reader:
             ast.Dict: self._dict,
             ast.Call: self._call,
             ast.BinOp: self._joined,
+            ast.BoolOp: self._either,
             ast.Compare: self._compare,
             ast.NamedExpr: self._named,
             ast.Subscript: self._indexed,
@@ -152,7 +159,13 @@ class _Reader:
     def _chosen(self, node: ast.IfExp, key: str, owners: tuple[str, ...]) -> Iterator[Candidate]:
         yield from self._expression(node.test, "", owners)
         yield from self._expression(node.body, key, owners)
-        yield from self._expression(node.orelse, key, owners)
+        yield from self._expression(node.orelse, _telling(key, asked_for(node.body)), owners)
+
+    def _either(self, node: ast.BoolOp, key: str, owners: tuple[str, ...]) -> Iterator[Candidate]:
+        asked = ""
+        for value in node.values:
+            yield from self._expression(value, _telling(key, asked), owners)
+            asked = asked_for(value) or asked
 
     def _named(self, node: ast.NamedExpr, key: str, owners: tuple[str, ...]) -> Iterator[Candidate]:
         del key
@@ -176,18 +189,25 @@ class _Reader:
         if isinstance(node, ast.Tuple) and len(node.elts) == 2 and key.lower().endswith(PAIRS):  # noqa: PLR2004 - a pair
             yield from self._expression(node.elts[1], "password", (*owners, key))
             return
-        for element in node.elts:
+        texts = [each.value for each in node.elts if isinstance(each, ast.Constant) and isinstance(each.value, str)]
+        called = keys_of(key, texts) if len(texts) == len(node.elts) else ()
+        for element, name in zip(node.elts, called, strict=False):
+            yield from self._expression(element, name, (*owners, key))
+        for element in node.elts if not called else ():
             for each in self._expression(element, key, owners):
                 yield each._replace(member=True) if each.key == key else each
 
     def _dict(self, node: ast.Dict, key: str, owners: tuple[str, ...]) -> Iterator[Candidate]:
         around = (*owners, key) if key else owners
         around = (*around, *said_of(node))
-        opens = signs_in(node)
+        opens, people = signs_in(node), holds_people(key)
         for name, value in zip(node.keys, node.values, strict=True):
             inner = name.value if isinstance(name, ast.Constant) and isinstance(name.value, str) else dotted(name)
             called = "token" if opens and inner in GIVEN else inner.rpartition(".")[2]
-            yield from self._expression(value, called, around)
+            if people and isinstance(value, ast.Constant) and isinstance(value.value, str) and typed(value.value):
+                yield from self._expression(value, "password", (*around, inner))
+            else:
+                yield from self._expression(value, called, around)
 
     def _joined(self, node: ast.BinOp, key: str, owners: tuple[str, ...]) -> Iterator[Candidate]:
         first, last = _leftmost(node), node.right
@@ -203,7 +223,7 @@ class _Reader:
     def _compare(self, node: ast.Compare, key: str, owners: tuple[str, ...]) -> Iterator[Candidate]:
         del key
         sides = [node.left, *node.comparators]
-        names = [name for side in sides if (name := dotted(side))]
+        names = [name for side in sides if (name := asked_for(side) or dotted(side))]
         compared = names[0].rpartition(".")[2] if names and isinstance(node.ops[0], ast.Eq | ast.NotEq) else ""
         for side in sides:
             yield from self._expression(side, compared, owners)
@@ -216,18 +236,30 @@ class _Reader:
             yield from self._expression(
                 node.func.value if isinstance(node.func, ast.Attribute) else node.func, key, owners
             )
-        known = positions(callee)
+        known = positions(callee, len(node.args))
+        compared = _compared(node) if compares(callee) else ""
         named = named_by(node)
         passes = not asks(callee)
         previous = ""
         for place, argument in enumerate(node.args):
-            given = known.get(place) or previous or (key if passes and not place else "")
+            given = known.get(place) or previous or compared or (key if passes and not place else "")
             previous = name_in(argument)
             yield from self._expression(argument, given, around if place or known else owners)
         for keyword in node.keywords:
             name = keyword.arg or ""
             passed = name in PASSED_ON
-            yield from self._expression(keyword.value, (named or key) if passed else name, owners if passed else around)
+            called = (_telling(named, key) or key) if passed else name
+            yield from self._expression(keyword.value, called, owners if passed else around)
+
+
+def _telling(key: str, asked: str) -> str:
+    """Return what was asked for, where the name that the answer gets says nothing."""
+    return asked if asked and trust(key) is Trust.NONE else key
+
+
+def _compared(node: ast.Call) -> str:
+    names = (asked_for(each) or dotted(each) for each in node.args if not isinstance(each, ast.Constant))
+    return next((name.rpartition(".")[2] for name in names if name), "")
 
 
 def _leftmost(node: ast.expr) -> ast.expr:

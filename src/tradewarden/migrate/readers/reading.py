@@ -8,7 +8,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
 from tradewarden.migrate.finding import Language
-from tradewarden.migrate.readers import env, ini, json, loose, python, shell, toml, yaml
+from tradewarden.migrate.readers import commands, env, ini, json, loose, python, shell, toml, yaml
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -19,25 +19,28 @@ if TYPE_CHECKING:
 _BUNDLE: Final = 20_000
 _WIDE: Final = 500
 _QUOTE: Final = re.compile(r"[\"']")
+_PASSED: Final = re.compile(r"""[(\[]\s{0,9}["'](?=[^"'\s]{0,199}[0-9])[A-Za-z0-9+/=_-]{16,200}["']\s{0,9}[,)]""")
+"""What is given to a call, or begins a list, and could have been made by a generator."""
 _SMALL: Final = str.maketrans(ascii_uppercase, ascii_lowercase)
 _WORDS: Final = (
     "key", "secret", "token", "pass", "pwd", "pw", "auth", "cred", "jwt", "fernet", "hmac", "bearer", "cookie", "hook",
-    "seed", "mnemonic", "pem", "dsn", "login", "client", "session", "license", "pat", "otp", "access",
+    "seed", "mnemonic", "pem", "dsn", "login", "client", "session", "license", "pat", "otp", "access", "priv", "_pk",
+    "smtp", "redis(", "users", "accounts",
 )  # fmt: skip
 """Every name that a rule trusts holds one of these, so a text without them has no candidates of its own."""
 
 
-_OTHERS: Final = (loose.read, shell.passwords, shell.options)
+_OTHERS: Final = (loose.read, commands.passwords, shell.options)
 _READERS: Final[Mapping[Language, Sequence[Callable[[str], Iterator[Candidate]]]]] = MappingProxyType(
     {
         Language.ENV: (env.read,),
-        Language.YAML: (yaml.read, shell.options, shell.passwords),
-        Language.COMPOSE: (yaml.read, shell.options, shell.passwords),
+        Language.YAML: (yaml.read, shell.options, commands.passwords, loose.sql),
+        Language.COMPOSE: (yaml.read, shell.options, commands.passwords, loose.sql),
         Language.JSON: (json.read, shell.options),
         Language.TOML: (toml.read, loose.comments),
-        Language.INI: (ini.read,),
-        Language.SHELL: (shell.read,),
-        Language.DOCKERFILE: (shell.dockerfile,),
+        Language.INI: (ini.read, loose.inside),
+        Language.SHELL: (shell.read, loose.bodies, loose.sql),
+        Language.DOCKERFILE: (shell.dockerfile, loose.bodies, loose.sql),
     }
 )
 
@@ -63,7 +66,7 @@ def _is_generated(text: str) -> bool:
 
 
 def _python(document: Document, places: Sequence[int]) -> Iterable[Candidate]:
-    offsets = {*places, *_mentions(document.text)}
+    offsets = {*places, *_mentions(document.text), *(match.end() for match in _PASSED.finditer(document.text))}
     if not offsets or not _QUOTE.search(document.text):
         return ()
     lines = sorted({document.line_of(offset) for offset in offsets})

@@ -19,6 +19,7 @@ _TOKEN = re.compile(
     | \"\"\"(?:\r?\n)?(?P<long>(?:[^\\]|\\.)*?)\"\"\"
     | '''(?:\r?\n)?(?P<long_literal>(?:.)*?)'''
     | "(?P<basic>(?:[^"\\\r\n]|\\.)*)"
+    | "(?:[^"\\\r\n]|\\[^\r\n])*+  # it does not end: passed over at once
     | '(?P<literal>[^'\r\n]*)'
     | (?P<open>\{{) | (?P<close>\}})""",
     re.VERBOSE | re.MULTILINE | re.DOTALL,

@@ -9,12 +9,12 @@ import re
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from tradewarden.migrate.candidate import Candidate
-from tradewarden.migrate.readers import shell
+from tradewarden.migrate.readers import env, ini, json, shell, toml
 from tradewarden.migrate.readers.json import unescaped
 from tradewarden.migrate.readers.structured import Frame, owners
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 _LINE = re.compile(r"[^\r\n]*(?:\r\n|\r|\n|$)")
 _ENTRY = re.compile(
@@ -124,6 +124,13 @@ def _flow(text: str, start: int, end: int, around: tuple[str, ...]) -> Iterator[
             )
 
 
+def _reader(key: str) -> Callable[[str], Iterator[Candidate]]:
+    """A file that stands in a configuration is read as what its name says; everything else as a script."""
+    suffix = key.rpartition(".")[2].lower() if "." in key else ""
+    known = {"yaml": read, "yml": read, "json": json.read, "toml": toml.read, "env": env.read}
+    return known.get(suffix, ini.read if suffix in ("properties", "ini", "cfg", "conf") else shell.read)
+
+
 def _block(text: str, entry: re.Match[str], begin: int, frames: list[Frame]) -> tuple[int, list[Candidate]]:
     """Read a block scalar: the lines below that stand deeper than their key."""
     depth, place, lines = len(entry["indent"]), begin, []
@@ -144,8 +151,10 @@ def _block(text: str, entry: re.Match[str], begin: int, frames: list[Frame]) -> 
     value = "\n".join(content[margin:] for at, content in lines if filled[0][0] <= at <= filled[-1][0])
     key = entry["key"].strip("\"'") if entry["key"] is not None else frames[-1].key
     whole = Candidate(start, end, value, frames[-1].key_for(key, value), owners(frames), quoted=False)
-    inside = shell.read(text[start:end])
+    begin = filled[0][0]
+    around = (*owners(frames), key)
     shifted = [
-        each._replace(start=each.start + start, end=each.end + start, owners=(*owners(frames), key)) for each in inside
+        each._replace(start=each.start + begin, end=each.end + begin, owners=(*around, *each.owners))
+        for each in _reader(key)(text[begin:end])
     ]
     return place, [whole] if not shifted or "-----BEGIN" in value else shifted

@@ -20,6 +20,8 @@ _ENVIRONMENT_NAME = re.compile(r"[A-Z][A-Z0-9]*(?:_[A-Z0-9]+)+")
 _SAID = re.compile(r"[A-Za-z0-9'-]+(?: [A-Za-z0-9'-]+){3,11}")
 _SEED = re.compile(r"[a-z]{3,8}(?: [a-z]{3,8}){11,23}")
 """A wallet's words (BIP 39)."""
+_CODE = re.compile(r"[^\S ]|\\.|[A-Za-z_]{3,}\(|\(\)")
+"""What is computed, and what has line ends."""
 _SCHEMA_WORDS: Final = frozenset(
     {"string", "boolean", "integer", "object", "optional", "required", "forbidden", "nullable", "varchar", "sensitive"}
 )
@@ -43,10 +45,10 @@ def _convinces(level: Trust, candidate: Candidate) -> bool:
         return _password(candidate)
     if words(candidate.key)[-1] in ("mnemonic", "phrase", "seed") and _SEED.fullmatch(value):
         return True
+    if level is Trust.SIGNING and "://" not in value and not _CODE.search(value):
+        return values.random(value) or _phrase(value)
     if "://" in value or re.search(r"\s|\\.|[()]", value):
         return False
-    if level is Trust.SIGNING:
-        return values.random(value) or _phrase(value)
     if level is Trust.SECRET:
         return values.random(value) or values.is_uuid(value) or _letters(value)
     return values.random(value, 16) and not values.is_uuid(value)
@@ -55,7 +57,8 @@ def _convinces(level: Trust, candidate: Candidate) -> bool:
 def _password(candidate: Candidate) -> bool:
     value = candidate.value
     if re.search(r"\s", value):
-        return "passphrase" in words(candidate.key) and _SAID.fullmatch(value) is not None
+        said = "passphrase" in words(candidate.key) and _SAID.fullmatch(value) is not None
+        return said or values.spaced(value)
     if _ENVIRONMENT_NAME.fullmatch(value) or value.lower() in _SCHEMA_WORDS or "://" in value:
         return False
     if not re.search("[A-Za-z]", value) and (len(value) < 6 or not value.isdigit()):  # noqa: PLR2004 - a PIN has six digits
@@ -67,6 +70,8 @@ def _password(candidate: Candidate) -> bool:
 
 def _phrase(value: str) -> bool:
     """A signing key that someone typed: `hedgehog-sings-at-noon-2019`."""
+    if " " in value:
+        return values.phrase(value)
     return len(value) >= _PHRASE_LEAST and not re.fullmatch(r"[a-z]+(?:[_.][a-z]+)*|[A-Z][A-Z0-9_]*", value)
 
 

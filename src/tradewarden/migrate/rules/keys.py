@@ -39,6 +39,8 @@ _PASSWORDS: Final = frozenset(
         """
     )
 )
+_ENDINGS: Final = ("password", "passwd", "passphrase", "pass")
+_NO_PASSWORDS: Final = ("bypass", "compass", "encompass", "overpass", "surpass", "trespass", "multipass", "onepass")
 _SECRETS: Final = frozenset(
     _words_of(
         """
@@ -48,6 +50,10 @@ _SECRETS: Final = frozenset(
         """
     )
 )
+_HINTS: Final = frozenset({"auth", "access", "pem", "seed", "dsn", "fernet", "private", "priv"})
+_EXCHANGES: Final = frozenset({"binance", "bybit", "coinbase", "finnhub", "kraken", "polygon"})
+_WALLETS: Final = frozenset({"account", "bot", "deployer", "eth", "evm", "owner", "signer", "trader", "wallet"})
+"""Whose `pk` is a private key; alone it may be a public or a primary one."""
 _KEY_OWNERS: Final = frozenset(
     _words_of(
         """
@@ -61,11 +67,14 @@ _KEY_OWNERS: Final = frozenset(
 _SIGNING_OWNERS: Final = frozenset(
     _words_of(
         """
-        aes cipher cookie crypto csrf encryption fernet hash hmac jwt master root session signing vault
+        aes cipher cookie crypto csrf encryption fernet hash hmac jwt master pepper root salt session signature signing
+        vault
         """
     )
 )
 """What `key` after one of these does is sign or encrypt."""
+_NAMED_BY_DIGEST: Final = frozenset({"gpg", "pgp"})
+"""What `key` after one of these names is said by its fingerprint; a private one has a shape of its own."""
 _SERVICES: Final = frozenset(
     _words_of(
         """
@@ -91,9 +100,9 @@ _SPOILERS: Final = frozenset(
     _words_of(
         """
         allow bad base_token cache change checksum collateral column commit confirm continuation count cursor dedup
-        dict disable enable encrypted erc expected feature foreign forgot gas generate group has hash hashed hide
-        hot i idempotency index invalid is json lookup lp map max min missing n next no num order page pagination
-        parent partition pool primary pub public quote registry require requires reset reward routing row sha
+        dict disable enable encrypted endpoint erc expected feature foreign forgot gas generate group has hash hashed
+        hide hot i idempotency index invalid is json lookup lp map max min missing n next no num order page pagination
+        parent partition pool primary pub public quote registry require requires reset reward row sha
         shortcut show sort sorting total translation use wrong
         """
     )
@@ -107,6 +116,11 @@ def words(name: str) -> tuple[str, ...]:
     return tuple(word.lower() for word in _WORD.findall(name))
 
 
+def named_service(word: str) -> bool:
+    """Tell whether a word is the name of somebody who gives out keys."""
+    return word in _SERVICES
+
+
 @lru_cache(maxsize=8192)
 def trust(name: str) -> Trust:
     """Return how far `name` makes its value a credential."""
@@ -114,15 +128,23 @@ def trust(name: str) -> Trust:
     while len(parts) > 1 and parts[-1] in _TAILS | _SERVICES and not set(parts) <= _TAILS | _SERVICES:
         parts.pop()
     if parts[-1:] in (["id"], ["ident"]):
-        return Trust.SECRET if parts[-3:-1] == ["access", "key"] or parts[-2:-1] == ["secret"] else Trust.NONE
+        return Trust.SECRET if _identifies(parts) else Trust.NONE
     if not parts or _SPOILERS.intersection(parts[:-1]):
         return Trust.NONE
     return _by_end(parts)
 
 
+def _identifies(parts: list[str]) -> bool:
+    """Tell whether an id is the public half of a pair, which its owner keeps too: `ACCESS_KEY_ID`, `ALPACA_KEY_ID`."""
+    before = parts[-3:-1]
+    return before[-1:] == ["secret"] or (
+        before[1:] == ["key"] and (before[0] in ("access", "api") or named_service(before[0]))
+    )
+
+
 def _by_end(parts: list[str]) -> Trust:
     last, before = parts[-1], parts[-2] if len(parts) > 1 else ""
-    if last in _PASSWORDS or last.endswith(("password", "passwd", "passphrase")):
+    if last in _PASSWORDS or (last.endswith(_ENDINGS) and not last.endswith(_NO_PASSWORDS)):
         return Trust.PASSWORD
     if last in ("key", "keys"):
         return _of_key(before, parts)
@@ -132,9 +154,13 @@ def _by_end(parts: list[str]) -> Trust:
         return Trust.SIGNING
     if last in _SECRETS or last.endswith(("secret", "apikey", "token", "secretkey", "accesskey", "privatekey")):
         return Trust.SECRET
-    if len(parts) == 1 and last in ("binance", "bybit", "coinbase", "kraken", "polygon", "finnhub"):
-        return Trust.HINT
-    return Trust.HINT if last in ("auth", "access", "pem", "seed", "dsn", "fernet") else Trust.NONE
+    return Trust.HINT if _hints(last, before, alone=len(parts) == 1) else Trust.NONE
+
+
+def _hints(last: str, before: str, *, alone: bool) -> bool:
+    if last == "pk":
+        return before in _WALLETS
+    return last in _HINTS or (alone and last in _EXCHANGES)
 
 
 def _of_key(before: str, parts: list[str]) -> Trust:
@@ -142,4 +168,6 @@ def _of_key(before: str, parts: list[str]) -> Trust:
         return Trust.SIGNING
     if before in _KEY_OWNERS or before in _SERVICES:
         return Trust.SECRET
+    if before in _NAMED_BY_DIGEST:
+        return Trust.NONE
     return Trust.HINT

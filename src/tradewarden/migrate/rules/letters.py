@@ -21,11 +21,13 @@ _USUAL: Final = frozenset(
     first + second for first, _, rest in (each.partition(":") for each in _FOLLOWING.split()) for second in rest
 )
 _PIECE: Final = re.compile(r"[A-Za-z0-9+/]+")
+_FEW_DIGITS: Final = re.compile(r"(?<![0-9])[0-9]{1,2}([0-9])(?![0-9])")
+"""Digits in a row say nothing of words, so a few of them count as one; many are a number or a date."""
 
 
 def strangeness(value: str) -> float:
     """Return which part of neighbouring characters no word has: unusual letters, or a letter beside a digit."""
-    pieces = _PIECE.findall(value)
+    pieces = _PIECE.findall(_FEW_DIGITS.sub(r"\1", value))
     pairs = [piece[place : place + 2] for piece in pieces for place in range(len(piece) - 1)]
     return sum(map(_strange, pairs)) / max(1, len(pairs))
 

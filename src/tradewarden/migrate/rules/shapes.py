@@ -46,10 +46,13 @@ class Shape(NamedTuple):
     quoted: bool = False
 
 
+_BINANCE: Final = "binance-key"
+_LONGEST_PEM: Final = 8_000
 _URL_PASSWORD: Final = "url-password"  # noqa: S105 - the name of a rule
 _BEGIN = r"(?<![A-Za-z0-9_+/-])"
 _END = r"(?![A-Za-z0-9_+/=-])"
 _SHORTEST_PASSWORD: Final = 3
+_MADE_ENTROPY: Final = 3.0
 _BINANCE_ENTROPY: Final = 4.5
 """Bits a character that 64 characters out of 62 have; hexadecimal digests have at most four."""
 
@@ -60,6 +63,11 @@ def _filled(value: str) -> bool:
 
 def _random(value: str) -> bool:
     return values.random(value) and _filled(value)
+
+
+def _made(value: str) -> bool:
+    """For a shape that nothing else has: it is filled in, and no row of one character."""
+    return values.entropy(value) >= _MADE_ENTROPY and _filled(value)
 
 
 def _password(value: str) -> bool:
@@ -86,14 +94,16 @@ SHAPES: Final[tuple[Shape, ...]] = (
         _URL_PASSWORD,
         ("://",),
         re.compile(
-            r"(?<=[A-Za-z0-9])://[^\s\"'`<>/@:?#{}]{0,200}:(?P<password>[^\s\"'`<>/@]{1,300})@[^\s\"'`<>(),;\\]+"
+            r"(?<=[A-Za-z0-9])://[^\s\"'`<>/@:?#{}]{0,200}:(?P<password>[^\s\"'`<>/@]{1,300})@"
+            r"(?:[^\s\"'`<>(),;\\]|,(?=[\w.-]{1,80}(?::\d{1,5})?[,/]))+"
         ),
     ),
     Shape(
         "bearer-token",
         ("earer ", "EARER ", "oken ", "ey "),
         re.compile(
-            r"(?:\b[Bb]earer|\bBEARER|[\"'](?:[Tt]oken|[Aa]pi[Kk]ey))\s{1,9}(?P<it>[A-Za-z0-9._~+/=-]{16,4096})"
+            r"(?:\b[Bb]earer|\bBEARER"
+            r"|(?:[\"']|[Aa]uthorization[\"']?\s{0,3}:\s{0,3}[\"']?)(?:[Tt]oken|[Aa]pi[Kk]ey))\s{1,9}(?P<it>[A-Za-z0-9._~+/=-]{16,4096})"
         ),
         _random,
         embedded=True,
@@ -142,13 +152,19 @@ SHAPES: Final[tuple[Shape, ...]] = (
         "iex-cloud-token",
         ("k_",),
         re.compile(r"(?<![A-Za-z0-9_])T?(?:sk|pk)_[0-9a-f]{32}(?![A-Za-z0-9_])"),
-        _random,
+        _made,
     ),
     Shape(
         "telegram-bot-token",
         (":AA",),
         re.compile(r"(?<![0-9A-Za-z])(?:bot)?(?P<it>\d{8,10}:AA[0-9A-Za-z_-]{33})(?![0-9A-Za-z_-])"),
-        _random,
+        _made,
+    ),
+    Shape(
+        "npm-token",
+        ("npm_",),
+        re.compile(r"(?<![A-Za-z0-9_])npm_[A-Za-z0-9]{36}(?![A-Za-z0-9_])"),
+        _made,
     ),
     Shape(
         "slack-webhook",
@@ -168,19 +184,29 @@ SHAPES: Final[tuple[Shape, ...]] = (
         re.compile(r"organizations/[0-9a-f-]{36}/apiKeys/[0-9a-f-]{36}"),
         _filled,
     ),
-    Shape("binance-key", ("",), re.compile(rf"{_BEGIN}[A-Za-z0-9]{{64}}{_END}"), _binance),
+    Shape(
+        "rpc-url-key",
+        ("/v2/", "/v3/", "quiknode.pro/", "ankr.com/", "getblock.io/"),
+        re.compile(
+            r"[a-z0-9.-]{1,80}(?:infura\.io/(?:ws/)?v3|alchemy(?:api)?\.(?:com|io)/v2|quiknode\.pro|getblock\.io"
+            r"|ankr\.com/\w{2,20})/(?P<it>[A-Za-z0-9_-]{24,64})(?![A-Za-z0-9_-])"
+        ),
+        _random,
+        embedded=True,
+    ),
+    Shape(_BINANCE, ("",), re.compile(rf"{_BEGIN}(?<!integrity=[\"'])[A-Za-z0-9]{{64}}{_END}"), _binance),
     Shape(
         "kraken-secret",
         ("==",),
         re.compile(r"(?<![A-Za-z0-9_+/=.-])[A-Za-z0-9+/]{86}=="),
-        lambda value: values.random(value, 88),
+        lambda value: values.random(value, 88) and _filled(value),
         weak=True,
     ),
     Shape(
         "fernet-key",
         ("=",),
         re.compile(r"(?<![A-Za-z0-9_+/.-])[A-Za-z0-9_-]{43}=(?![A-Za-z0-9=])"),
-        lambda value: values.random(value, 44),
+        lambda value: values.random(value, 44) and _filled(value),
         weak=True,
     ),
 )
@@ -200,7 +226,7 @@ def hits(text: str) -> Iterator[Hit]:
 def _hit(shape: Shape, match: re.Match[str]) -> Hit | None:
     groups = match.groupdict()
     which = "it" if groups.get("it") else 0
-    if not shape.accepts(match[which]):
+    if not shape.accepts(match[which]) or (shape.rule == _BINANCE and _in_public_pem(match.string, match.start())):
         return None
     return Hit(
         match.start(which),
@@ -211,6 +237,13 @@ def _hit(shape: Shape, match: re.Match[str]) -> Hit | None:
         shape.quoted,
         shape.weak,
     )
+
+
+def _in_public_pem(text: str, place: int) -> bool:
+    """Tell whether it is a line of a certificate or public key, whose lines are as long as a key of Binance."""
+    before = text[max(0, place - _LONGEST_PEM) : place]
+    begin = before.rfind("-----BEGIN ")
+    return begin > before.rfind("-----END ") and "PRIVATE" not in before[begin : begin + 40]
 
 
 def _url(match: re.Match[str]) -> Hit | None:

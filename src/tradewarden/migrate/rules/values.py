@@ -29,9 +29,10 @@ _SEQUENCE = re.compile(r"(?i)12345|abcde|qwerty|98765|asdf|deadbeef|cafebabe|000
 _SAYS_SO = re.compile(
     r"""(?ix)
     your | change[-_ ]?(?:me|this|in|it) | replace | insert | placeholder | example | sample | dummy | redacted
-    | fixme | todo | to[-_ ]be | not[-_ ]?(?:a[-_ ]|set|real|used|needed|for[-_ ]) | do[-_ ]?not | dont[-_ ]
+    | fixme | todo | to[-_ ]be | not[-_ ]?(?:a[-_ ]|set|real|used|needed|for[-_ ])
+    | do(?:[-_ ]?not|nt)[-_ ]?(?:use|commit|share|deploy|copy|keep|leave|run|forget|put|set)
     | fill[-_ ]?(?:in|me) | enter[-_ ] | put[-_ ] | [-_ ]here$ | supersecret(?:password)?$ | lorem
-    | undefined | removed | masked | foobar | mocked | invalid
+    | generate[-_ ] | openssl[-_ ] | undefined | removed | masked | foobar | mocked | invalid
     """
 )
 _SEQUENCE_MOST: Final = 48
@@ -51,6 +52,25 @@ very wallet webhook with wrong yes
 """
 _GENERIC: Final = frozenset(_GENERIC_TEXT.split())
 """A value of nothing but these says what belongs there, or is everybody's: `test-api-key`, `postgres`."""
+_INSTRUCTING: Final = frozenset(
+    """
+    additional ask auth authentication aws base64 blank bytes change character characters commit config
+    configuration configured contains create current default digits documentation empty encrypted encryption env
+    environment field file from generate generated have hidden if invalid key keys least length letters manager
+    match may min minimum missing must need needed needs optional or password passwords please provide read
+    required requires reset same secret secrets see set should sign signing sops stored token use used
+    user username uses using value variable vault your
+    """.split()  # noqa: SIM905
+)
+_SPACED = re.compile(r"[A-Za-z0-9'!?&.+#-]+(?: [A-Za-z0-9'!?&.+#-]+){1,11}")
+_PHRASE_WORDS: Final = 4
+_APP_PASSWORD = re.compile(r"[a-z]{4}(?: [a-z]{4}){3}")
+"""What mail providers give to a program: four groups of four letters."""
+_HEX_LEAST: Final = 24
+_HEX_ENTROPY: Final = 2.8
+_HEX_KEY = re.compile(r"(?=[^a-f]*[a-f])(?=[^0-9]*[0-9])[0-9a-f]+|(?=[^A-F]*[A-F])(?=[^0-9]*[0-9])[0-9A-F]+")
+_TYPED_MOST: Final = 64
+_TYPED_LEAST: Final = 8
 _NO_TOKEN = re.compile(r"[\s()]")
 _LETTER = re.compile("[A-Za-z]")
 _LONG: Final = 16
@@ -62,7 +82,7 @@ _LONG_PIECE: Final = 8
 _ENOUGH: Final = 512
 _UUID = re.compile(r"(?i)[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}")
 _HASH = re.compile(
-    r"\$(?:2[abxy]|argon2\w*|pbkdf2[\w-]*|[156y]|scrypt)\$|pbkdf2[:_]|(?:sha\d+|md5)[-:$=]|\{SSHA\}|scrypt:|bcrypt"
+    r"(?:\w+:)?\$(?:2[abxy]|argon2\w*|pbkdf2[\w-]*|[156y]|scrypt)\$|pbkdf2[:_]|(?:sha\d+|md5)[-:$=]|\{SSHA\}|scrypt:|bcrypt"
 )
 _ADDRESS = re.compile(r"0x[0-9a-fA-F]{40}|AC[0-9a-f]{32}|(?:bc1|tb1)[a-z0-9]{25,62}|cosmos1[a-z0-9]{38}")
 _PUBLIC = re.compile(
@@ -126,10 +146,39 @@ def entropy(value: str) -> float:
     return -sum(count / size * math.log2(count / size) for count in Counter(value).values()) if size else 0.0
 
 
+def phrase(value: str, least: int = _PHRASE_WORDS) -> bool:
+    """Tell whether it is words with blanks that someone made up, and no text about a password or key."""
+    said = value.split(" ")
+    return (
+        len(said) >= least
+        and _SPACED.fullmatch(value) is not None
+        and _INSTRUCTING.isdisjoint(word.lower().strip(".?!") for word in said)
+    )
+
+
+def spaced(value: str) -> bool:
+    """Tell whether it is a password with blanks: of a mail provider, or words with a digit."""
+    if _APP_PASSWORD.fullmatch(value):
+        return True
+    return any(each.isdigit() for each in value) and value[-1] not in ".?!:" and phrase(value, 2)
+
+
+def typed(value: str) -> bool:
+    """Tell whether it looks like a password that someone thought of: digits among letters, and more than letters."""
+    return (
+        _TYPED_LEAST <= len(value) <= _TYPED_MOST
+        and re.search(r"[A-Za-z][0-9]{1,3}[A-Za-z]", value) is not None
+        and re.search(r"[^A-Za-z0-9]|[a-z].*[A-Z]|[A-Z].*[a-z]", value) is not None
+        and re.search(r"[\s/\\:]|@[\w-]+\.", value) is None
+    )
+
+
 def random(value: str, least: int = 8) -> bool:
     """Tell whether `value` looks made by a generator: no blanks, many different characters, no words."""
     if not least <= len(value) <= MAX_VALUE or _NO_TOKEN.search(value) or not _LETTER.search(value):
         return False
+    if len(value) >= _HEX_LEAST and _HEX_KEY.fullmatch(value):
+        return entropy(value) >= _HEX_ENTROPY
     return (
         longest(value) >= _LONG_PIECE
         and entropy(value) >= (_ENTROPY_LONG if len(value) >= _LONG else _ENTROPY_SHORT)
