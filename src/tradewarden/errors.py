@@ -43,7 +43,7 @@ class InvalidInputError(TradewardenError):
 class NameNotHeldError(InvalidInputError):
     """A name is a good one, and this place can hold no secret of that name; so it has none."""
 
-    code = "invalid_request"
+    code = "name_not_held"
 
 
 class LimitExceededError(InvalidInputError):

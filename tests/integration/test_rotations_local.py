@@ -14,7 +14,7 @@ from tradewarden import Warden, load_settings
 from tradewarden.access.grant import authorize
 from tradewarden.access.permission import PermissionSet
 from tradewarden.access.principal import Kind, Principal
-from tradewarden.audit.entry import EventType
+from tradewarden.audit.entry import EventType, Result
 from tradewarden.audit.query import Filter
 from tradewarden.compromised import CompromisedService, contain
 from tradewarden.errors import (
@@ -22,6 +22,8 @@ from tradewarden.errors import (
     ConfigurationError,
     ConflictError,
     FeatureDisabledError,
+    InvalidInputError,
+    NotFoundError,
     PermissionDeniedError,
     RotationFailedError,
     TokenError,
@@ -29,7 +31,7 @@ from tradewarden.errors import (
 from tradewarden.identity.commands import ListJoinTokens, MakeJoinToken
 from tradewarden.pki.credentials import State
 from tradewarden.secrets.commands import PutSecret
-from tradewarden.secrets.rotation.commands import Rotated
+from tradewarden.secrets.rotation.commands import Rotated, SetPolicy
 from tradewarden.secrets.rotation.rotations import ROTATE
 from tradewarden.secrets.rotation.rotators.random import RandomRotator
 
@@ -273,3 +275,59 @@ async def test_with_certificates_off_the_rest_is_done(tmp_path: Path) -> None:
         assert found.ended == ("all of its tokens", "its client secret")
         with pytest.raises(FeatureDisabledError):
             await warden.local.credentials.issue(BOT)
+
+
+async def test_a_write_that_nobody_knows_the_end_of_counts(tmp_path: Path) -> None:
+    """An intent without an outcome and a failed write may have set a value; a denied one and a failed read have not."""
+    async with opened(tmp_path) as warden:
+        for number, (action, result) in enumerate(
+            [("write.intent", "success"), ("write", "failure"), ("write", "denied"), ("read", "failure")]
+        ):
+            path = f"app/{number}"
+            await warden.local.secrets.put(path, {"password": "old"})
+            await warden.local.rotations.set_policy(path, "random", {"make": "password"})
+            async with warden.entry(EventType.SECRET_ACCESS, action, path) as entry:
+                entry.user, entry.result = str(Principal(Kind.SERVICE, BOT)), Result(result)
+        (found,) = await warden.local.rotations.compromised(BOT)
+        assert [each.path for each in found.rotated] == ["app/0", "app/1"]
+
+
+async def test_fields_that_a_policy_leaves_are_for_a_person(tmp_path: Path) -> None:
+    """A secret of which only a part was replaced is named with what is left."""
+    async with opened(tmp_path) as warden:
+        await warden.local.secrets.put("app/key", {"user": "u", "password": "old", "api_secret": "leaked"})
+        await warden.local.rotations.set_policy("app/key", "random", {"make": "password"})
+        await read_as(warden, BOT, "app/key")
+        (found,) = await warden.local.rotations.compromised(BOT)
+        (left,) = found.by_hand
+        assert left.what == "app/key"
+        assert "'api_secret'" in left.why
+        assert "'user'" not in left.why
+
+
+async def test_policies_of_a_compromised_author_are_named(tmp_path: Path) -> None:
+    """What the service told us to do with secrets is for a person to look at."""
+    async with opened(tmp_path) as warden:
+        principal = Principal(Kind.SERVICE, BOT)
+        grant = authorize(principal, PermissionSet((ROTATE,)), ROTATE, "app/new")
+        async with warden.entry(EventType.SECRET_ACCESS, "rotate", "app/new") as entry:
+            entry.user = str(principal)
+            await warden.rotations.set_policy(grant, SetPolicy("app/new", "random", {"make": "password"}), entry)
+        (found,) = await warden.local.rotations.compromised(BOT)
+        assert [each.what for each in found.by_hand] == ["app/new"]
+        assert "compromised" in found.by_hand[0].why
+
+
+async def test_a_service_that_nobody_knows_is_not_found(tmp_path: Path) -> None:
+    """A typing error is told, again and again, and changes nothing; the service itself cannot be named."""
+    async with opened(tmp_path) as warden:
+        for _ in range(2):
+            with pytest.raises(NotFoundError, match="no-such-service"):
+                await warden.local.rotations.compromised("no-such-service")
+        with pytest.raises(InvalidInputError, match="this service itself"):
+            await warden.local.rotations.compromised("tradewarden")
+        await warden.local.services.register("gone", ["read"])
+        manage = authorize(Principal(Kind.USER, "admin"), PermissionSet(("admin",)), "services:manage", "gone")
+        async with warden.entry(EventType.CONFIGURATION_CHANGE, "manage", "gone") as entry:
+            await warden.services.delete(manage, "gone", entry)
+        assert await warden.local.rotations.compromised("gone")

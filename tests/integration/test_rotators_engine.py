@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import datetime
 from typing import TYPE_CHECKING
 
 import asyncpg  # type: ignore[import-untyped]
@@ -12,9 +13,21 @@ from tests.support.audit import TestClock
 from tests.support.exchange import Key, exchange
 from tests.support.postgres import OWNER, postgres
 from tradewarden import Warden, load_settings
+from tradewarden.access.grant import Grant, authorize
+from tradewarden.access.permission import PermissionSet
+from tradewarden.access.principal import Kind, Principal
+from tradewarden.audit.entry import Entry, EventType
 from tradewarden.audit.query import Filter
-from tradewarden.errors import ConflictError, InvalidInputError, RotationFailedError
+from tradewarden.errors import (
+    ConflictError,
+    InvalidInputError,
+    RotationFailedError,
+    UnavailableError,
+)
+from tradewarden.secrets.commands import SetSecretMetadata
 from tradewarden.secrets.credentials.database import DatabaseCredentials
+from tradewarden.secrets.rotation.commands import RunRotation, SetPolicy
+from tradewarden.secrets.rotation.rotations import ROTATE
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -42,14 +55,18 @@ async def test_a_database_login(tmp_path: Path) -> None:
         owner = await asyncpg.connect(server.url)
         await owner.execute("CREATE ROLE trading")
         parameters = {"admin": "platform/admin", "user_a": "app_a", "user_b": "app_b", "group": "trading"}
+        with pytest.raises(InvalidInputError, match="platform/admin"):
+            await warden.local.rotations.set_policy(PATH, "postgres", parameters, every_seconds=86_400)
+        admin = {"host": "127.0.0.1", "port": server.port, "user": OWNER, "password": "x", "database": "postgres"}
+        await warden.local.secrets.put("platform/admin", admin)
         await warden.local.rotations.set_policy(PATH, "postgres", parameters, every_seconds=86_400)
+        await warden.local.secrets.delete("platform/admin")
         with pytest.raises(RotationFailedError, match="platform/admin"):
             await warden.local.rotations.run(PATH)
-        admin = {"host": "127.0.0.1", "port": server.port, "user": OWNER, "password": "x", "database": "postgres"}
         await warden.local.secrets.put("platform/admin", admin)
         for number, user in ((1, "app_a"), (2, "app_b"), (3, "app_a")):
             rotated = await warden.local.rotations.run(PATH)
-            assert (rotated.version, rotated.waits) == (number, "")
+            assert (rotated.version, bool(rotated.waits)) == (number, number > 1)
             found = await value(warden)
             assert found["user"] == user
             connection = await asyncpg.connect(**DatabaseCredentials.from_content(PATH, found).asyncpg())
@@ -114,4 +131,115 @@ async def test_two_at_once(tmp_path: Path) -> None:
     assert len(failed) == 1
     assert isinstance(failed[0], ConflictError)
     assert len((await warden.local.secrets.metadata(PATH)).versions) == 1
+    await warden.close()
+
+
+async def test_a_rollback_within_the_grace_is_seen(tmp_path: Path) -> None:
+    """A login that is current again by a rollback is shown at once, and kept when the grace is over."""
+    hba = f"host all {OWNER} 127.0.0.1/32 trust\nhost all all 127.0.0.1/32 scram-sha-256\n"
+    clock = TestClock()
+    with postgres({}, hba) as server:
+        warden = await opened(tmp_path, clock, f"127.0.0.1:{server.port}")
+        owner = await asyncpg.connect(server.url)
+        await owner.execute("CREATE ROLE trading")
+        admin = {"host": "127.0.0.1", "port": server.port, "user": OWNER, "password": "x", "database": "postgres"}
+        await warden.local.secrets.put("platform/admin", admin)
+        parameters = {"admin": "platform/admin", "user_a": "app_a", "user_b": "app_b", "group": "trading"}
+        await warden.local.rotations.set_policy(PATH, "postgres", parameters, every_seconds=86_400)
+        await warden.local.rotations.run(PATH)
+        await warden.local.rotations.run(PATH)
+        assert await warden.local.rotations.list(due=True) == []
+        await warden.local.secrets.put(PATH, (await warden.local.secrets.get(PATH, 1)).value())
+        (shown,) = await warden.local.rotations.list(due=True)
+        assert shown.waits.startswith("version 3 took the place of its version 2; ")
+        clock.ahead += 3601  # the server's own clock has not moved: it would end the password a minute later
+        assert await warden.rotations.tending.tend(warden.rotating) == ()
+        assert [each.state for each in await warden.local.rotations.list()] == ["idle"]
+        until = await owner.fetchval("SELECT rolvaliduntil::text FROM pg_roles WHERE rolname = 'app_a'")
+        assert until == "infinity"
+        connection = await asyncpg.connect(**DatabaseCredentials.from_content(PATH, await value(warden)).asyncpg())
+        await connection.close()
+        await owner.close()
+        await warden.close()
+
+
+async def test_a_server_that_goes_away_after_the_promotion(tmp_path: Path) -> None:
+    """An error of the last step says that the new value is current already."""
+    hba = f"host all {OWNER} 127.0.0.1/32 trust\nhost all all 127.0.0.1/32 scram-sha-256\n"
+    clock = TestClock()
+    with postgres({}, hba) as server:
+        warden = await opened(tmp_path, clock, f"127.0.0.1:{server.port}")
+        owner = await asyncpg.connect(server.url)
+        await owner.execute("CREATE ROLE trading")
+        await owner.close()
+        admin = {"host": "127.0.0.1", "port": server.port, "user": OWNER, "password": "x", "database": "postgres"}
+        await warden.local.secrets.put("platform/admin", admin)
+        parameters = {"admin": "platform/admin", "user_a": "app_a", "user_b": "app_b", "group": "trading"}
+        await warden.local.rotations.set_policy(PATH, "postgres", parameters)
+        await warden.local.rotations.run(PATH)
+        await warden.local.rotations.run(PATH)
+    with pytest.raises(UnavailableError, match="has its new value already, version 2"):
+        await warden.rotations.run(*warden_run(warden))
+    await warden.close()
+
+
+def warden_run(warden: Warden) -> tuple[Grant, RunRotation, Entry]:
+    """Return what goes on with a rotation under way, and begins none."""
+    grant, entry = warden.rotating(PATH)
+    return grant, RunRotation(PATH, resume=True), entry
+
+
+async def test_a_token_is_replaced_before_it_ends(tmp_path: Path) -> None:
+    """A policy that asks for less would leave the token to end: that is refused, and the token's own end counts."""
+    clock = TestClock()
+    warden = await opened(tmp_path, clock)
+    made = await warden.local.services.register("bot", ["audit:read"])
+    await warden.local.secrets.put("bots/own", {"service_name": "bot", "client_secret": made.client_secret})
+    parameters = {"credentials": "bots/own", "grace_seconds": "0"}
+    given = {**parameters, "ttl_seconds": "600"}
+    with pytest.raises(InvalidInputError, match="would end before it is replaced"):
+        await warden.local.rotations.set_policy(PATH, "service_token", given, every_seconds=601)
+    given = {**parameters, "ttl_seconds": "86400"}
+    with pytest.raises(InvalidInputError, match="would end before it is replaced"):
+        await warden.local.rotations.set_policy(PATH, "service_token", given, schedule="sun 02:00-04:00")
+    await warden.local.rotations.set_policy(PATH, "service_token", parameters, every_seconds=300 * 86_400)
+    await warden.local.rotations.run(PATH)
+    found = await value(warden)
+    life = rfc3339_seconds(str(found["expires_at"])) - rfc3339_seconds(str(found["issued_at"]))
+    (shown,) = await warden.local.rotations.list()
+    assert shown.due_at is not None
+    assert 0 < rfc3339_seconds(str(found["expires_at"])) - shown.due_at <= 3600
+    clock.ahead += life - 10
+    assert len(await warden.local.rotations.list(due=True)) == 1
+    assert await warden.rotations.tending.tend(warden.rotating) == ()
+    assert (await warden.local.secrets.get(PATH)).version == 2
+    await warden.close()
+
+
+def rfc3339_seconds(text: str) -> float:
+    """Return seconds since the epoch."""
+    return datetime.fromisoformat(text).timestamp()
+
+
+async def test_a_policy_that_could_only_fail_is_refused(tmp_path: Path) -> None:
+    """What can be seen when a policy is written is said then: fields, exchanges, hours, versions."""
+    warden = await opened(tmp_path)
+    local = warden.local
+    await local.secrets.put("one", {"api_key": "k", "api_secret": "s"})
+    for kind, parameters, schedule, word in (
+        ("random", {"make": "password"}, "", "no field 'password'"),
+        ("exchange", {"exchange": "binanse"}, "", "binanse"),
+        ("random", {"make": "token", "fields": "api_key"}, "sun 02:00-02:00", "00:00-24:00"),
+    ):
+        with pytest.raises(InvalidInputError, match=word):
+            await local.rotations.set_policy("one", kind, parameters, schedule=schedule)
+    grant = authorize(Principal(Kind.USER, "admin"), PermissionSet(("admin",)), "secrets:write", "one")
+    entry = warden.entry(EventType.SECRET_ACCESS, "write", "one")
+    await warden.secrets.set_metadata(grant, SetSecretMetadata("one", max_versions=1), entry)
+    with pytest.raises(InvalidInputError, match="keeps one version only"):
+        await local.rotations.set_policy("one", "random", {"make": "token", "fields": "api_key"})
+    rotate = authorize(Principal(Kind.USER, "x"), PermissionSet((ROTATE,)), ROTATE, "two")
+    parameters = {"admin": "one", "user_a": "a", "user_b": "b", "group": "g"}
+    with pytest.raises(InvalidInputError, match="must be able to read"):
+        await warden.rotations.set_policy(rotate, SetPolicy("two", "postgres", parameters), entry)
     await warden.close()

@@ -28,11 +28,13 @@ from tradewarden.errors import (
     TradewardenError,
 )
 from tradewarden.secrets.commands import PickVersions, PutSecret, RollbackSecret, SetSecretMetadata
+from tradewarden.secrets.providers.vault.config import TokenLogin
 from tradewarden.secrets.providers.vault.connect import connect
 from tradewarden.secrets.value import raw_object
 from tradewarden.secrets.vaulted.known import MAX_VALUE_BYTES, MAX_VALUES
 from tradewarden.secrets.vaulted.vaulted import VaultedSecrets
 from tradewarden.settings import load_settings
+from tradewarden.settings.secret import Secret
 from tradewarden.storage.memory import MemoryDatabase
 from tradewarden.storage.memory_secrets import MemorySecretStore
 
@@ -449,3 +451,31 @@ async def test_every_use_is_counted_by_what_it_came_to(vaulted: Vaulted, standin
     assert "is sealed" in await vaulted.room.fault()
     standin.sealed = False
     assert await vaulted.room.fault() == ""
+
+
+@pytest.mark.parametrize("server", ["standin", "real"])
+async def test_a_look_proves_the_token_and_the_mount(request: pytest.FixtureRequest, server: str) -> None:
+    """A token that is none, and a mount that is not there, are faults before anybody asks for a secret."""
+    place = request.getfixturevalue("vault") if server == "real" else request.getfixturevalue("standin").place
+    for more, word in (
+        ({}, ""),
+        ({"mount": "nowhere"}, "nowhere"),
+        ({"login": TokenLogin(Secret("s.not-a-token"))}, "VAULT_TOKEN"),
+    ):
+        made = Vaulted(place, **more)
+        told = await made.room.fault()
+        assert word in told if word else not told
+        await made.room.close()
+
+
+async def test_the_proof_is_repeated(standin: StandIn, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A token that was revoked is seen without a call, some seconds later; in between nothing is asked again."""
+    moment = 1000.0
+    monkeypatch.setattr("tradewarden.secrets.providers.vault.engine.monotonic", lambda: moment)
+    made = Vaulted(standin.place)
+    assert await made.room.fault() == ""
+    standin.tokens.clear()
+    assert await made.room.fault() == ""
+    moment += 11
+    assert "VAULT_TOKEN" in await made.room.fault()
+    await made.room.close()

@@ -118,7 +118,9 @@ class Rotation(RuleBasedStateMachine):
     @rule(hold=holds)
     def wait_for_the_grace(self, hold: Hold) -> None:
         """Let a run go that only waits."""
-        if self.attempt(self.may_move(hold), lambda: machine.wait(self.state, PATH, hold, "", self.now + 50.0)):
+        if self.attempt(
+            self.may_move(hold), lambda: machine.wait(self.state, PATH, hold, "", (self.now, self.now + 50.0))
+        ):
             self.holder = None
             assert self.state.policy is not None
             assert self.state.policy.next_at == self.now + 50.0

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from tradewarden.secrets.rotation.window import DAYS, parse_window
@@ -29,6 +29,7 @@ def test_a_window_opens_at_its_first_minute(
     days: set[int], begin: tuple[int, int], end: tuple[int, int], moment: float
 ) -> None:
     """`opens` is the first minute from a moment on that the calendar says is in the window."""
+    assume(begin != end)
     names = ",".join(DAYS[day] for day in sorted(days))
     window = parse_window(f"{names} {begin[0]:02}:{begin[1]:02}-{end[0]:02}:{end[1]:02}")
     assert window is not None

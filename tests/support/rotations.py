@@ -10,6 +10,7 @@ from tradewarden.clock import system_randomness
 from tradewarden.errors import InvalidInputError, RotationFailedError, RotationWaitsError, SecretNotFoundError
 from tradewarden.secrets.rotation.commands import RunRotation, SetPolicy
 from tradewarden.secrets.rotation.rotations import ROTATE, Rotations
+from tradewarden.secrets.rotation.rotator import Plain
 from tradewarden.storage.memory import MemoryDatabase
 from tradewarden.storage.memory_rotation import MemoryRotationStore
 from tradewarden.storage.memory_secrets import MemorySecretStore
@@ -48,7 +49,7 @@ class Faults:
             raise KilledError(name)
 
 
-class OtherSide:
+class OtherSide(Plain):
     """A database with passwords that it takes, and a rotator of them. `automatic` is False for a guided one."""
 
     kind = "other"

@@ -62,6 +62,7 @@ class Drive:
             self.pending,
             self.supplied,
             self.urgent,
+            self.versions[-1] if self.versions else None,
         )
 
     async def step(self, name: str, *, record: bool = True) -> None:

@@ -58,7 +58,7 @@ def test_a_rotation_names_both_versions(cli: Cli, monkeypatch: pytest.MonkeyPatc
     service = fake(monkeypatch, POST_rotations_run=DONE)
     code, out, _ = cli("secrets", "rotate", "database/app")
     assert (code, out) == (0, "database/app: version 2 is current, version 1 is the one before\n")
-    assert service.calls[0][1] == {"path": "database/app", "supplied": None, "urgent": None}
+    assert service.calls[0][1] == {"path": "database/app", "supplied": None, "urgent": None, "resume": None}
 
 
 def test_supplied_values_come_from_a_file_or_stdin(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -218,3 +218,28 @@ def test_policies_are_listed_and_removed(cli: Cli, monkeypatch: pytest.MonkeyPat
     assert "stopped before step 'set'" in out
     service.answers["DELETE /rotations/policies/database/app"] = b'{"path":"database/app","removed":true}'
     assert cli("secrets", "policy", "remove", "database/app").out == "database/app: not rotated any more\n"
+
+
+def test_after_goes_with_seen_by_alone(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A path to go on behind is refused where there is nothing that goes on."""
+    fake(monkeypatch)
+    code, _, err = cli("secrets", "rotate", "database/app", "--after", "a")
+    assert (code, "--seen-by" in err) == (2, True)
+
+
+def test_resume_begins_nothing(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The service is told to go on only, so that it puts no new rotation in the place of one that waits."""
+    service = fake(monkeypatch, GET_rotations={"rotations": [SHOWN], "next": None}, POST_rotations_run=DONE)
+    assert cli("secrets", "rotate", "database/app", "--resume")[0] == 0
+    assert service.calls[-1][1]["resume"] is True
+
+
+def test_an_urgent_rotation_names_what_it_left(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Fields that the policy does not replace are named where the old values may be in wrong hands."""
+    fake(monkeypatch, POST_rotations_run={**DONE, "untouched": ["api_secret"]})
+    assert "not replaced: api_secret" in cli("secrets", "rotate", "database/app", "--urgent")[1]
+
+
+def test_every_rotator_is_named_in_the_help(cli: Cli) -> None:
+    """The help of a policy names each rotator that there is."""
+    assert "client_secret" in cli("secrets", "policy", "set", "--help")[1]

@@ -7,7 +7,7 @@ import calendar
 import pytest
 
 from tradewarden.errors import InvalidInputError
-from tradewarden.secrets.rotation.policy import Due, Timing, check_parameters, delay, due, opens, timing_of
+from tradewarden.secrets.rotation.policy import Due, Timing, check_parameters, delay, due, longest, opens, timing_of
 from tradewarden.secrets.rotation.window import Window, parse_window
 
 HOUR, DAY = 3600.0, 86_400.0
@@ -59,6 +59,40 @@ def test_what_is_no_window_is_refused(text: str) -> None:
     """Anything else than days and hours is refused with the form shown."""
     with pytest.raises(InvalidInputError, match="sun 02:00-04:00"):
         parse_window(text)
+
+
+def test_hours_that_end_when_they_begin_are_refused() -> None:
+    """Nothing and the whole day look alike so; the whole day has a form of its own."""
+    with pytest.raises(InvalidInputError, match="00:00-24:00"):
+        parse_window("sun 02:00-02:00")
+
+
+@pytest.mark.parametrize(
+    ("every", "hours", "seconds"),
+    [
+        (0, "", 0.0),
+        (3600, "", HOUR),
+        (0, "sun 02:00-04:00", 7 * DAY),
+        (0, "mon,thu 02:00-04:00", 4 * DAY),
+        (3600, "daily 03:00-04:00", DAY),
+        (3600, "daily 00:00-24:00", HOUR),
+    ],
+)
+def test_how_far_rotations_lie_apart(every: int, hours: str, seconds: float) -> None:
+    """At the most it is the age and the longest time without open hours, or the time between two beginnings."""
+    assert longest(timing_of(every, hours, 0.0)) == seconds
+
+
+def test_what_ends_by_itself_is_due_before() -> None:
+    """A value that ends is due in time, also outside the hours, and no later than its age asks for."""
+    timing = Timing(86_400, window("sun 02:00-04:00"), 0.0)
+    found = due(timing, at("2026-01-15 10:30"), 0.0, at("2026-01-15 20:00"))
+    assert found is not None
+    assert found.at == found.opens == at("2026-01-15 20:00")
+    assert opens(timing, found, at("2026-01-15 21:00")) == at("2026-01-15 21:00")
+    later = due(timing, at("2026-01-15 10:30"), 0.0, at("2026-01-19 00:00"))
+    assert later is not None
+    assert (later.at, later.opens) == (at("2026-01-16 10:30"), at("2026-01-18 02:00"))
 
 
 def test_age_counts_from_the_later_of_writing_and_rotating() -> None:

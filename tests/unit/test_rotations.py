@@ -251,10 +251,12 @@ async def test_a_write_by_somebody_else_is_not_written_over() -> None:
     assert await made.current() == "by hand"
     found = await shown(made)
     assert (found.state, found.step, found.failures) == ("stopped", "promote", 1)
+    assert (found.next_at, "by itself" in found.waits) == (None, False)
     with pytest.raises(RotationFailedError, match="somebody else"):
         await made.run()
     given_up = await made.rotations.abandon(may(ROTATE, PATH), PATH, made.room.entry())
     assert (given_up.step, given_up.current_version) == ("promote", 2)
+    assert "still good" not in given_up.advice
     made.other.test = test  # type: ignore[method-assign]
     assert (await made.run()).version == 3
 
@@ -541,6 +543,36 @@ async def test_an_urgent_rotation_gives_no_grace() -> None:
     assert (done.waits, done.resumed) == ("", True)
     assert made.other.accepted == {"new-1"}
     assert not (await made.rotations.run(may(ROTATE, PATH), command, made.room.entry())).waits
+
+
+async def test_a_new_rotation_may_take_the_place_of_one_that_waits() -> None:
+    """Where the rotator allows it, a person need not wait for a grace; the background goes on with what waits."""
+    made = await rotating()
+    made.other.grace, made.other.overtakes = 600.0, True
+    await made.policy(every_seconds=86_400)
+    assert (await made.run()).waits
+    begun = made.clock.time
+    made.clock.time += 10
+    done = await made.run()
+    assert (done.version, done.resumed) == (3, False)
+    made.other.grace = 0.0
+    made.clock.time += 601
+    assert await made.tend() == ()
+    found = await shown(made)
+    assert (found.state, found.current_version) == ("idle", 3)
+    assert found.last_at == begun + 10  # the age counts from when the value took its place
+
+
+async def test_what_somebody_replaced_is_not_overtaken() -> None:
+    """After a rollback the last step looks first at which value is current."""
+    made = await rotating()
+    made.other.grace, made.other.overtakes = 600.0, True
+    await made.policy()
+    await made.run()
+    await made.room.put(PATH, {"password": "first"})
+    assert (await made.run()).resumed
+    assert made.other.jobs[-1].standing == {"password": "first"}
+    assert (await shown(made, due=True)).state == "waiting"
 
 
 async def test_only_the_last_step_may_wait() -> None:

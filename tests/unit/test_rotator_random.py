@@ -14,6 +14,7 @@ from tradewarden.secrets.credentials.encryption_key import EncryptionKey
 from tradewarden.secrets.credentials.signing_key import SigningKey
 from tradewarden.secrets.rotation.rotators.generated import generated
 from tradewarden.secrets.rotation.rotators.random import RandomRotator
+from tradewarden.secrets.rotation.untouched import untouched
 
 
 def drive(current: dict[str, object] | None = None, **parameters: str) -> Drive:
@@ -149,3 +150,35 @@ def test_a_wrong_parameter_is_named(parameters: dict[str, str], word: str) -> No
     """A policy with a parameter that is missing, wrong or unknown is refused by the name of it."""
     with pytest.raises(InvalidInputError, match=word):
         RandomRotator(system_randomness).check(parameters)
+
+
+async def test_an_address_that_repeats_the_password_gets_the_new_one() -> None:
+    """What else holds the old value in a way that is understood is replaced with it; the rest is refused by name."""
+    run = drive(
+        {"user": "a", "password": "p@ss-word-1", "url": "redis://a:p%40ss-word-1@cache:6379/0"}, make="password"
+    )
+    await run.rotate()
+    assert run.current["url"] == f"redis://a:{run.current['password']}@cache:6379/0"
+    for field in ("host=db password=p@ss-word-1", "Bearer p@ss-word-1", "https://x/?key=p%40ss-word-1"):
+        run = drive({"password": "p@ss-word-1", "dsn": field}, make="password")
+        with pytest.raises(RotationFailedError, match="Field 'dsn'"):
+            await run.rotate()
+    run = drive({"password": "app", "host": "app.example", "dsn": "app://app.example/x"}, make="password")
+    await run.rotate()
+    assert run.current["host"] == "app.example"
+
+
+def test_what_a_rotation_left_is_named() -> None:
+    """Texts that stayed and may be secret are named; what says where and who is not."""
+    before: dict[str, object] = {
+        "password": "old",
+        "api_secret": "s",
+        "host": "h",
+        "user": "u",
+        "port": 5,
+        "url": "https://h:1/",
+        "dsn": "postgres://u:p@h/d",
+        "more": {"token": "t"},
+        "previous": [],
+    }
+    assert untouched(before, {**before, "password": "new"}) == ("api_secret", "dsn", "more")

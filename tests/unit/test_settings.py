@@ -508,6 +508,8 @@ def test_a_root_key_on_disk_is_for_development() -> None:
         "TRADEWARDEN_ROOT_KEY=env:OTHER",
         "TRADEWARDEN_ROOT_KEY_FILE=/k",
         "TRADEWARDEN_PASSPHRASE=x",
+        "TRADEWARDEN_ROTATION_HOSTS=elsewhere:5432",
+        "ENABLE_VAULT=false",
         "VAULT_URL=https://elsewhere",
         "VAULT_CACERT=/theirs.pem",
         "VAULT_NAMESPACE=theirs",

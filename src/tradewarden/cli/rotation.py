@@ -33,6 +33,7 @@ class Done(msgspec.Struct, frozen=True):
     previous_version: int | None
     resumed: bool
     waits: str = ""
+    untouched: tuple[str, ...] = ()
 
 
 class GivenUp(msgspec.Struct, frozen=True):
@@ -89,6 +90,8 @@ def rotate(  # noqa: PLR0913  (options of one command)
 
     With --seen-by: for the day a service is compromised. The exit code is 7 when something is left to do by hand.
     """
+    if after and not seen_by:
+        raise InvalidInputError("--after goes with --seen-by only")
     if bool(path) == bool(seen_by):
         raise InvalidInputError("Give a PATH, or --seen-by SERVICE")
     if seen_by and (supply or resume or abandon or urgent):
@@ -109,7 +112,9 @@ def _rotate(context: typer.Context, path: str, supply: str, *, resume: bool, urg
     with connect(target(context)) as service, progress(f"Rotating {path}", None):
         if resume:
             _require_stopped(service, path)
-        raw = service.post("/rotations/run", {"path": path, "supplied": given, "urgent": urgent or None})
+        raw = service.post(
+            "/rotations/run", {"path": path, "supplied": given, "urgent": urgent or None, "resume": resume or None}
+        )
     if as_json:
         show_json(raw)
         return
@@ -118,6 +123,8 @@ def _rotate(context: typer.Context, path: str, supply: str, *, resume: bool, urg
     line(f"{done.path}: version {done.version} is current{before}")
     if done.waits:
         line(f"  still to come: {done.waits}")
+    if urgent and done.untouched:
+        line(f"  not replaced: {', '.join(done.untouched)}")
 
 
 def _require_stopped(service: Client, path: str) -> None:

@@ -50,7 +50,9 @@ class Shown(msgspec.Struct, frozen=True):
 def set_policy(  # noqa: PLR0913  (options of one command)
     context: typer.Context,
     path: Path,
-    kind: Annotated[str, typer.Option("--rotator", help="How: random, postgres, service_token, exchange.")],
+    kind: Annotated[
+        str, typer.Option("--rotator", help="How: random, postgres, service_token, client_secret, exchange.")
+    ],
     given: Annotated[
         list[str] | None,
         typer.Option("--with", metavar="NAME=TEXT", help="A parameter of the rotator, never a secret; one each."),

@@ -324,7 +324,7 @@ ENABLE_VAULT = Variable(
     kinds.FLAG,
     default=False,
     effect="Secrets come from HashiCorp Vault. Without address or token development uses the local "
-    "store and warns; elsewhere the service is live but not ready.",
+    "store and warns; elsewhere the service is live but not ready, and `.env` cannot set it.",
 )
 VAULT_URL = Variable[str | None](
     "VAULT_URL",
@@ -410,7 +410,8 @@ ROTATION_HOSTS = Variable[tuple[tuple[str, int], ...]](
     "TRADEWARDEN_ROTATION_HOSTS",
     kinds.HOST_PORTS,
     (),
-    "Where the rotation of secrets may connect to (databases, exchanges), port by port. Nothing else is called.",
+    "Where the rotation of secrets may connect to (databases, exchanges), port by port. Nothing else is called. "
+    "Outside development `.env` cannot set it.",
     shown="none",
 )
 

@@ -25,12 +25,14 @@ class SetPolicy(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class RunRotation(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Begin a rotation, or go on with the one under way. `supplied` are the new values of a guided one.
 
-    `urgent` ends the old value at once, without the grace that its policy may give it.
+    `urgent` ends the old value at once, without the grace that its policy may give it. `resume` goes on only, also with
+    one whose last step waits, in whose place another may begin else.
     """
 
     path: str
     supplied: dict[str, object] | None = None
     urgent: bool = False
+    resume: bool = False
 
     def __repr__(self) -> str:
         return f"RunRotation(path={self.path!r})"
@@ -88,6 +90,7 @@ class Rotated(msgspec.Struct, frozen=True):
     """A rotation whose new value is current. `previous_version` is None for a secret that had none.
 
     `waits` says what is still to come by itself: the end of the old value, after its grace. It is empty at the end.
+    `untouched` names the fields that may hold a secret and are what they were before.
     """
 
     path: str
@@ -96,6 +99,7 @@ class Rotated(msgspec.Struct, frozen=True):
     previous_version: int | None
     resumed: bool
     waits: str = ""
+    untouched: tuple[str, ...] = ()
 
 
 class Abandoned(msgspec.Struct, frozen=True):

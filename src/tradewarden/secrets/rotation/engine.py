@@ -29,6 +29,7 @@ from tradewarden.secrets.rotation.policy import timing_of
 from tradewarden.secrets.rotation.reading import same, step_entry
 from tradewarden.secrets.rotation.rotator import Job
 from tradewarden.secrets.rotation.sealed import PENDING, SUPPLIED
+from tradewarden.secrets.rotation.untouched import untouched
 from tradewarden.secrets.value import parse_object, raw_object
 
 if TYPE_CHECKING:
@@ -45,6 +46,10 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 _decode_parameters = msgspec.json.Decoder(dict[str, str]).decode
+
+
+class WrittenMeanwhileError(RotationFailedError):
+    """Somebody else wrote the secret while it was rotated: which value is to stay only a person can say."""
 
 
 class Work(NamedTuple):
@@ -96,6 +101,8 @@ class Engine:
             if isinstance(error, RotationWaitsError) and _run(state).step == Step.FINISH:
                 return await self._wait(_run(state), work, error)
             await self._note_failure(state, work, error)
+            if _run(state).step == Step.FINISH:
+                raise _after_promotion(_run(state), error) from error
             raise
 
     async def _step(self, state: State, work: Work) -> State:
@@ -122,28 +129,41 @@ class Engine:
 
     async def _finish(self, state: State, work: Work) -> Rotated:
         run, when = _run(state), timing(_policy(state))
-        await self._limited(Step.FINISH, work, self._end_old(run, work))
+        left = await self._limited(Step.FINISH, work, self._end_old(run, work))
+        pending = self._sealed.open(run, PENDING) or {}
+        renews_at = work.rotator.renews_at(pending)
         await self.change(
             run.path,
-            lambda found: machine.complete(found, run.path, work.hold, when, self._clock.now()),
+            lambda found: machine.complete(found, run.path, work.hold, when, self._clock.now(), renews_at),
             work.entry,
-            f"rotation {run.id}: finished, version {run.version} in the place of {run.base}",
+            f"rotation {run.id}: finished, version {run.version} in the place of {run.base}{left and f'; {left}'}",
         )
-        return Rotated(run.path, run.id, run.version, run.base or None, work.resumed)
+        return Rotated(
+            run.path, run.id, run.version, run.base or None, work.resumed, "", await self._same_as(run, work)
+        )
+
+    async def _same_as(self, run: RunRow, work: Work) -> tuple[str, ...]:
+        """Return the fields that may hold a secret and are in the new value what they were in the old one."""
+        before = await work.reader.value(run.base) if run.base else None
+        return untouched(before or {}, self._sealed.open(run, PENDING) or {})
 
     async def _wait(self, run: RunRow, work: Work, error: RotationWaitsError) -> Rotated:
         """Let a run go until its last step is to be tried again."""
         again = self._clock.now() + error.seconds
         await self.change(
             run.path,
-            lambda found: machine.wait(found, run.path, work.hold, error.detail, again),
+            lambda found: machine.wait(found, run.path, work.hold, error.detail, (self._clock.now(), again)),
             work.entry,
             f"rotation {run.id}: version {run.version} is current, the end of {run.base} waits {error.seconds:.0f} s",
         )
-        return Rotated(run.path, run.id, run.version, run.base or None, work.resumed, error.detail)
+        same_as = await self._same_as(run, work)
+        return Rotated(run.path, run.id, run.version, run.base or None, work.resumed, error.detail, same_as)
 
-    async def _end_old(self, run: RunRow, work: Work) -> None:
-        await work.rotator.finish(await self._job(run, work.reader), work.reader.other)
+    async def _end_old(self, run: RunRow, work: Work) -> str:
+        """Have the old value ended, with a look at which one is current by now; return what was left, in words."""
+        job, versions = await self._job(run, work.reader), await work.reader.versions()
+        standing = await work.reader.value(versions.current) if versions.current and not versions.gone else None
+        return await work.rotator.finish(msgspec.structs.replace(job, standing=standing), work.reader.other) or ""
 
     async def _limited(self, step: Step, work: Work, doing: Awaitable[T]) -> T:
         """Await a step for as long as it may take; what is not one of our errors becomes one, without its text."""
@@ -202,7 +222,7 @@ class Engine:
             return 0
         if same(pending, await reader.value(versions.current)):
             return versions.current
-        raise RotationFailedError(
+        raise WrittenMeanwhileError(
             f"Secret '{run.path}' was written or deleted by somebody else while it was rotated: it is at version "
             f"{versions.current} now, the rotation began at {run.base}. Nothing was written over; see which value the "
             "other side takes, then abandon the rotation and begin it anew"
@@ -215,6 +235,8 @@ class Engine:
         reason = f"rotation {run.id}: step {run.step}: {entry.reason}"
 
         def rule(found: State) -> State:
+            if isinstance(error, WrittenMeanwhileError):
+                return machine.stick(found, run.path, work.hold, error.detail)
             return machine.fail(found, run.path, work.hold, error.detail, when, self._clock.now())
 
         with suppress(TradewardenError):  # somebody else has it, or its lease ends by itself
@@ -228,6 +250,15 @@ class Engine:
 
         with suppress(TradewardenError):  # it had ended, or was never taken
             await asyncio.shield(self.change(path, rule, entry, "rotation let go: its caller went away"))
+
+
+def _after_promotion(run: RunRow, error: TradewardenError) -> TradewardenError:
+    """Return the error of a last step, which says that the new value is current already."""
+    family = UnavailableError if isinstance(error, UnavailableError) else RotationFailedError
+    if isinstance(error, ConflictError):
+        return error
+    told = f"Secret '{run.path}' has its new value already, version {run.version}; the old one was not ended yet"
+    return family(f"{told}: {error.detail}", reason=error.reason)
 
 
 def timing(row: PolicyRow) -> Timing:

@@ -71,6 +71,20 @@ def standing(state: State, path: str) -> PolicyRow:
     return state.policy
 
 
+def waits(state: State) -> bool:
+    """Tell whether the last step of a run is well and waits for a time to pass."""
+    run, row = state.run, state.policy
+    at_the_end = run is not None and run.step == Step.FINISH and not run.holder
+    return at_the_end and row is not None and bool(row.reason) and not row.failures
+
+
+def overtake(state: State, waiting: RunRow, fresh: RunRow, now: float) -> State:
+    """Decide to begin a run in the place of one whose last step waits; raises `ConflictError` when it went on."""
+    if state.run != waiting or not waits(state):
+        raise ConflictError(f"The rotation of secret '{fresh.path}' went on meanwhile; try again")
+    return begin(State(replace(standing(state, fresh.path), reason=""), None), fresh, now)
+
+
 def running(run: RunRow, now: float) -> bool:
     """Tell whether somebody works on a run now. A lease longer than any is from before a clock was set back."""
     return bool(run.holder) and now < run.lease_until <= now + 2 * LEASE_SECONDS
@@ -127,16 +141,21 @@ def advance(state: State, path: str, hold: Hold, result: Result, now: float) -> 
     return _leased(state, moved, now)
 
 
-def complete(state: State, path: str, hold: Hold, timing: Timing, now: float) -> State:
-    """Decide that a run's last step was carried out: what stays is when it was, and which version it wrote."""
+def complete(state: State, path: str, hold: Hold, timing: Timing, now: float, renews_at: float = 0.0) -> State:
+    """Decide that a run's last step was carried out: what stays is when it was, and which version it wrote.
+
+    The age of the new value counts from when it took the place of the old one, also when the end of that had to wait.
+    """
     run = _held(state, path, hold)
     if run.step != Step.FINISH:
         raise ConflictError(f"The rotation of secret '{path}' is before step '{run.step}'")
-    row, found = standing(state, path), policy.due(timing, now, now)
+    row = standing(state, path)
+    last_at = row.last_at if row.last_at >= run.started_at else now
+    found = policy.due(timing, last_at, last_at, renews_at)
     at = 0.0 if found is None else found.opens
     done = replace(
         row,
-        last_at=now,
+        last_at=last_at,
         last_version=run.version,
         due_at=at,
         next_at=at if row.automatic else 0.0,
@@ -144,6 +163,13 @@ def complete(state: State, path: str, hold: Hold, timing: Timing, now: float) ->
         reason="",
     )
     return State(done, None)
+
+
+def stick(state: State, path: str, hold: Hold, reason: str) -> State:
+    """Decide that a run cannot go on as things are: let it go, and leave it to a person."""
+    run, row = _held(state, path, hold), standing(state, path)
+    stuck = replace(row, failures=row.failures + 1, reason=reason[:MAX_REASON], next_at=0.0)
+    return State(stuck, replace(run, holder="", lease_until=0.0))
 
 
 def fail(state: State, path: str, hold: Hold, reason: str, timing: Timing, now: float) -> State:
@@ -157,10 +183,16 @@ def fail(state: State, path: str, hold: Hold, reason: str, timing: Timing, now: 
     return _let_go(replace(row, failures=failures, reason=reason[:MAX_REASON]), run, again)
 
 
-def wait(state: State, path: str, hold: Hold, reason: str, again: float) -> State:
-    """Decide that the last step is well and has to wait, for what `reason` says: let the run go until `again`."""
-    run = _held(state, path, hold)
-    return _let_go(replace(standing(state, path), failures=0, reason=reason[:MAX_REASON]), run, again)
+def wait(state: State, path: str, hold: Hold, reason: str, wait_for: tuple[float, float]) -> State:
+    """Decide that the last step is well and has to wait, for what `reason` says: let the run go.
+
+    `wait_for` is now, and when it is to be taken up again.
+    """
+    run, row = _held(state, path, hold), standing(state, path)
+    now, again = wait_for
+    last_at = row.last_at if row.last_at >= run.started_at else now
+    waiting = replace(row, failures=0, reason=reason[:MAX_REASON], last_at=last_at, last_version=run.version)
+    return _let_go(waiting, run, again)
 
 
 def release(state: State, path: str, holder: str, now: float) -> State:

@@ -39,18 +39,29 @@ class Timing(msgspec.Struct, frozen=True):
 
 
 class Due(msgspec.Struct, frozen=True):
-    """From when on a secret is due (`at`), and the first moment from then on at which it may run by itself."""
+    """From when on a secret is due (`at`), and the first moment from then on at which it may run by itself.
+
+    At `renews_at` (0: never) it may in any case: its value ends by itself soon after.
+    """
 
     at: float
     opens: float
+    renews_at: float = 0.0
 
 
-def due(timing: Timing, created_at: float | None, last_at: float) -> Due | None:
+def due(timing: Timing, created_at: float | None, last_at: float, renews_at: float = 0.0) -> Due | None:
     """Return when the secret is due; None: never by itself.
 
     `created_at` is that of its current version (None: it has none yet, and is due at once), `last_at` when it was last
-    rotated (0: never).
+    rotated (0: never). One whose value ends by itself is due at `renews_at` (0: never), whatever the hours.
     """
+    found = _due(timing, created_at, last_at)
+    if found is None or not renews_at:
+        return found
+    return Due(min(found.at, renews_at), min(found.opens, renews_at), renews_at)
+
+
+def _due(timing: Timing, created_at: float | None, last_at: float) -> Due | None:
     window, every = timing.window, timing.every_seconds
     if not every and window is None:
         return None
@@ -68,7 +79,16 @@ def due(timing: Timing, created_at: float | None, last_at: float) -> Due | None:
 def opens(timing: Timing, found: Due, now: float) -> float:
     """Return the first moment from now on at which a rotation that is, or will be, due may run by itself."""
     moment = max(found.at, now)
-    return moment if timing.window is None else timing.window.opens(moment)
+    moment = moment if timing.window is None else timing.window.opens(moment)
+    return min(moment, max(found.renews_at, now)) if found.renews_at else moment
+
+
+def longest(timing: Timing) -> float:
+    """Return how many seconds lie between two rotations at the most; 0 where they are made on request."""
+    if timing.window is None:
+        return float(timing.every_seconds)
+    between, closed = timing.window.longest_between(), timing.window.longest_closed()
+    return timing.every_seconds + closed if timing.every_seconds else between
 
 
 def delay(failures: int) -> float:

@@ -14,8 +14,11 @@ from tradewarden.access.grant import authorize
 from tradewarden.access.permission import Permission, PermissionSet
 from tradewarden.errors import (
     ConflictError,
+    IntegrityError,
     InvalidInputError,
+    PermissionDeniedError,
     RotationFailedError,
+    SecretNotFoundError,
 )
 from tradewarden.secrets.listing import MAX_PAGE, visible_parts
 from tradewarden.secrets.path import path_prefix, secret_path
@@ -38,6 +41,7 @@ if TYPE_CHECKING:
     from tradewarden.clock import Clock, Randomness
     from tradewarden.keys.port import Keys
     from tradewarden.secrets.rotation.commands import ListRotations, SetPolicy
+    from tradewarden.secrets.rotation.policy import Timing
     from tradewarden.secrets.rotation.reading import SecretsRoom
     from tradewarden.secrets.rotation.rotator import Rotator
     from tradewarden.secrets.rotation.store import RotationStore
@@ -74,7 +78,7 @@ class Rotations:
         self._clock = clock
         self._randomness = randomness
         self._engine = Engine(store, self._sealed, clock)
-        self.tending = Tending(store, self._engine, self.run, self._versions, clock)
+        self.tending = Tending(store, self._engine, self.run, (self._versions, self._renews_at), clock)
 
     async def set_policy(self, grant: Grant, command: SetPolicy, entry: Entry) -> Policy:
         """Write the policy of a secret, or write it anew; raises `InvalidInputError` naming what is wrong."""
@@ -88,6 +92,8 @@ class Rotations:
         now = self._clock.now()
         when = policy.timing_of(command.every_seconds, command.schedule, now)
         versions = await self._versions(grant, path)
+        value = await self._require_fit(grant, command, when, versions, entry)
+        renews_at = 0.0 if value is None else rotator.renews_at(value)
         fresh = PolicyRow(
             path,
             rotator.kind,
@@ -102,13 +108,68 @@ class Rotations:
 
         def rule(found: State) -> State:
             before = found.policy
-            at = policy.due(when, versions.created_at, before.last_at if before else 0.0)
+            at = policy.due(when, versions.created_at, before.last_at if before else 0.0, renews_at)
             moment = 0.0 if at is None else at.opens
             next_at = moment if automatic else 0.0
             return machine.rewrite(found, msgspec.structs.replace(fresh, due_at=moment, next_at=next_at))
 
         after = await self._engine.change(path, rule, entry)
         return policy_shown(machine.standing(after, path))
+
+    async def _require_fit(
+        self, grant: Grant, command: SetPolicy, when: Timing, versions: Versions, entry: Entry
+    ) -> dict[str, object] | None:
+        """Raise `InvalidInputError` for a policy that could only fail later; return the value in use (None: none)."""
+        path, rotator = command.path, self._rotator(command.kind)
+        if versions.current and versions.kept == 1:
+            raise InvalidInputError(_ONE_VERSION.format(path=path))
+        for name in rotator.needs(command.parameters):
+            await self._require_readable(grant, name)
+        reader = Reader(self._secrets, grant.principal, path, (), entry)
+        value = await reader.value(versions.current) if versions.current and not versions.gone else None
+        rotator.suits(command.parameters, value, policy.longest(when))
+        return value
+
+    async def _require_readable(self, grant: Grant, name: str) -> None:
+        try:
+            reading = authorize(grant.principal, grant.permissions, "secrets:read", name, grant.credential)
+        except PermissionDeniedError as error:
+            raise InvalidInputError(
+                f"This policy has secret '{name}' read, which whoever writes it must be able to read",
+                reason=f"{error.reason} (needed by a rotation policy)",
+            ) from error
+        found = await versions_of(self._secrets, reading, name)
+        if not found.current or found.gone:
+            raise InvalidInputError(f"This policy has secret '{name}' read, which is not there; write it first")
+
+    async def _renews_at(self, grant: Grant, row: PolicyRow, versions: Versions) -> float:
+        """Return when the value in use has to be replaced because it ends by itself; 0: never."""
+        rotator = self._rotators.get(row.kind)
+        if rotator is None or not rotator.ends or versions.gone or not versions.current:
+            return 0.0
+        own = authorize(grant.principal, PermissionSet((f"secrets:read:{row.path}",)), "secrets:read", row.path)
+        try:
+            return rotator.renews_at((await self._secrets.get(own, row.path)).value())
+        except SecretNotFoundError:
+            return 0.0
+
+    async def written_by(self, grant: Grant, author: str) -> Sequence[str]:
+        """Return the paths of all policies that somebody (`service:bot`) wrote."""
+        grant.require(ROTATE, grant.resource)
+        found, after = [], ""
+        while states := await self._store.page("", after, MAX_PAGE):
+            rows = {each.policy.path: each for each in states if each.policy is not None}
+            found += [path for path, state in rows.items() if self._written_by(state, path, author)]
+            after = max(rows)
+        return found
+
+    def _written_by(self, state: State, path: str, author: str) -> bool:
+        """Tell whether somebody wrote a policy, or may have: who wrote one that does not verify is not known."""
+        try:
+            row = self._sealed.checked(state, path).policy
+        except IntegrityError:
+            return True
+        return row is not None and row.created_by == author
 
     async def remove_policy(self, grant: Grant, path: str, entry: Entry) -> None:
         """Remove a policy; the secret stays. Raises `NotFoundError`, `ConflictError` while a rotation is under way."""
@@ -124,14 +185,18 @@ class Rotations:
         states = await self._page(grant, command)
         following = states[-1].policy if len(states) == command.limit else None
         described = [await self._described(grant, state) for state in states]
-        found = [each for each in described if not command.due or self._asks(each)]
+        found = [
+            each for state, each in zip(states, described, strict=True) if not command.due or self._asks(state, each)
+        ]
         return RotationPage(tuple(found), None if following is None else following.path)
 
-    def _asks(self, found: Rotation) -> bool:
-        """Tell whether a secret is due, or its rotation stopped or waits for a person."""
+    def _asks(self, state: State, found: Rotation) -> bool:
+        """Tell whether a secret is due, its rotation stopped or waits for a person, or its new value was replaced."""
         rotator = self._rotators.get(found.policy.kind)
         waits = found.state == "waiting" and rotator is not None and not rotator.automatic
-        return found.due or found.state == "stopped" or waits
+        run = state.run
+        replaced = found.state == "waiting" and run is not None and found.current_version != run.version
+        return found.due or found.state == "stopped" or waits or replaced
 
     async def _page(self, grant: Grant, command: ListRotations) -> Sequence[State]:
         states: MutableSequence[State] = []
@@ -146,7 +211,9 @@ class Rotations:
 
     async def _described(self, grant: Grant, state: State) -> Rotation:
         row = machine.standing(state, "")
-        return shown(state, await self._versions(grant, row.path), self._rotators.get(row.kind), self._clock.now())
+        versions = await self._versions(grant, row.path)
+        renews_at = await self._renews_at(grant, row, versions)
+        return shown(state, versions, self._rotators.get(row.kind), self._clock.now(), renews_at)
 
     async def run(self, grant: Grant, command: RunRotation, entry: Entry) -> Rotated:
         """Rotate a secret now, or go on with its rotation under way, to the end.
@@ -161,15 +228,16 @@ class Rotations:
         row = machine.standing(state, path)
         rotator = self._rotator(row.kind if state.run is None else state.run.kind)
         reader = Reader(self._secrets, grant.principal, path, _decode_names(row.reads), entry)
-        resumed = state.run is not None
+        overtaken = state.run if await self._overtakes(state, rotator, reader, command) else None
+        resumed = state.run is not None and overtaken is None
         if not (resumed or rotator.automatic) and command.supplied is None:
             raise InvalidInputError(
                 f"Secret '{path}' is rotated by hand-over ('{rotator.kind}'): supply its new values"
             )
         holder = self._randomness(_ID_BYTES).hex()
         try:
-            if state.run is None:
-                reason, rule = await self._begin(row, reader, command, holder)
+            if state.run is None or overtaken is not None:
+                reason, rule = await self._begin(row, reader, command, holder, overtaken)
             else:
                 reason, rule = await self._resume(state.run, command, holder)
             taken = await self._engine.change(path, rule, step_entry(entry), reason)
@@ -179,7 +247,19 @@ class Rotations:
             await self._engine.let_go(path, holder, step_entry(entry))
             raise
 
-    async def _begin(self, row: PolicyRow, reader: Reader, command: RunRotation, holder: str) -> Rule:
+    async def _overtakes(self, state: State, rotator: Rotator, reader: Reader, command: RunRotation) -> bool:
+        """Tell whether a new rotation begins in the place of one whose last step waits.
+
+        Not when somebody gave the secret another value meanwhile: then the last step has to look at that first.
+        """
+        run, row = state.run, state.policy
+        if run is None or row is None or command.resume or not rotator.overtakes or not machine.waits(state):
+            return False
+        return row.kind == run.kind and (await reader.versions()).current == run.version
+
+    async def _begin(
+        self, row: PolicyRow, reader: Reader, command: RunRotation, holder: str, overtaken: RunRow | None = None
+    ) -> Rule:
         versions = await reader.versions()
         _require_rotatable(command.path, versions)
         now = self._clock.now()
@@ -201,9 +281,14 @@ class Rotations:
             0.0,
         )
         fresh = msgspec.structs.replace(fresh, supplied=await self._supplied(fresh, command))
-        return Rule(
-            f"rotation {fresh.id}: begun at version {fresh.base}", lambda found: machine.begin(found, fresh, now)
-        )
+
+        def rule(found: State) -> State:
+            if overtaken is None:
+                return machine.begin(found, fresh, now)
+            return machine.overtake(found, overtaken, fresh, now)
+
+        more = f" in the place of {overtaken.id}, whose end waited" if overtaken is not None else ""
+        return Rule(f"rotation {fresh.id}: begun at version {fresh.base}{more}", rule)
 
     async def _resume(self, run: RunRow, command: RunRotation, holder: str) -> Rule:
         taking = Taking(holder, await self._supplied(run, command), command.urgent)
@@ -243,7 +328,13 @@ class Rotations:
 
         step = "" if before is None else before.step
         await self._engine.change(path, rule, entry, f"rotation abandoned before {step}")
-        return Abandoned(path, step, versions.current or None, _ADVICE[Step(step)])
+        advice = _ADVICE[Step(step)]
+        if before is not None and before.step != Step.FINISH and versions.current != before.base:
+            advice = (
+                f"Somebody else wrote version {versions.current} meanwhile, which is current; see by yourself that the "
+                "other side takes it: it may take the one before it, or the new value of this rotation, instead."
+            )
+        return Abandoned(path, step, versions.current or None, advice)
 
     async def _require_not_promoted(self, grant: Grant, run: RunRow, versions: Versions, entry: Entry) -> None:
         reader = Reader(self._secrets, grant.principal, run.path, (), entry)
@@ -276,6 +367,9 @@ class Rotations:
         return await versions_of(self._secrets, own, path)
 
 
+_ONE_VERSION: Final = (
+    "Secret '{path}' keeps one version only, and a rotation needs the one before it; let it keep two or more"
+)
 _STILL_GOOD: Final = "The other side may know the new value already; the current one is still good."
 _ADVICE: Final = {
     Step.CREATE: "Nothing was changed anywhere.",
@@ -292,6 +386,4 @@ def _require_rotatable(path: str, versions: Versions) -> None:
             f"The current version of secret '{path}' is deleted; undelete it or write a new one, then rotate it"
         )
     if versions.current and versions.kept == 1:
-        raise RotationFailedError(
-            f"Secret '{path}' keeps one version only, and a rotation needs the one before it; let it keep two or more"
-        )
+        raise RotationFailedError(_ONE_VERSION.format(path=path))

@@ -25,12 +25,17 @@ def policy_shown(row: PolicyRow) -> Policy:
     return Policy(row.path, row.kind, parameters, row.every_seconds, row.schedule, bool(row.automatic))
 
 
-def shown(state: State, versions: Versions, rotator: Rotator | None, now: float) -> Rotation:
-    """Return how one secret stands."""
+def replaced(state: State, versions: Versions) -> bool:
+    """Tell whether another version than the rotation's own is current while its last step is still to come."""
+    return state.run is not None and state.run.step == machine.Step.FINISH and versions.current != state.run.version
+
+
+def shown(state: State, versions: Versions, rotator: Rotator | None, now: float, renews_at: float = 0.0) -> Rotation:
+    """Return how one secret stands; `renews_at` is when its value has to be replaced (0: it does not end by itself)."""
     row, run = machine.standing(state, ""), state.run
     gone = bool(versions.current) and versions.gone
     when = policy.timing_of(row.every_seconds, row.schedule, row.created_at)
-    found = None if gone else policy.due(when, versions.created_at, row.last_at)
+    found = None if gone else policy.due(when, versions.created_at, row.last_at, renews_at)
     at_work = run is not None and machine.running(run, now)
     waits = run is not None and run.step == machine.Step.FINISH and not row.failures
     return Rotation(
@@ -44,8 +49,14 @@ def shown(state: State, versions: Versions, rotator: Rotator | None, now: float)
         current_version=versions.current or None,
         failures=row.failures,
         reason=row.reason if row.failures else "",
-        waits=_words(row, run, found, rotator, now, gone=gone),
+        waits=_meanwhile(state, versions) + _words(row, run, found, rotator, now, gone=gone),
     )
+
+
+def _meanwhile(state: State, versions: Versions) -> str:
+    if state.run is None or not replaced(state, versions):
+        return ""
+    return f"version {versions.current} took the place of its version {state.run.version}; resume it to see to that; "
 
 
 def _words(

@@ -26,23 +26,29 @@ if TYPE_CHECKING:
     from tradewarden.secrets.rotation.commands import Rotated
     from tradewarden.secrets.rotation.engine import Engine
     from tradewarden.secrets.rotation.reading import Versions
-    from tradewarden.secrets.rotation.store import RotationStore
+    from tradewarden.secrets.rotation.store import PolicyRow, RotationStore
 
     Run = Callable[[Grant, RunRotation, Entry], Awaitable[Rotated]]
     VersionsOf = Callable[[Grant, str], Awaitable[Versions]]
+    RenewsAt = Callable[[Grant, PolicyRow, Versions], Awaitable[float]]
 
 AT_ONCE: Final = 8
 _MOST_OVERDUE: Final = 1000
 
 
 class Tending:
-    """Looks after what is automatic. `run` rotates one secret; `versions` tells of it."""
+    """Looks after what is automatic.
 
-    def __init__(self, store: RotationStore, engine: Engine, run: Run, versions: VersionsOf, clock: Clock) -> None:
+    `run` rotates one secret; `looks` tell of its versions, and when its value has to be replaced because it ends.
+    """
+
+    def __init__(
+        self, store: RotationStore, engine: Engine, run: Run, looks: tuple[VersionsOf, RenewsAt], clock: Clock
+    ) -> None:
         self._store = store
         self._engine = engine
         self._run = run
-        self._versions = versions
+        self._versions, self._renews_at = looks
         self._clock = clock
         self._rest: dict[str, float] = {}
         self.late = 0
@@ -69,7 +75,7 @@ class Tending:
             if state.run is None and not await self._is_due(grant, state, path, entry):
                 return ""
             async with entry:
-                await self._run(grant, RunRotation(path), entry)
+                await self._run(grant, RunRotation(path, resume=state.run is not None), entry)
         except TradewardenError as error:
             return f"{path}: {error.detail}"
         return ""
@@ -78,7 +84,8 @@ class Tending:
         """Tell whether a rotation is to begin now; when not, note when to look again."""
         row, now = machine.standing(state, path), self._clock.now()
         versions = await self._versions(grant, path)
-        found = policy.due(timing(row), versions.created_at, row.last_at)
+        renews_at = await self._renews_at(grant, row, versions)
+        found = policy.due(timing(row), versions.created_at, row.last_at, renews_at)
         moment = again = 0.0
         if found is not None and versions.gone:
             again = now + machine.REST_SECONDS  # it may be undeleted

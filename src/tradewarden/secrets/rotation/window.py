@@ -7,6 +7,7 @@ minute up to, and without, its last; one that ends at or before its beginning en
 from __future__ import annotations
 
 import re
+from itertools import pairwise
 from typing import Final
 
 import msgspec
@@ -41,6 +42,15 @@ class Window(msgspec.Struct, frozen=True):
         """Return when the window next begins after `moment`."""
         return min(start for start in self._starts(moment) if start > moment)
 
+    def longest_closed(self) -> float:
+        """Return the longest time for which it is not open; 0 for one that always is."""
+        return max(0.0, self.longest_between() - (self.end - self.begin))
+
+    def longest_between(self) -> float:
+        """Return the longest time between two of its beginnings."""
+        starts = [*self.days, self.days[0] + 7]
+        return max((later - earlier) * float(DAY) for earlier, later in pairwise(starts))
+
     def _starts(self, moment: float) -> list[float]:
         week = (moment - _FIRST_MONDAY) // WEEK * WEEK + _FIRST_MONDAY
         return [week + offset + day * DAY + self.begin for offset in (-WEEK, 0, WEEK) for day in self.days]
@@ -58,6 +68,8 @@ def parse_window(text: str) -> Window | None:
     begin, end = first_hour * 3600 + first_minute * 60, last_hour * 3600 + last_minute * 60
     if end > DAY:
         raise InvalidInputError(_MISTAKE)
+    if begin == end:
+        raise InvalidInputError("schedule ends when it begins; write whole days as 00:00-24:00")
     return Window(_days(days), begin, end if end > begin else end + DAY)
 
 

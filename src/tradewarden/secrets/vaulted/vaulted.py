@@ -243,7 +243,7 @@ class VaultedSecrets:
 
     async def fault(self) -> str:
         """Return why secrets cannot be had just now, in words; empty when they can. Asks Vault."""
-        fault = await asyncio.to_thread(self._client.fault)
+        fault = await asyncio.to_thread(self._engine.fault)
         return fault.replace(f" at {self._client.config.place}", "")
 
     async def close(self) -> None:

@@ -6,6 +6,7 @@ the mount: version 1 would take a write to `data/…` as a secret of that name.
 
 from __future__ import annotations
 
+from time import monotonic
 from typing import TYPE_CHECKING, Final
 from urllib.parse import quote
 
@@ -17,6 +18,7 @@ from tradewarden.errors import (
     InvalidInputError,
     ProviderRefusedError,
     SecretNotFoundError,
+    TradewardenError,
 )
 from tradewarden.secrets.path import secret_path
 from tradewarden.secrets.providers.vault.answers import (
@@ -40,6 +42,8 @@ if TYPE_CHECKING:
 
 _DEEPEST: Final = 32
 _SAID: Final = 200
+_PROOF_SECONDS: Final = 10.0
+"""How long it is believed that the token is good and the mount is there, when nothing else is heard."""
 
 
 class Version(msgspec.Struct, frozen=True):
@@ -87,6 +91,7 @@ class Engine:
         self._client = client
         self._config = client.config
         self._known = False
+        self._proven_until = 0.0
 
     def read(self, name: str, version: int | None = None) -> Value:
         """Return a version's value (None: the current one's); raises `SecretNotFoundError`."""
@@ -246,16 +251,36 @@ class Engine:
         """Raise `ProviderUnavailableError` unless KV version 2 is at the mount, or Vault will not say."""
         if self._known:
             return
-        mount, place = self._config.mount, self._config.place
-        url = f"/v1/sys/internal/ui/mounts/{quote(mount)}"
         try:
-            answer = self._client.ask(lambda transport: transport.request("GET", url), f"look at the mount {mount}")
+            self._look()
         except ProviderRefusedError:
             return  # no policy of ours touches the mount; what we want to do there is refused by itself
+        self._known = True
+
+    def fault(self) -> str:
+        """Return why secrets cannot be had from Vault just now, in words; empty when they can.
+
+        Beside Vault itself it proves the token and the mount, by a look at the mount every ten seconds.
+        """
+        found = self._client.fault()
+        if found or monotonic() < self._proven_until:
+            return found
+        try:
+            self._look()
+        except TradewardenError as error:
+            return error.detail
+        self._proven_until = monotonic() + _PROOF_SECONDS
+        return ""
+
+    def _look(self) -> None:
+        """Look at the mount with our token; raises `ProviderRefusedError` for either, `ProviderUnavailableError`."""
+        mount, place = self._config.mount, self._config.place
+        url = f"/v1/sys/internal/ui/mounts/{quote(mount)}"
+        what = f"look at the mount {mount}"
+        answer = self._client.ask(lambda transport: transport.request("GET", url), what)
         found = read_as(MountBody, answer, place).data if answer.good else None
         if found is None or found.type != "kv" or (found.options or {}).get("version") != "2":
             raise no_engine(place, mount, answer)
-        self._known = True
 
     def _not_found(self, name: str, answer: Answer) -> Exception:
         if answer.status == 400:  # noqa: PLR2004

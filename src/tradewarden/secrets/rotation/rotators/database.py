@@ -30,6 +30,7 @@ _OF_THE_ADMIN: Final = frozenset({"sslcert", "sslkey", "options", "application_n
 _TRY_AGAIN: Final = ("08", "40", "53", "57", "55P03", "23505", "42710")
 """Classes and codes (PostgreSQL's manual, appendix A) that another attempt may not meet."""
 _WORDS: Final = {
+    "25006": "it must only read",
     "22023": "a value that it does not take",
     "28000": "no such login, or not from here",
     "28P01": "user or password is wrong",
@@ -95,15 +96,16 @@ class Server:
     async def _connected(self, given: dict[str, object], whose: str) -> AsyncIterator[Database]:
         asyncpg = await asyncio.to_thread(_asyncpg)
         limits = {"timeout": CONNECT_SECONDS, "command_timeout": COMMAND_SECONDS, "statement_cache_size": 0}
-        connection = None
+        connection, database = None, Database()
         try:
             connection = await asyncpg.connect(**{**given, **limits})
-            yield Database(connection)
+            database.open(connection)
+            yield database
         except TradewardenError:
             raise
         except Exception as error:  # noqa: BLE001  (whatever a driver raises; `_failed` tells it apart)
             # Without a cause: the texts of the server may quote what it was sent.
-            raise _failed(asyncpg, error, f"{self._admin.host}:{self._admin.port}", whose) from None
+            raise _failed(asyncpg, error, f"{self._admin.host}:{self._admin.port}", database.doing or whose) from None
         finally:
             if connection is not None:
                 await _closed(connection)
@@ -112,26 +114,39 @@ class Server:
 class Database:
     """One connection."""
 
-    def __init__(self, connection: Any) -> None:  # noqa: ANN401  (asyncpg has no types)
+    def __init__(self) -> None:
+        self._connection: Any = None
+        self.doing = ""
+        """What it was last asked to do, in words; empty while it was only connected to."""
+
+    def open(self, connection: Any) -> None:  # noqa: ANN401  (asyncpg has no types)
+        """Use a connection from now on."""
         self._connection = connection
 
     def transaction(self, *, readonly: bool = False) -> Any:  # noqa: ANN401  (as above)
         """Return a transaction to be entered."""
         return self._connection.transaction(readonly=readonly)
 
-    async def value(self, query: str, *arguments: object) -> Any:  # noqa: ANN401  (a column of any type)
-        """Return the first column of the first row; None without a row."""
+    async def value(self, query: str, *arguments: object, doing: str = "") -> Any:  # noqa: ANN401  (a column of any type)
+        """Return the first column of the first row; None without a row. `doing` says in words what for."""
+        self.doing = _to(doing)
         return await self._connection.fetchval(query, *arguments)
 
     async def row(self, query: str, *arguments: object) -> Mapping[str, Any] | None:
         """Return the first row; None without one."""
+        self.doing = _to("")
         found: Mapping[str, Any] | None = await self._connection.fetchrow(query, *arguments)
         return found
 
-    async def run(self, template: str, *arguments: str) -> None:
+    async def run(self, template: str, *arguments: str, doing: str) -> None:
         """Run a statement that takes no parameters; the server's own `format` puts the arguments in (`%I`, `%L`)."""
-        statement = await self.value("SELECT format($1, VARIADIC $2::text[])", template, list(arguments))
+        self.doing = _to(doing)
+        statement = await self.value("SELECT format($1, VARIADIC $2::text[])", template, list(arguments), doing=doing)
         await self._connection.execute(statement)
+
+
+def _to(doing: str) -> str:
+    return f"to {doing or 'look at its roles'}"
 
 
 async def _closed(connection: Any) -> None:  # noqa: ANN401  (asyncpg has no types)
@@ -166,7 +181,7 @@ def _failed(asyncpg: Any, error: Exception, place: str, whose: str) -> Tradeward
     gone = OSError | TimeoutError | asyncpg.InterfaceError | asyncpg.exceptions.InternalClientError
     if isinstance(error, gone) and not _misconfigured(asyncpg, error):
         return UnavailableError(f"PostgreSQL at {place} cannot be reached or does not answer ({type(error).__name__})")
-    return RotationFailedError(f"PostgreSQL at {place} cannot be used as {whose} ({type(error).__name__})")
+    return RotationFailedError(f"PostgreSQL at {place} cannot be used; {whose} did not work ({type(error).__name__})")
 
 
 def _misconfigured(asyncpg: Any, error: Exception) -> bool:  # noqa: ANN401  (as above)

@@ -8,12 +8,15 @@ rotation tries the old key, and ends when the exchange no longer takes it.
 from __future__ import annotations
 
 import re
+from importlib.util import find_spec
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import msgspec
 
 from tradewarden.errors import ConfigurationError, RotationFailedError, RotationWaitsError
 from tradewarden.outbound import address
+from tradewarden.secrets.rotation.rotator import Plain
 from tradewarden.secrets.rotation.rotators.exchange_account import Account, Door
 from tradewarden.secrets.rotation.rotators.exchange_refusal import Cause
 from tradewarden.secrets.rotation.rotators.exchange_value import credentials, masked, replaced
@@ -66,7 +69,7 @@ def _address(given: Parameters) -> str:
         raise given.wrong("url", f"is not usable: {error.detail}") from None
 
 
-class ExchangeRotator:
+class ExchangeRotator(Plain):
     """A guided hand-over of an exchange's key."""
 
     kind = "exchange"
@@ -77,7 +80,11 @@ class ExchangeRotator:
 
     def check(self, parameters: Mapping[str, str]) -> None:
         """Raise `InvalidInputError` naming a parameter that is missing or wrong."""
-        Wanted.read(parameters)
+        exchange = Wanted.read(parameters).door.exchange
+        if not _known(exchange):
+            raise Parameters(self.kind, parameters, _NAMES).wrong(
+                "exchange", f"is {exchange!r}, which ccxt as it is installed does not know"
+            )
 
     async def create(self, job: Job, read: ReadSecret) -> dict[str, object]:
         """Return the value with the key that the operator supplied; refuses the one that is in use."""
@@ -88,7 +95,7 @@ class ExchangeRotator:
                 f"Make a new key at {wanted.door.exchange}, and supply it for secret '{job.path}' as api_key and "
                 "api_secret (and passphrase, where the exchange has one)"
             )
-        fresh = credentials("supplied", job.supplied, wanted.door.exchange)
+        fresh = credentials(f"supplied for {job.path}", job.supplied, wanted.door.exchange)
         old = _key_of(job.current, job, wanted)
         if old is not None and _same(fresh, old):
             raise RotationFailedError(
@@ -132,6 +139,13 @@ class ExchangeRotator:
         if key.testnet and not door.sandbox:
             door = msgspec.structs.replace(door, sandbox=True)
         return Account(door, self._outbound)
+
+
+def _known(exchange: str) -> bool:
+    """Tell whether ccxt has an exchange, without importing it, which takes a second; yes where it is not installed."""
+    found = find_spec("ccxt")
+    folders = list(found.submodule_search_locations or ()) if found is not None else []
+    return not folders or any((Path(folder) / f"{exchange}.py").is_file() for folder in folders)
 
 
 def _same(fresh: ExchangeCredentials, old: ExchangeCredentials) -> bool:

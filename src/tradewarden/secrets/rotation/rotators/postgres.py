@@ -16,6 +16,7 @@ import msgspec
 from msgspec.structs import replace
 
 from tradewarden.errors import RotationFailedError, RotationWaitsError
+from tradewarden.secrets.rotation.rotator import Plain
 from tradewarden.secrets.rotation.rotators.database import Database, Server
 from tradewarden.secrets.rotation.rotators.generated import password
 from tradewarden.secrets.rotation.rotators.login import Login, login_of, with_login
@@ -45,6 +46,8 @@ _BITS: Final = 256
 _LONGEST_NAME: Final = 63
 _LONGEST_GRACE: Final = 30 * 86_400
 _GRACE: Final = 3600
+_BEHIND: Final = 60
+"""How many seconds after a grace the server itself ends a password, should nobody be there to end it."""
 
 _FIND: Final = (
     "SELECT rolsuper, rolname = current_user OR rolname = session_user AS own FROM pg_roles WHERE rolname = $1"
@@ -53,6 +56,7 @@ _CREATE: Final = "CREATE ROLE %I LOGIN PASSWORD %L"
 _ALTER: Final = "ALTER ROLE %I LOGIN PASSWORD %L VALID UNTIL 'infinity'"
 _GRANT: Final = "GRANT %I TO %I"
 _ACT_AS: Final = "ALTER ROLE %I SET role TO %L"
+_KEEP: Final = "ALTER ROLE %I VALID UNTIL 'infinity'"
 _SHORTEN: Final = "ALTER ROLE %I VALID UNTIL %L"
 _END: Final = "ALTER ROLE %I PASSWORD NULL"
 _END_LOGIN: Final = "ALTER ROLE %I NOLOGIN"
@@ -116,11 +120,12 @@ def _encodes(text: str) -> bool:
     return True
 
 
-class PostgresRotator:
+class PostgresRotator(Plain):
     """Two alternating users of a PostgreSQL database."""
 
     kind = "postgres"
     automatic = True
+    overtakes = True
 
     def __init__(self, outbound: Outbound, randomness: Randomness) -> None:
         self._outbound = outbound
@@ -129,6 +134,10 @@ class PostgresRotator:
     def check(self, parameters: Mapping[str, str]) -> None:
         """Raise `InvalidInputError` naming a parameter that is missing or wrong."""
         Plan.read(parameters)
+
+    def needs(self, parameters: Mapping[str, str]) -> tuple[str, ...]:
+        """Return the path of the admin's login."""
+        return (Plan.read(parameters).admin,)
 
     async def create(self, job: Job, read: ReadSecret) -> dict[str, object]:
         """Return the value with the other user and a new password of it."""
@@ -139,18 +148,22 @@ class PostgresRotator:
         return with_login({**place, **chosen, **(job.current or {})}, login)
 
     async def set(self, job: Job, read: ReadSecret) -> None:
-        """Give the other user its new password, and make it a member of the group."""
+        """Give the other user its new password, and make it a member of the group.
+
+        An urgent job closes its sessions too: the password that it had before may be the one in wrong hands.
+        """
         plan, server = await self._server(job, read)
         login = _pending(job, plan)
         stored = verifier(login.password, self._randomness(SALT_BYTES))
-        async with server.as_admin() as database, database.transaction():
-            found = await _found(database, login.user)
-            await database.run(_ALTER if found else _CREATE, login.user, stored)
-            await database.run(_GRANT, plan.group, login.user)
-            if plan.act_as_group:
-                await database.run(_ACT_AS, login.user, plan.group)
-            if plan.end_sessions:  # those of the password that it had two rotations ago
-                await database.value(_TERMINATE, login.user)
+        async with server.as_admin() as database:
+            async with database.transaction():
+                found = await _found(database, login.user)
+                await database.run(_ALTER if found else _CREATE, login.user, stored, doing="give the user its password")
+                await database.run(_GRANT, plan.group, login.user, doing="make the user a member of 'group'")
+                if plan.act_as_group:
+                    await database.run(_ACT_AS, login.user, plan.group, doing="have the user act as 'group'")
+            if plan.end_sessions or job.urgent:  # of the password that it had; once nobody can begin one any more
+                await database.value(_TERMINATE, login.user, doing="close the user's sessions (pg_signal_backend)")
 
     async def test(self, job: Job, read: ReadSecret) -> None:
         """Log in as the other user, see that it is in the group, and run the query in a read-only transaction."""
@@ -160,31 +173,32 @@ class PostgresRotator:
         async with server.as_user(login, name) as database, database.transaction(readonly=True):
             if not await database.value(_IS_MEMBER, plan.group):
                 raise RotationFailedError("The new user is not a member of the group that the policy names")
-            await database.value(plan.query)
+            await database.value(plan.query, doing="run 'query', which must only read")
 
-    async def finish(self, job: Job, read: ReadSecret) -> None:
+    async def finish(self, job: Job, read: ReadSecret) -> str | None:
         """End the user that was in use: its password, at the end of the grace, and more where the policy says so.
 
-        An urgent job ends its password and its sessions at once.
-        Raises `RotationWaitsError` while the grace lasts and something is left to do after it.
+        An urgent job ends its password and its sessions at once. A user that is current again, because somebody rolled
+        the secret back, is kept. Raises `RotationWaitsError` while the grace lasts: at its end this is looked at again.
         """
         plan, server = await self._server(job, read)
         if job.urgent:
             plan = replace(plan, grace=0, end_sessions=True)
         user, successor = login_of(job.current).user, _pending(job, plan).user
         if user not in plan.users or user == successor:
-            return
+            return None
         async with server.as_admin() as database:
             if not await _found(database, user):
-                return
+                return None
+            if login_of(job.standing).user == user:
+                return await _kept(database, user, job)
             left = await _shortened(database, user, plan.grace) if plan.grace else 0.0
-            if left > 0 and not (plan.end_login or plan.end_sessions):
-                return
             if left > 0:
                 raise RotationWaitsError(
                     f"Secret '{job.path}' has its new login; the one before it ends in {left:.0f} seconds", seconds=left
                 )
             await _end(database, user, plan)
+        return None
 
     async def _server(self, job: Job, read: ReadSecret) -> tuple[Plan, Server]:
         plan = Plan.read(job.parameters)
@@ -209,21 +223,35 @@ async def _found(database: Database, user: str) -> bool:
     return role is not None
 
 
+async def _kept(database: Database, user: str, job: Job) -> str:
+    """Leave a user that is current again; raises `RotationFailedError` when its password may be in wrong hands."""
+    if job.urgent:
+        raise RotationFailedError(
+            f"Secret '{job.path}' was given the login back that this urgent rotation was to end; it still works. "
+            "Abandon this rotation, and rotate the secret anew with --urgent"
+        )
+    await database.run(_KEEP, user, doing="let the user's password end no more")
+    return "somebody gave the secret its old login back meanwhile, so that one is kept"
+
+
 async def _shortened(database: Database, user: str, grace: int) -> float:
-    """Let the password of a user end after a grace, or when it already would; return how many seconds are left."""
+    """Let the password of a user end after a grace, or when it already would; return how many seconds are left.
+
+    The server is told a moment somewhat later: before that somebody looks whether the user is current again.
+    """
     async with database.transaction():
-        moment = await database.value(_LAST_MOMENT, user, float(grace))
-        await database.run(_SHORTEN, user, moment)
-        return float(await database.value(_LEFT, user))
+        moment = await database.value(_LAST_MOMENT, user, float(grace + _BEHIND))
+        await database.run(_SHORTEN, user, moment, doing="let the old user's password end")
+        return float(await database.value(_LEFT, user)) - _BEHIND
 
 
 async def _end(database: Database, user: str, plan: Plan) -> None:
     async with database.transaction():
-        await database.run(_END, user)
+        await database.run(_END, user, doing="end the old user's password")
         if plan.end_login:
-            await database.run(_END_LOGIN, user)
+            await database.run(_END_LOGIN, user, doing="end the old user's login")
     if plan.end_sessions:
-        await database.value(_TERMINATE, user)
+        await database.value(_TERMINATE, user, doing="close the old user's sessions (pg_signal_backend)")
 
 
 def _text(value: Mapping[str, object] | None, *names: str) -> str:

@@ -12,7 +12,9 @@ from typing import TYPE_CHECKING, Final, Literal
 
 import msgspec
 
-from tradewarden.errors import RotationFailedError
+from tradewarden.errors import InvalidInputError, RotationFailedError
+from tradewarden.secrets.rotation.rotator import Plain
+from tradewarden.secrets.rotation.rotators.carried import carried_over
 from tradewarden.secrets.rotation.rotators.generated import FERNET_BITS, KEYS, MAKES, Make, generated
 from tradewarden.secrets.rotation.rotators.parameters import Parameters
 
@@ -63,7 +65,7 @@ class Wanted(msgspec.Struct, frozen=True):
         return bool(self.keep) and not (job.urgent and self.use == "signing")
 
 
-class RandomRotator:
+class RandomRotator(Plain):
     """Makes new random values. Nobody else has to be told; readers learn of them by reading."""
 
     kind = "random"
@@ -76,12 +78,23 @@ class RandomRotator:
         """Raise `InvalidInputError` naming a parameter that is wrong."""
         Wanted.read(parameters)
 
+    def suits(self, parameters: Mapping[str, str], value: Mapping[str, object] | None, longest: float) -> None:
+        """Raise `InvalidInputError` for a field that the secret does not have: it would get one more, and keep all."""
+        del longest
+        missing = [name for name in Wanted.read(parameters).fields if value is not None and name not in value]
+        if missing:
+            raise InvalidInputError(
+                f"The secret has no field '{missing[0]}', so nothing of it would be replaced; name those to replace "
+                "with parameter 'fields'"
+            )
+
     async def create(self, job: Job, read: ReadSecret) -> dict[str, object]:
         """Return the value with new contents of its fields."""
         del read
         wanted, current = Wanted.read(job.parameters), job.current or {}
         fresh = {name: generated(wanted.make, wanted.bits, self._randomness) for name in wanted.fields}
-        return {**current, **fresh, **(self._kept(wanted, job) if wanted.keep else {})}
+        kept = self._kept(wanted, job) if wanted.keep else {}
+        return {**carried_over(job.path, current, fresh), **fresh, **kept}
 
     async def set(self, job: Job, read: ReadSecret) -> None:
         """Do nothing: there is no other side."""

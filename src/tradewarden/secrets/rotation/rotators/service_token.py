@@ -12,7 +12,14 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from tradewarden.errors import AuthenticationError, PermissionDeniedError, RotationFailedError, RotationWaitsError
+from tradewarden.errors import (
+    AuthenticationError,
+    InvalidInputError,
+    PermissionDeniedError,
+    RotationFailedError,
+    RotationWaitsError,
+)
+from tradewarden.secrets.rotation.rotator import Plain
 from tradewarden.secrets.rotation.rotators.own import Proof, proof_in, refused
 from tradewarden.secrets.rotation.rotators.parameters import Parameters
 
@@ -26,6 +33,8 @@ if TYPE_CHECKING:
 _NAMES: Final = ("credentials", "permissions", "ttl_seconds", "grace_seconds")
 _LONGEST: Final = 366 * 86_400
 _GRACE: Final = 3600
+_AHEAD_SECONDS: Final = 3600.0
+"""How long before its end a token is replaced; of one that lives shorter than three times that, a third of its life."""
 
 
 class Wanted(msgspec.Struct, frozen=True):
@@ -49,11 +58,12 @@ class Wanted(msgspec.Struct, frozen=True):
         )
 
 
-class ServiceTokenRotator:
+class ServiceTokenRotator(Plain):
     """Issues a new token to a service before the one that it has ends, and ends that one after a grace."""
 
     kind = "service_token"
     automatic = True
+    ends = True
 
     def __init__(self, own: OwnServices, clock: Clock) -> None:
         self._own = own
@@ -62,6 +72,25 @@ class ServiceTokenRotator:
     def check(self, parameters: Mapping[str, str]) -> None:
         """Raise `InvalidInputError` naming a parameter that is wrong."""
         Wanted.read(parameters)
+
+    def needs(self, parameters: Mapping[str, str]) -> tuple[str, ...]:
+        """Return the path of the service's own credentials."""
+        return tuple(filter(None, (Wanted.read(parameters).credentials,)))
+
+    def suits(self, parameters: Mapping[str, str], value: Mapping[str, object] | None, longest: float) -> None:
+        """Raise `InvalidInputError` for a life that ends before the next rotation."""
+        del value
+        ttl = Wanted.read(parameters).ttl
+        if 0 < ttl < longest:
+            raise InvalidInputError(
+                f"Parameter 'ttl_seconds' of rotator 'service_token' is {ttl}, and up to {longest:.0f} seconds lie "
+                "between two rotations of this policy: the token would end before it is replaced"
+            )
+
+    def renews_at(self, value: Mapping[str, object]) -> float:
+        """Return when the token is replaced at the latest: some time before it ends."""
+        begins, ends = (_seconds(_text(value, name)) for name in ("issued_at", "expires_at"))
+        return ends - min(_AHEAD_SECONDS, (ends - begins) / 3) if ends > begins else 0.0
 
     async def create(self, job: Job, read: ReadSecret) -> dict[str, object]:
         """Return the value with a new token. One that was issued and not recorded ends by itself; nobody has it."""
@@ -101,7 +130,7 @@ class ServiceTokenRotator:
             raise refused(proof, error) from error
 
 
-class ClientSecretRotator:
+class ClientSecretRotator(Plain):
     """Gives a service a new client secret. Its tokens stay good.
 
     The register holds one client secret of a service, so the one before is void from `set` on, a moment before the new
