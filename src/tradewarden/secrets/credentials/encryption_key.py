@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Self
 import msgspec
 
 from tradewarden.errors import InvalidInputError
-from tradewarden.secrets.credentials.stored_key import stored_key
-from tradewarden.secrets.credentials.strength import is_fernet, material, weakness
+from tradewarden.secrets.credentials.stored_key import sound_key
+from tradewarden.secrets.credentials.strength import is_fernet, material
 from tradewarden.settings.secret import Secret
 
 if TYPE_CHECKING:
@@ -30,11 +30,7 @@ class EncryptionKey(msgspec.Struct, frozen=True, kw_only=True):
 
         Raises `ConfigurationError` when it is missing, short, a placeholder or obviously not random.
         """
-        stored = stored_key(secret, content)
-        text = stored.key.reveal()
-        if text and (why := weakness(text, material(text))):
-            stored.fields.wrong("key", why)
-        stored.fields.require_sound()
+        stored = sound_key(secret, content, material)
         return cls(
             name=secret,
             key=stored.key,

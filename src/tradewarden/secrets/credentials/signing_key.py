@@ -6,8 +6,7 @@ from typing import TYPE_CHECKING, Self
 
 import msgspec
 
-from tradewarden.secrets.credentials.stored_key import stored_key
-from tradewarden.secrets.credentials.strength import weakness
+from tradewarden.secrets.credentials.stored_key import sound_key
 from tradewarden.settings.secret import Secret
 
 if TYPE_CHECKING:
@@ -29,11 +28,7 @@ class SigningKey(msgspec.Struct, frozen=True, kw_only=True):
 
         Raises `ConfigurationError` when it is missing, short, a placeholder or obviously not random.
         """
-        stored = stored_key(secret, content)
-        text = stored.key.reveal()
-        if text and (why := weakness(text, text.encode())):
-            stored.fields.wrong("key", why)
-        stored.fields.require_sound()
+        stored = sound_key(secret, content, str.encode)
         return cls(
             name=secret,
             key=stored.key,

@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from tradewarden.secrets.credentials.fields import Fields
+from tradewarden.secrets.credentials.strength import weakness
 from tradewarden.settings.secret import Secret
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from tradewarden.secrets.providers.provider import Content
 
@@ -30,6 +31,19 @@ def stored_key(secret: str, content: Content) -> StoredKey:
     previous = tuple(each.key("previous") for each in _each(fields, "previous"))
     kids = tuple(each.text("previous_kids") for each in _each(fields, "previous_kids"))
     return StoredKey(key, fields.optional("kid"), previous, kids, fields)
+
+
+def sound_key(secret: str, content: Content, material: Callable[[str], bytes]) -> StoredKey:
+    """Read it and look at its strength; `material` gives the bytes that are used of its text.
+
+    Raises `ConfigurationError` when it is missing, short, a placeholder or obviously not random.
+    """
+    stored = stored_key(secret, content)
+    text = stored.key.reveal()
+    if text and (why := weakness(text, material(text))):
+        stored.fields.wrong("key", why)
+    stored.fields.require_sound()
+    return stored
 
 
 def _each(fields: Fields, name: str) -> Iterator[Fields]:
