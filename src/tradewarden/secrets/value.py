@@ -34,10 +34,9 @@ def parse_object(raw: bytes, max_bytes: int = MAX_BYTES, name: str = "data") -> 
     if len(raw) > max_bytes:
         raise LimitExceededError(f"{name} is larger than {max_bytes} bytes of JSON")
     compact = _compact(raw)
-    structure, given = _STRING.sub(b"", compact), _STRING.sub(b"", raw)
-    if structure.count(b":") != given.count(b":"):
+    if _repeats(raw, compact):
         raise InvalidInputError(f"{name} names a field twice")
-    if _is_deeper(structure, MAX_DEPTH):
+    if _is_deeper(compact, MAX_DEPTH):
         raise InvalidInputError(f"{name} is nested deeper than {MAX_DEPTH} levels")
     return compact
 
@@ -52,11 +51,18 @@ def _compact(raw: bytes) -> bytes:
         raise InvalidInputError('data is not a JSON object such as {"username": "…", "password": "…"}') from None
 
 
-def _is_deeper(structure: bytes, limit: int) -> bool:
-    if structure.count(b"{") + structure.count(b"[") <= limit:
+def _repeats(raw: bytes, compact: bytes) -> bool:
+    """Tell whether a name stood twice: parsing keeps the last of them. Without escapes each string has two quotes."""
+    if b"\\" not in raw and raw.count(b'"') == compact.count(b'"'):
+        return False
+    return _STRING.sub(b"", compact).count(b":") != _STRING.sub(b"", raw).count(b":")
+
+
+def _is_deeper(compact: bytes, limit: int) -> bool:
+    if compact.count(b"{") + compact.count(b"[") <= limit:
         return False
     depth = 0
-    for bracket in structure.translate(None, _BRACKETS):
+    for bracket in _STRING.sub(b"", compact).translate(None, _BRACKETS):
         depth += 1 if bracket in b"{[" else -1
         if depth > limit:
             return True

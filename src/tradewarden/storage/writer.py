@@ -158,7 +158,8 @@ class Writer:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._file = _identity(path)
-        self._queue: queue.SimpleQueue[Job[Any, Any] | None] = queue.SimpleQueue()
+        self._queue: queue.SimpleQueue[Sequence[Job[Any, Any]] | None] = queue.SimpleQueue()
+        self._handed_in = self._taken = 0
         self._connection: sqlite3.Connection | None = None
         self._lock: WriteLock | None = None
         self._log = -1
@@ -168,12 +169,13 @@ class Writer:
     @property
     def waiting(self) -> int:
         """How many works wait."""
-        return self._queue.qsize()
+        return self._handed_in - self._taken
 
-    def hand_in(self, jobs: Iterable[Job[Any, Any]]) -> None:
-        """Take works; each is settled on its own loop."""
-        for job in jobs:
-            self._queue.put(job)
+    def hand_in(self, jobs: Sequence[Job[Any, Any]]) -> None:
+        """Take works, at most `MAX_GROUP` of them into one group; each is settled on its own loop. For one thread."""
+        self._handed_in += len(jobs)
+        for start in range(0, len(jobs), MAX_GROUP):
+            self._queue.put(jobs[start : start + MAX_GROUP])
 
     def close(self) -> None:
         """Finish what was handed in, and end. Blocks."""
@@ -181,8 +183,9 @@ class Writer:
         self._thread.join()
 
     def _write_groups(self) -> None:
-        while (job := self._queue.get()) is not None:
-            jobs = [job]
+        while (first := self._queue.get()) is not None:
+            jobs = [*first]
+            self._taken += len(first)
             try:
                 self._write(jobs)
                 os.fdatasync(self._log)
@@ -217,11 +220,12 @@ class Writer:
     def _gather(self, jobs: list[Job[Any, Any]]) -> None:
         with suppress(queue.Empty):
             while len(jobs) < MAX_GROUP:
-                job = self._queue.get_nowait()
-                if job is None:
+                more = self._queue.get_nowait()
+                if more is None:
                     self._queue.put(None)
                     return
-                jobs.append(job)
+                jobs += more
+                self._taken += len(more)
 
     def _drop(self) -> None:
         """Close the connection, which rolls back what it had open; the next group opens a new one."""
