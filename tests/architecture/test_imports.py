@@ -32,6 +32,7 @@ BREACHES = {
     "lookout.py": "",
     "errors.py": "import alpha_pulse\n",
     "clock.py": "",
+    "abreast.py": "",
     "__init__.py": "",
     "audit/__init__.py": "",
     "cli/__init__.py": "",

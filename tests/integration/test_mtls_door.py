@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import ssl
 from base64 import b64encode
 from collections.abc import AsyncIterator
@@ -18,11 +19,15 @@ from tradewarden.access.grant import authorize
 from tradewarden.access.permission import ALL
 from tradewarden.access.principal import Kind, Principal
 from tradewarden.audit.entry import EventType
+from tradewarden.http import pipeline
 from tradewarden.http.deadline import Deadlines
 from tradewarden.http.metrics import Metrics
+from tradewarden.http.peers import Peers
 from tradewarden.http.pipeline import Door
 from tradewarden.http.protocol import PEER
 from tradewarden.http.routes import ROUTES
+from tradewarden.pki import authority
+from tradewarden.pki.certificate.issuer import Issuer
 from tradewarden.pki.credentials import IssueCredentials, RevokeCertificate
 from tradewarden.pki.peer import PeerCertificate, identifier
 
@@ -123,6 +128,31 @@ async def test_a_revocation_counts_on_the_next_request(door: Called) -> None:
     assert (await door.ask("GET", "/health", bot))[0] == 401
     status, problem = await door.ask("GET", "/secrets", bot)
     assert (status, problem["detail"]) == (401, "The client certificate is revoked")
+
+
+async def test_requests_that_arrive_together_take_costly_steps_together(
+    door: Called, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All are proven before any is read; all requests for a certificate are verified before any is signed."""
+    both = await door.peer("one"), await door.peer("two")
+    steps: list[str] = []
+
+    def noted(owner: object, name: str) -> None:
+        real = getattr(owner, name)
+
+        def step(*given: object, **named: object) -> object:
+            steps.append(name)
+            return real(*given, **named)
+
+        monkeypatch.setattr(owner, name, step)
+
+    noted(Peers, "require")
+    noted(pipeline, "read_command")
+    noted(authority, "requested_key")
+    noted(Issuer, "issue")
+    asked = [door.ask("POST", "/credentials/renew", peer, {"csr": csr(cn=peer.service_name)}) for peer in both]
+    assert [status for status, _ in await asyncio.gather(*asked)] == [200, 200]
+    assert steps == [each for each in ("require", "read_command", "requested_key", "issue") for _ in asked]
 
 
 async def test_a_service_off_the_register_may_only_renew(door: Called) -> None:

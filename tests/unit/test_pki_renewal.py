@@ -61,13 +61,9 @@ class Names:
     services: dict[str, Allotment] = field(default_factory=dict)
     owned: dict[str, str] = field(default_factory=dict)
 
-    async def registered(self, name: str) -> Allotment | None:
+    async def allotment(self, name: str, dns_names: Sequence[str]) -> tuple[Allotment | None, dict[str, str]]:
         """Return what the test put there."""
-        return self.services.get(name)
-
-    async def owners(self, dns_names: Sequence[str]) -> dict[str, str]:
-        """Return what the test put there."""
-        return {name: self.owned[name] for name in dns_names if name in self.owned}
+        return self.services.get(name), {each: self.owned[each] for each in dns_names if each in self.owned}
 
 
 @dataclass

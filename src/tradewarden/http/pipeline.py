@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import structlog
 
+from tradewarden.abreast import abreast
 from tradewarden.access.address import require_listed
 from tradewarden.access.grant import ANY, authorize
 from tradewarden.access.permission import PermissionSet
@@ -118,6 +119,7 @@ class Door:
         await self._admit_peer(connection)
         async with self._warden.auditor.entry(route.event, route.action, connection.origin) as entry:
             caller = await self._prove(connection, route, entry)
+            await abreast()
             self._admit(connection, caller, route)
             command = await read_command(route, argument, connection, self._max_body)
             entry.resource = resource = route.resource(command) if route.resource else ANY

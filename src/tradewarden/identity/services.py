@@ -220,6 +220,14 @@ class Services:
     async def owners(self, dns_names: Iterable[str]) -> dict[str, str]:
         """Return which registered service each of these DNS names belongs to, where it belongs to one."""
         await self._follow()
+        return await self._owners_of(dns_names)
+
+    async def allotment(self, name: str, dns_names: Iterable[str]) -> tuple[ServiceRecord | None, dict[str, str]]:
+        """Return what `registered` and `owners` do, as of one moment."""
+        row = await self._cached(name)
+        return None if row is None else _record(row), await self._owners_of(dns_names)
+
+    async def _owners_of(self, dns_names: Iterable[str]) -> dict[str, str]:
         known = self._owners
         found = {}
         for name in dns_names:

@@ -46,26 +46,21 @@ class Allotted(Protocol):
 class NameRegister(Protocol):
     """The register of services, as far as names go (`tradewarden.identity.services.Services`)."""
 
-    async def registered(self, name: str) -> Allotted | None:
-        """Return the registration that stands now; None when the name is not registered."""
-        ...
+    async def allotment(self, name: str, dns_names: Sequence[str]) -> tuple[Allotted | None, Mapping[str, str]]:
+        """Return the registration that stands now, and which service each of the DNS names belongs to.
 
-    async def owners(self, dns_names: Sequence[str]) -> Mapping[str, str]:
-        """Return which registered service each of these DNS names belongs to, where it belongs to one."""
+        None when `name` is not registered; a DNS name that belongs to nobody is left out.
+        """
         ...
 
 
 class NoRegister:
     """A register without services: every name has to be answered for."""
 
-    async def registered(self, name: str) -> None:
-        """Return None."""
-        del name
-
-    async def owners(self, dns_names: Sequence[str]) -> Mapping[str, str]:
-        """Return nothing."""
-        del dns_names
-        return {}
+    async def allotment(self, name: str, dns_names: Sequence[str]) -> tuple[None, Mapping[str, str]]:
+        """Return that nothing is registered, and nobody's."""
+        del name, dns_names
+        return None, {}
 
 
 def require_own(

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Self
 
 from cryptography.hazmat.primitives.asymmetric import ec
 
+from tradewarden.abreast import abreast
 from tradewarden.access.principal import OWN_NAME, Kind, Principal, service_name
 from tradewarden.crypto.keyfile import private_directory
 from tradewarden.errors import ConfigurationError, InvalidInputError, NotFoundError, UnavailableError
@@ -148,7 +149,7 @@ class Authority:
         names = names_of(self._policy.trust_domain, service, command.dns_names, command.ip_addresses)
         profile = self._profile(command.profile)
         seconds = self._seconds(command.ttl_hours, profile)
-        public, private_key = self._key(command.csr, service, profile, names)
+        public, private_key = await self._key(command.csr, service, profile, names)
         vouched = grant.principal != Principal(Kind.SERVICE, service)
         incarnation = await self._require_own(service, names, vouched=vouched)
         if spend is not None:
@@ -178,7 +179,7 @@ class Authority:
         profile = renewal.profile_of(row)
         names = renewal.names_in(row, self._policy.trust_domain)
         seconds = renewal.seconds_of(row, command.ttl_hours, self._seconds(None, profile), operator=not itself)
-        public, private_key = self._key(command.csr, row.service_name, profile, names, needed=itself)
+        public, private_key = await self._key(command.csr, row.service_name, profile, names, needed=itself)
         incarnation = await self._require_own(row.service_name, names, vouched=True)
         if itself:
             incarnation = renewal.kept(row, incarnation, proof=command.proof is not None)
@@ -196,21 +197,25 @@ class Authority:
 
     async def _require_own(self, service: str, names: Names, *, vouched: bool) -> str:
         """Hold the names against the rule; return the registration's incarnation, empty when there is none."""
-        allotted = await self._register.registered(service)
-        require_own(service, names, allotted, await self._register.owners(names.dns), vouched=vouched)
+        allotted, owners = await self._register.allotment(service, names.dns)
+        require_own(service, names, allotted, owners, vouched=vouched)
         return "" if allotted is None else allotted.incarnation
 
     @staticmethod
-    def _key(
+    async def _key(
         csr: str | None, service: str, profile: Profile, names: Names, *, needed: bool = False
     ) -> tuple[PublicKey, str | None]:
         """Return the public key of a CSR, or of a new P-256 key together with its private one (PEM)."""
+        await abreast()
         if csr is not None:
-            return requested_key(csr, service, profile, names), None
-        if needed:
+            public, private = requested_key(csr, service, profile, names), None
+        elif needed:
             raise InvalidInputError("csr is needed: the new private key stays with the service")
-        key = ec.generate_private_key(_CURVE)
-        return key.public_key(), private_key_pem(key)
+        else:
+            key = ec.generate_private_key(_CURVE)
+            public, private = key.public_key(), private_key_pem(key)
+        await abreast()
+        return public, private
 
     async def server_certificate(
         self, grant: Grant, dns_names: Sequence[str], ip_addresses: Sequence[str], entry: Entry

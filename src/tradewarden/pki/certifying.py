@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from cryptography import x509
 from cryptography.x509.oid import NameOID
 
+from tradewarden.abreast import abreast
 from tradewarden.access.principal import OWN_NAME
 from tradewarden.pki import inventory
 from tradewarden.pki.cas.authorities import pem
@@ -74,6 +75,7 @@ class Certifier:
         serial = chosen or serial_number(now, self._randomness)
         order = Order(profile, _subject(common_name or service), public, serial, start, end, names.general())
         issued = await asyncio.to_thread(issuer.issue, order) if issuer.slow else issuer.issue(order)
+        await abreast()
         row = self._sealer.seal(
             CertificateRow(
                 inventory.serial_text(serial),

@@ -7,7 +7,7 @@ signatures are never made here.
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, Protocol
 
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature
@@ -47,40 +47,39 @@ class Algorithm(StrEnum):
     RSA3072 = "RSA-3072"
 
 
+class _Signs(Protocol):
+    def sign(self, data: bytes, /, *parameters: object) -> bytes: ...
+
+
+class _Verifies(Protocol):
+    def verify(self, signature: bytes, data: bytes, /, *parameters: object) -> None: ...
+
+
 class Signing(NamedTuple):
     """How a key signs: the hash (None: the scheme has its own), the padding (RSA only), and whether it takes long.
 
-    `identifier` is the AlgorithmIdentifier (DER) that such a signature stands under.
+    `identifier` is the AlgorithmIdentifier (DER) that such a signature stands under, `parameters` what the library's
+    keys of this kind take behind the data.
     """
 
     hash: Sha2 | None
     identifier: bytes
+    parameters: tuple[object, ...] = ()
     padding: padding.PSS | None = None
     slow: bool = False
 
     def sign(self, key: PrivateKey, data: bytes) -> bytes:
         """Sign `data` this way; raises `TypeError` for a key of another kind."""
-        match key, self.hash, self.padding:
-            case ec.EllipticCurvePrivateKey(), hashes.HashAlgorithm() as over, None:
-                return key.sign(data, ec.ECDSA(over))
-            case rsa.RSAPrivateKey(), hashes.HashAlgorithm() as over, padding.PSS() as pss:
-                return key.sign(data, pss, over)
-            case ed25519.Ed25519PrivateKey(), None, None:
-                return key.sign(data)
-            case _:
-                raise TypeError("the key is of another kind than its signatures")
+        signs: _Signs = key  # type: ignore[assignment]  # which parameters a key takes follows from its kind
+        return signs.sign(data, *self.parameters)
 
     def verify(self, key: PublicKey, signature: bytes, data: bytes) -> None:
-        """Verify a signature that was made this way and no other; raises `InvalidSignature`."""
-        match key, self.hash, self.padding:
-            case ec.EllipticCurvePublicKey(), hashes.HashAlgorithm() as over, None:
-                key.verify(signature, data, ec.ECDSA(over))
-            case rsa.RSAPublicKey(), hashes.HashAlgorithm() as over, padding.PSS() as pss:
-                key.verify(signature, data, pss, over)
-            case ed25519.Ed25519PublicKey(), None, None:
-                key.verify(signature, data)
-            case _:
-                raise InvalidSignature
+        """Verify a signature that was made this way and no other; raises `InvalidSignature`, for another kind too."""
+        verifies: _Verifies = key  # type: ignore[assignment]
+        try:
+            verifies.verify(signature, data, *self.parameters)
+        except TypeError as error:
+            raise InvalidSignature from error
 
 
 def generate(algorithm: Algorithm) -> PrivateKey:
@@ -100,12 +99,12 @@ def signing(key: PrivateKey) -> Signing:
     """Return how `key` signs certificates and CRLs (FIPS 186-5; RSA: PSS of RFC 8017 section 8.1, RFC 4055)."""
     if isinstance(key, rsa.RSAPrivateKey):
         pss = padding.PSS(padding.MGF1(hashes.SHA256()), padding.PSS.DIGEST_LENGTH)
-        return Signing(hashes.SHA256(), _PSS_SHA256, pss, slow=True)
+        return Signing(hashes.SHA256(), _PSS_SHA256, (pss, hashes.SHA256()), pss, slow=True)
     if isinstance(key, ec.EllipticCurvePrivateKey):
         away = isinstance(key, TokenKey)  # a token may be across a network
         if key.curve.key_size == 256:  # noqa: PLR2004
-            return Signing(hashes.SHA256(), _ECDSA_SHA256, slow=away)
-        return Signing(hashes.SHA384(), _ECDSA_SHA384, slow=away)
+            return Signing(hashes.SHA256(), _ECDSA_SHA256, (ec.ECDSA(hashes.SHA256()),), slow=away)
+        return Signing(hashes.SHA384(), _ECDSA_SHA384, (ec.ECDSA(hashes.SHA384()),), slow=away)
     return Signing(None, _ED25519)
 
 
