@@ -11,7 +11,7 @@ from tradewarden.audit.entry import Event, encode
 from tradewarden.audit.marks import extend
 from tradewarden.audit.query import Filter
 from tradewarden.audit.sequencer import number
-from tradewarden.audit.store import InboxRow, Shipped, StoredCheckpoint
+from tradewarden.audit.store import InboxRow, Shipped, Span, StoredCheckpoint
 from tradewarden.audit.tiles import Place, edge
 from tradewarden.audit.tree import leaf_hash
 from tradewarden.errors import ConflictError
@@ -211,6 +211,17 @@ async def test_marks_grow_with_their_tile(subject: Subject) -> None:
     assert list(await store.marks(1, 1)) == [1]
     await subject.record(b"next")
     assert (await store.pending(10)).marks == (await store.marks(1, 1))[1]
+
+
+async def test_spans_grow_with_their_tile(subject: Subject) -> None:
+    """Each tile has the earliest and the latest time of its entries, also when it was filled in parts."""
+    store = subject.store
+    assert await store.spans(0, 10) == []
+    await subject.fill(200)
+    await subject.fill(100)
+    times = [each.timestamp for each in await store.entries(0, 1000)]
+    assert await store.spans(0, 10) == [Span(0, times[0], times[255]), Span(1, times[256], times[299])]
+    assert [each.tile for each in await store.spans(1, 1)] == [1]
 
 
 async def test_what_is_rare_is_found_among_many(subject: Subject) -> None:

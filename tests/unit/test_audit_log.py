@@ -205,6 +205,34 @@ async def test_missing_marks_hide_nothing(room: Room) -> None:
     assert len((await room.log.search(_grant(), query)).entries) == 3
 
 
+@pytest.mark.parametrize(
+    "lie",
+    [
+        "DELETE FROM audit_spans",
+        "DELETE FROM audit_spans WHERE tile = 0",
+        "UPDATE audit_spans SET tile = 99 WHERE tile = 1",
+        "UPDATE audit_spans SET tile = -1 WHERE tile = 1",
+    ],
+)
+async def test_missing_spans_hide_nothing(room: Room, lie: str) -> None:
+    """A search by time finds everything also when somebody took spans away."""
+    for each in range(300):
+        await room.read("often", f"service:{each % 2}")
+    await room.settle()
+    begin, end = "2000-01-01T00:00:00Z", "2100-01-01T00:00:00Z"
+
+    async def found() -> list[int]:
+        wanted = [Filter(since=begin), Filter(until=end), Filter(since=begin, until=end), Filter(since=end)]
+        return [len((await room.log.search(_grant(), Query(each, 1000))).entries) for each in wanted]
+
+    async def take_away(transaction: Transaction) -> None:
+        await transaction.run(lie)
+
+    assert await found() == [360, 360, 360, 0]
+    await room.database.transact(take_away)
+    assert await found() == [360, 360, 360, 0]
+
+
 async def test_what_cannot_hold_it_is_not_read(room: Room, monkeypatch: pytest.MonkeyPatch) -> None:
     """A search reads entries of those tiles only whose marks say that they may be wanted."""
     for each in range(300):

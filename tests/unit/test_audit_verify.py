@@ -15,6 +15,7 @@ from tradewarden.access.grant import authorize
 from tradewarden.access.permission import ALL
 from tradewarden.access.principal import Kind, Principal
 from tradewarden.audit.checkpoint import Checkpoint
+from tradewarden.audit.store import read_columns
 from tradewarden.audit.tiles import extend, range_hash
 from tradewarden.audit.tree import leaf_hash
 from tradewarden.audit.verify import verify_export, verify_log
@@ -219,6 +220,11 @@ async def test_another_key_is_refused(copy: Path) -> None:
         ("UPDATE audit_entries SET principal = 'x' WHERE sequence = ?", (77,), ("columns", 77, 77)),
         ("UPDATE audit_marks SET marks = zeroblob(1000) WHERE tile = ?", (1,), ("columns", 256, 511)),
         ("UPDATE audit_marks SET marks = substr(marks, 1, 7) WHERE tile = ?", (2,), ("columns", 512, 599)),
+        ("UPDATE audit_spans SET latest = '2000' WHERE tile = ?", (1,), ("columns", 256, 511)),
+        ("UPDATE audit_spans SET earliest = '3000' WHERE tile = ?", (2,), ("columns", 512, 599)),
+        ("UPDATE audit_spans SET earliest = x'00' WHERE tile = ?", (0,), ("columns", 0, 255)),
+        ("UPDATE audit_spans SET tile = 7 WHERE tile = ?", (1,), ("columns", 256, 511)),
+        ("DELETE FROM audit_spans WHERE tile = ?", (0,), ("columns", 0, 255)),
         ("UPDATE audit_tiles SET hashes = zeroblob(8192) WHERE number = ?", (1,), ("tree", 256, 256)),
         ("UPDATE audit_tiles SET hashes = zeroblob(64) WHERE level = ?", (1,), ("tree", 0, 0)),
         ("DELETE FROM audit_tiles WHERE level = ?", (1,), ("tree", 0, 0)),
@@ -228,9 +234,21 @@ async def test_another_key_is_refused(copy: Path) -> None:
 async def test_what_surrounds_the_entries_is_checked(
     copy: Path, sql: str, args: tuple[int, ...], expected: tuple[str, int, int]
 ) -> None:
-    """Changed search columns and marks, tiles and checkpoints are told apart from changed entries."""
+    """Changed search columns, marks and spans, tiles and checkpoints are told apart from changed entries."""
     _sql(copy, (sql, args))
     assert _first(await _verify(copy)) == expected
+
+
+async def test_a_span_tells_which_entries_it_hides(copy: Path) -> None:
+    """A span that leaves out some of its tile's entries is told with these, and with what that means."""
+    times = [read_columns(each).timestamp for each in _lines(copy)]
+    assert times[300] > times[0]
+    _sql(copy, ("UPDATE audit_spans SET latest = ? WHERE tile = 1", (times[299],)))
+    report = await _verify(copy)
+    (problem,) = report.problems
+    late = [number for number in range(256, 512) if times[number] > times[299]]
+    assert (problem.kind, problem.first, problem.last) == ("columns", late[0], late[-1])
+    assert f"{len(late)} of its entries would not be found by time" in problem.detail
 
 
 def _edited(lines: list[bytes]) -> list[bytes]:

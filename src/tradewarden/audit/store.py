@@ -74,7 +74,10 @@ class StoredEntry(Columns, frozen=True):
 
 
 class Span(msgspec.Struct, frozen=True):
-    """The earliest and the latest time among the entries of one level 0 tile, for search by time."""
+    """The earliest and the latest time among the entries of one level 0 tile, for search by time.
+
+    No evidence, like marks: without the spans of all tiles a search reads everything, and `verify` checks each of them.
+    """
 
     tile: int
     earliest: str
@@ -184,7 +187,10 @@ class LogReader(Protocol):
         ...
 
     async def bounds(self, since: str, until: str) -> tuple[int, int]:
-        """Return sequences between which every entry of that time lies (an empty text: no bound)."""
+        """Return sequences between which every entry of that time lies (an empty text: no bound).
+
+        Those of the whole log when the span of any tile is missing.
+        """
         ...
 
     async def tiles(self, places: Sequence[Place]) -> Tiles:
@@ -193,6 +199,10 @@ class LogReader(Protocol):
 
     async def marks(self, first: int, last: int) -> Marks:
         """Return the marks of level 0 tiles `first` to `last`, of those that have any."""
+        ...
+
+    async def spans(self, first: int, last: int) -> list[Span]:
+        """Return the spans of level 0 tiles `first` to `last`, of those that have one."""
         ...
 
     async def checkpoint(self, size: int | None = None) -> StoredCheckpoint | None:

@@ -145,7 +145,7 @@ def _history(path: Path, signed: _Signed) -> Iterator[Checkpoint]:
 
 
 async def verify_log(store: LogReader, verifier: CheckpointVerifier, kept: bytes | None = None) -> Report:
-    """Verify the live log: entries, search columns and marks, every tile, every kept checkpoint."""
+    """Verify the live log: entries, search columns, marks and spans, every tile, every kept checkpoint."""
     examiner = Examiner()
     signed = _Signed(examiner, verifier, kept)
     stored = await store.checkpoint()
@@ -170,6 +170,7 @@ async def verify_log(store: LogReader, verifier: CheckpointVerifier, kept: bytes
             elif examined is not None:
                 agreeing.append(entry)
         await _check_marks(store, examiner, agreeing)
+        await _check_spans(store, examiner, agreeing)
         row = page[-1].sequence + 1
     await tiles.check_above(size)
     return examiner.report(newest, max(signed.length(newest), size))
@@ -189,13 +190,33 @@ def _columns_differ(entry: StoredEntry, sequence: int) -> bool:
 
 async def _check_marks(store: LogReader, examiner: Examiner, page: list[StoredEntry]) -> None:
     """Note what a search would miss because the marks of its tile are not those of its entries."""
-    tiles = {tile: list(part) for tile, part in groupby(page, lambda each: each.sequence >> HEIGHT)}
+    tiles = _by_tile(page)
     if not tiles:
         return
     for tile, marks in (await store.marks(min(tiles), max(tiles))).items():
         if missing := missed(marks, tiles.get(tile, [])):
             detail = f"the search marks of tile {tile} were changed: {len(missing)} of its entries would not be found"
             examiner.note(Problem(COLUMNS, missing[0].sequence, missing[-1].sequence, detail))
+
+
+async def _check_spans(store: LogReader, examiner: Examiner, page: list[StoredEntry]) -> None:
+    """Note what a search by time would miss because the span of its tile does not reach over its entries."""
+    tiles = _by_tile(page)
+    if not tiles:
+        return
+    spans = {each.tile: each for each in await store.spans(min(tiles), max(tiles))}
+    for tile, entries in tiles.items():
+        span = spans.get(tile)
+        missing = [each for each in entries if span is None or not span.earliest <= each.timestamp <= span.latest]
+        if missing:
+            detail = f"the times of tile {tile} were changed: {len(missing)} of its entries would not be found by time"
+            if span is None:
+                detail = f"the times of tile {tile} were removed: every search by time reads the whole log"
+            examiner.note(Problem(COLUMNS, missing[0].sequence, missing[-1].sequence, detail))
+
+
+def _by_tile(page: list[StoredEntry]) -> dict[int, list[StoredEntry]]:
+    return {tile: list(part) for tile, part in groupby(page, lambda each: each.sequence >> HEIGHT)}
 
 
 class _TileCheck:

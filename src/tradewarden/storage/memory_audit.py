@@ -12,6 +12,7 @@ from tradewarden.audit.store import (
     Numbering,
     Pending,
     Shipped,
+    Span,
     StoredCheckpoint,
     StoredEntry,
 )
@@ -40,6 +41,7 @@ class MemoryAuditStore:
         self._entries: list[StoredEntry] = []
         self._tiles: Tiles = {}
         self._marks: Marks = {}
+        self._spans: dict[int, Span] = {}
         self._checkpoints: dict[int, StoredCheckpoint] = {}
 
     def _inbox(self) -> list[InboxRow]:
@@ -115,6 +117,10 @@ class MemoryAuditStore:
         self._entries.extend(numbering.entries)
         self._tiles.update(numbering.tiles)
         self._marks.update(numbering.marks)
+        for each in numbering.spans:
+            before = self._spans.get(each.tile, each)
+            earliest, latest = min(before.earliest, each.earliest), max(before.latest, each.latest)
+            self._spans[each.tile] = Span(each.tile, earliest, latest)
 
     async def sign(self, leader: Leader, checkpoint: StoredCheckpoint) -> None:
         """Keep a checkpoint; one a size, the first stays."""
@@ -158,6 +164,10 @@ class MemoryAuditStore:
     async def marks(self, first: int, last: int) -> Marks:
         """Return the marks of level 0 tiles `first` to `last`, of those that have any."""
         return {tile: marks for tile, marks in self._marks.items() if first <= tile <= last}
+
+    async def spans(self, first: int, last: int) -> list[Span]:
+        """Return the spans of level 0 tiles `first` to `last`, of those that have one."""
+        return [self._spans[tile] for tile in sorted(self._spans) if first <= tile <= last]
 
     async def checkpoint(self, size: int | None = None) -> StoredCheckpoint | None:
         """Return the checkpoint of one size, or the newest."""

@@ -14,6 +14,7 @@ from tradewarden.audit.store import (
     Numbering,
     Pending,
     Shipped,
+    Span,
     StoredCheckpoint,
     StoredEntry,
 )
@@ -72,6 +73,8 @@ _PUT_MARKS = (
 )
 _BEGUN_MARKS = "SELECT marks FROM audit_marks WHERE tile = ?"
 _MARKS = "SELECT tile, marks FROM audit_marks WHERE tile >= ? AND tile <= ?"
+_SPANS = "SELECT tile, earliest, latest FROM audit_spans WHERE tile >= ? AND tile <= ? ORDER BY tile"
+_COUNT_SPANS = "SELECT count(*) FROM audit_spans WHERE tile >= 0 AND tile < ?"
 _FIRST_SPAN = "SELECT tile FROM audit_spans WHERE latest >= ? ORDER BY tile LIMIT 1"
 _LAST_SPAN = "SELECT tile FROM audit_spans WHERE earliest < ? ORDER BY tile DESC LIMIT 1"
 _PUT_CHECKPOINT = "INSERT INTO audit_checkpoints (size, hour, note) VALUES (?, ?, ?) ON CONFLICT (size) DO NOTHING"
@@ -231,6 +234,8 @@ class SqlAuditStore:
         """Return sequences between which every entry of that time lies."""
         size = await self.size()
         low, high = 0, size
+        if not (since or until) or not await self._has_all_spans(size):
+            return low, high
         if since:
             row = await self._database.all(_FIRST_SPAN, since)
             low = row[0][0] * WIDTH if row else size  # type: ignore[operator,assignment]
@@ -238,6 +243,10 @@ class SqlAuditStore:
             row = await self._database.all(_LAST_SPAN, until)
             high = (row[0][0] + 1) * WIDTH if row else 0  # type: ignore[operator,assignment]
         return low, min(high, size)
+
+    async def _has_all_spans(self, size: int) -> bool:
+        tiles = -(-size // WIDTH)
+        return await self._database.all(_COUNT_SPANS, tiles) == [(tiles,)]
 
     async def tiles(self, places: Sequence[Place]) -> Tiles:
         """Return those of the tiles that are there."""
@@ -251,6 +260,11 @@ class SqlAuditStore:
     async def marks(self, first: int, last: int) -> Marks:
         """Return the marks of level 0 tiles `first` to `last`, of those that have any."""
         return dict(await self._database.all(_MARKS, first, last))  # type: ignore[arg-type]
+
+    async def spans(self, first: int, last: int) -> list[Span]:
+        """Return the spans of level 0 tiles `first` to `last`, of those that have one."""
+        rows = await self._database.all(_SPANS, first, last)
+        return [Span(tile, str(earliest), str(latest)) for tile, earliest, latest in rows]  # type: ignore[arg-type]
 
     async def checkpoint(self, size: int | None = None) -> StoredCheckpoint | None:
         """Return the checkpoint of one size, or the newest."""
