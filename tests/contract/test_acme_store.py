@@ -15,8 +15,11 @@ from tradewarden.acme.store import (
     AccountsFound,
     AcmeStore,
     KeyRow,
+    NewOrderRows,
     OrderChange,
     OrderRow,
+    OrdersFound,
+    ReplacementRow,
 )
 from tradewarden.errors import ConflictError
 from tradewarden.storage.memory_acme import MemoryAcmeStore
@@ -155,6 +158,48 @@ async def test_an_order_comes_back_with_the_types_it_was_sealed_with(kept: Kept)
     found = await kept.store.order("o1")
     assert found == row
     assert isinstance(found.due_at, float)
+    assert await kept.entries() == []
+
+
+async def test_a_new_order_sees_what_it_replaces(kept: Kept) -> None:
+    """Order, replacement and the order that this one names are read in one transaction, and written with the entry."""
+    seen: list[OrdersFound] = []
+
+    async def add(row: OrderRow, replaced: str) -> None:
+        def decide(found: OrdersFound) -> NewOrderRows:
+            seen.append(found)
+            mark = ReplacementRow(replaced, row.id, row.id.encode()) if replaced else None
+            return NewOrderRows(row, mark, row.id.encode())
+
+        await kept.store.add_order(row.id, replaced, decide)
+
+    await add(order("o1"), "")
+    await add(order("o2"), "ab")
+    await add(order("o3"), "ab")
+    await add(order("o3"), "ab")
+    await add(order("o4"), "")
+    assert seen == [
+        OrdersFound(None),
+        OrdersFound(None),
+        OrdersFound(None, ReplacementRow("ab", "o2", b"o2"), order("o2")),
+        OrdersFound(order("o3"), ReplacementRow("ab", "o3", b"o3"), order("o3")),
+        OrdersFound(None),
+    ]
+    assert await kept.entries() == [b"o1", b"o2", b"o3", b"o3", b"o4"]
+    assert await kept.store.sweep(0, 101) == 4
+    await add(order("o5"), "ab")
+    assert seen[-1] == OrdersFound(None, ReplacementRow("ab", "o3", b"o3"))
+
+
+async def test_a_refused_order_writes_nothing(kept: Kept) -> None:
+    """What a decision raises leaves neither order nor replacement nor entry."""
+
+    def refuse(_: OrdersFound) -> NewOrderRows:
+        raise ConflictError("no")
+
+    with pytest.raises(ConflictError, match="no"):
+        await kept.store.add_order("o1", "ab", refuse)
+    assert await kept.store.order("o1") is None
     assert await kept.entries() == []
 
 

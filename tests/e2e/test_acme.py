@@ -366,6 +366,20 @@ def test_renewal_information_is_for_anyone(installation: Installation, client: C
     assert client.wire.ask("GET", "/acme/renewal-info/AAAA.AAAA").status == 404
 
 
+def test_a_certificate_is_replaced_by_one_order(installation: Installation, client: Client) -> None:
+    """An order shows what it replaces; the second for the same certificate is a conflict (RFC 9773 section 5)."""
+    _, leaf = certified(installation, client)
+    issuer = leaf.extensions.get_extension_for_class(x509.AuthorityKeyIdentifier).value.key_identifier or b""
+    name = f"{base64url(issuer)}.{base64url(leaf.serial_number.to_bytes(20))}"
+    wanted = {"identifiers": [{"type": "dns", "value": NAME}], "replaces": name}
+    url = f"{client.base}/acme/new-order"
+    assert_problem(client.post(url, {**wanted, "replaces": "AAAA.AAAA"}), Kind.MALFORMED)
+    made = client.post(url, wanted)
+    assert (made.status, made.json()["replaces"]) == (201, name)
+    assert client.post(made.headers["location"]).json()["replaces"] == name
+    assert_problem(client.post(url, wanted), Kind.ALREADY_REPLACED, 409)
+
+
 @pytest.mark.crash
 def test_validation_survives_the_death_of_the_service(tmp_path: Path) -> None:
     """A challenge that was begun before every process was killed is met after the next start."""

@@ -42,8 +42,16 @@ from tradewarden.identity.commands import RegisterService
 if TYPE_CHECKING:
     from tradewarden.access.grant import Grant
     from tradewarden.acme.orders import Opened
+    from tradewarden.acme.store import AccountRow
 
 NAME = "web.test.internal"
+
+
+def cert_id_of(certificate: bytes) -> str:
+    """Return how RFC 9773 section 4.1 names a certificate (DER)."""
+    leaf = x509.load_der_x509_certificate(certificate)
+    issuer = leaf.extensions.get_extension_for_class(x509.AuthorityKeyIdentifier).value.key_identifier or b""
+    return f"{base64url(issuer)}.{base64url(leaf.serial_number.to_bytes(20))}"
 
 
 @pytest.fixture
@@ -279,6 +287,7 @@ async def test_a_key_without_names_gives_what_the_service_is_registered_for(room
         (Identifier("dns", "a b"), Kind.MALFORMED),
         (Identifier("dns", "10.0.0.1"), Kind.MALFORMED),
         (Identifier("dns", "*.test.internal"), Kind.REJECTED_IDENTIFIER),
+        (Identifier("dns", "xn--abc.test.internal"), Kind.MALFORMED),
         (Identifier("ip", "::"), Kind.MALFORMED),
         (Identifier("ip", "10.0.0"), Kind.MALFORMED),
         (Identifier("email", "a@b"), Kind.UNSUPPORTED_IDENTIFIER),
@@ -291,6 +300,20 @@ async def test_identifiers_that_are_not_issued_for(room: AcmeRoom, identifier: I
         await room.acme.orders.new(grant_for(account), account, NewOrder((identifier,)), room.entry())
     assert refused(error) is kind
     assert error.value.subproblems[0].identifier == identifier
+
+
+async def test_a_wildcard_is_refused_by_its_name(room: AcmeRoom) -> None:
+    """Every wildcard of an order is told of by itself, with what to do, wherever its star stands."""
+    account = await room.account(Pair(), "web", ".test.internal")
+    wildcards = ["*.test.internal", "*", "w*.test.internal", "web.*"]
+    with pytest.raises(AcmeError) as error:
+        await room.order(account, NAME, *wildcards)
+    assert refused(error) is Kind.REJECTED_IDENTIFIER
+    told = error.value.subproblems
+    assert [each.identifier for each in told] == [Identifier("dns", each) for each in wildcards]
+    assert {each.type for each in told} == {"urn:ietf:params:acme:error:rejectedIdentifier"}
+    assert told[0].detail == "'*.test.internal' is a wildcard, and none is issued here; name every host"
+    assert (await room.acme.orders.list(admin("acme:read"))).orders == ()
 
 
 async def test_an_account_has_so_many_open_orders(room: AcmeRoom, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -683,9 +706,7 @@ async def test_a_certificate_tells_when_to_renew_it(room: AcmeRoom) -> None:
     done = await finalized(room, await room.ready(account, "web"), grant_for(account), request("web"))
     held = await room.authority.held(done.row.serial)
     assert held is not None
-    leaf = x509.load_der_x509_certificate(held.certificate)
-    issuer = leaf.extensions.get_extension_for_class(x509.AuthorityKeyIdentifier).value.key_identifier or b""
-    cert_id = f"{base64url(issuer)}.{base64url(leaf.serial_number.to_bytes(20))}"
+    cert_id = cert_id_of(held.certificate)
     window = await room.acme.certificates.window(cert_id)
     life = held.not_after - held.not_before
     assert held.not_before + life * 0.6 < window.start < window.end < held.not_before + life * 0.8
@@ -694,6 +715,98 @@ async def test_a_certificate_tells_when_to_renew_it(room: AcmeRoom) -> None:
     for unknown in ("AAAA." + cert_id.partition(".")[2], "AAAA.AAAA", "x"):
         with pytest.raises(NotFoundError):
             await room.acme.certificates.window(unknown)
+
+
+# --- replacing (RFC 9773 section 5) -----------------------------------------------------------------
+
+
+async def replacing(room: AcmeRoom, account: AccountRow, replaces: str, *names: str) -> Opened:
+    """Make an order that replaces a certificate."""
+    wanted = NewOrder(tuple(Identifier("dns", name) for name in names), replaces=replaces)
+    return await room.acme.orders.new(grant_for(account), account, wanted, room.entry())
+
+
+async def predecessor(room: AcmeRoom, account: AccountRow, *names: str) -> str:
+    """Get a certificate; returns how RFC 9773 names it."""
+    done = await finalized(room, await room.ready(account, *names), grant_for(account), request(*names))
+    held = await room.authority.held(done.row.serial)
+    assert held is not None
+    return cert_id_of(held.certificate)
+
+
+async def test_an_order_replaces_a_certificate_once(room: AcmeRoom) -> None:
+    """The second order for one predecessor is refused while the first waits, and after it became a certificate."""
+    account, beside = await room.account(Pair(), "web", ".test.internal"), await room.account(Pair())
+    cert_id = await predecessor(room, account, "web", NAME)
+    first = await replacing(room, beside, cert_id, "web")  # any account of the service, as with revoking
+    assert first.order.replaces == cert_id
+    for again in (account, beside):
+        with pytest.raises(AcmeError) as error:
+            await replacing(room, again, cert_id, "web")
+        assert refused(error) is Kind.ALREADY_REPLACED
+    await room.acme.orders.begin(grant_for(beside), first.row.id, 0, "http-01", room.entry())
+    await room.acme.validator.work_off()
+    ready = await room.acme.orders.own(grant_for(beside), first.row.id)
+    done = await finalized(room, ready, grant_for(beside), request("web"))
+    assert (done.status, done.order.replaces) == (Status.VALID, cert_id)
+    room.clock.time += 2 * rules.LIFETIME
+    with pytest.raises(AcmeError) as error:
+        await replacing(room, account, cert_id, "web")
+    assert refused(error) is Kind.ALREADY_REPLACED
+    await room.order(account, "web")  # without `replaces` a name is ordered as often as one likes
+
+
+async def test_of_two_orders_at_once_one_replaces(room: AcmeRoom) -> None:
+    """However close two come, one predecessor has one successor."""
+    account = await room.account(Pair())
+    cert_id = await predecessor(room, account, "web")
+    tries = [replacing(room, account, cert_id, "web") for _ in range(4)]
+    found = await asyncio.gather(*tries, return_exceptions=True)
+    assert sorted(isinstance(each, AcmeError) for each in found) == [False, True, True, True]
+
+
+async def test_an_order_that_came_to_nothing_replaces_nothing(room: AcmeRoom) -> None:
+    """After an order that failed, expired or was swept its predecessor can be replaced by another one."""
+    account = await room.account(Pair())
+    cert_id = await predecessor(room, account, "web")
+    failed = await replacing(room, account, cert_id, "web")
+    await room.acme.orders.give_up(grant_for(account), failed.row.id, 0, room.entry())
+    await replacing(room, account, cert_id, "web")
+    room.clock.time += rules.LIFETIME
+    await replacing(room, account, cert_id, "web")
+    room.clock.time += rules.LIFETIME
+    assert await room.store.sweep(0, int(room.clock.time) + 1) == 3
+    await replacing(room, account, cert_id, "web")
+
+
+async def test_only_a_certificate_of_ones_own_is_replaced(room: AcmeRoom) -> None:
+    """It is one that we issued, to the account's service, with a name of the order; nothing is written otherwise."""
+    account, other = await room.account(Pair(), "web", ".test.internal"), await room.account(Pair(), "orders")
+    cert_id, others = await predecessor(room, account, NAME), await predecessor(room, other, "orders")
+    made_up = cert_id.partition(".")[0] + "." + base64url(b"\x01" * 20)
+    for bad in ("", "x", "AAAA.AAAA", "AAAA." + cert_id.partition(".")[2], made_up, cert_id + "=", others):
+        with pytest.raises(AcmeError) as error:
+            await replacing(room, account, bad, NAME)
+        assert refused(error) is Kind.MALFORMED
+        assert error.value.detail == "'replaces' names no certificate of this account's service"
+    with pytest.raises(AcmeError) as error:
+        await replacing(room, account, cert_id, "other.test.internal")
+    assert refused(error) is Kind.MALFORMED
+    assert "shares no name" in error.value.detail
+    await replacing(room, account, cert_id, "other.test.internal", NAME)
+
+
+async def test_a_forged_replacement_is_refused(room: AcmeRoom) -> None:
+    """Who writes to the database cannot keep a service from renewing without being noticed."""
+    account = await room.account(Pair())
+    cert_id = await predecessor(room, account, "web")
+    first = await replacing(room, account, cert_id, "web")
+    rows = room.store._replacements  # type: ignore[attr-defined]
+    ((serial, row),) = rows.items()
+    assert row.order_id == first.row.id
+    rows[serial] = replace(row, order_id="0" * 36)
+    with pytest.raises(IntegrityError):
+        await replacing(room, account, cert_id, "web")
 
 
 async def test_orders_of_an_account_come_in_pages(room: AcmeRoom, monkeypatch: pytest.MonkeyPatch) -> None:

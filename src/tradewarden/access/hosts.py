@@ -1,12 +1,14 @@
 """Names and addresses of hosts, as certificates carry them. Checked here; refused, never repaired. Pure.
 
 DNS names are in the preferred syntax that RFC 5280 section 4.2.1.6 asks for (letters, digits, hyphens; RFC 1034
-section 3.5, RFC 1123 section 2.1), without wildcards.
+section 3.5, RFC 1123 section 2.1), without wildcards. A label that begins with `xn--` stands for a word in another
+script (RFC 5890 section 2.3.2.1) and has to be one: nobody could tell what a made-up one is shown as.
 """
 
 from __future__ import annotations
 
 import re
+import unicodedata
 from ipaddress import IPv4Address, IPv6Address, ip_address
 
 from tradewarden.errors import InvalidInputError
@@ -14,25 +16,66 @@ from tradewarden.errors import InvalidInputError
 _MAX_DNS = 253
 _LABEL = r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?"
 _DNS = re.compile(rf"{_LABEL}(?:\.{_LABEL})*", re.ASCII)
+_PREFIX = "xn--"
+_WORDS = frozenset({"Ll", "Lo", "Lm", "Mn", "Mc", "Nd"})
+"""Letters without capitals, marks, digits: general categories that labels are made of (RFC 5892 section 2.1)."""
+_BETWEEN = frozenset("-\u00b7\u0375\u05f3\u05f4\u30fb\u200c\u200d\u06fd\u06fe\u0f0b\u3007")
+"""What stands in labels besides these (RFC 5892 section 2.6, appendix A)."""
 _NUMBER = re.compile(r"(?:[0-9]+|0x[0-9a-f]*)", re.ASCII)
 
 
 def own_label(service: str) -> tuple[str, ...]:
     """Return the DNS name that a service's own name is; none when it is no such label (`trading_bot`)."""
-    return (service,) if _DNS.fullmatch(service) and not _NUMBER.fullmatch(service) else ()
+    spelt = _DNS.fullmatch(service) and not _NUMBER.fullmatch(service)
+    return (service,) if spelt and not _made_up(service) else ()
 
 
 def dns_name(text: str) -> str:
     """Return `text` when it is a DNS name in lower case without wildcard; raises `InvalidInputError`."""
     if "*" in text:
-        raise InvalidInputError(f"DNS name {text[:80]!r} is a wildcard; name every host")
+        raise InvalidInputError(f"DNS name {text[:80]!r} is a wildcard, and none is issued here; name every host")
     if len(text) > _MAX_DNS or not _DNS.fullmatch(text):
         raise InvalidInputError(
-            f"DNS name {text[:80]!r} is not understood; write labels of a-z, 0-9 and '-' joined by dots"
+            f"DNS name {text[:80]!r} is not understood; write labels of a-z, 0-9 and '-' joined by dots, other scripts"
+            " as 'xn--…'"
         )
     if _NUMBER.fullmatch(text.rpartition(".")[2]):
         raise InvalidInputError(f"DNS name {text[:80]!r} reads as an IP address; ask for it in ip_addresses")
+    if label := _made_up(text):
+        raise InvalidInputError(
+            f"DNS name {text[:80]!r} is not understood: {label!r} begins with 'xn--' and is no internationalized label"
+            " (RFC 5890)"
+        )
     return text
+
+
+def _made_up(name: str) -> str:
+    """Return the first label of a DNS name that claims to be an A-label and is none; empty when there is none."""
+    if _PREFIX not in name:
+        return ""
+    return next((each for each in name.split(".") if each.startswith(_PREFIX) and not _is_a_label(each)), "")
+
+
+def _is_a_label(label: str) -> bool:
+    """Tell whether a label stands for a word that a registry could take (RFC 5891 section 4.2), written the one way.
+
+    The rules for a single script alone are not held here: those of RFC 5892 appendix A (what may stand beside a
+    joiner) and of RFC 5893 (right to left).
+    """
+    encoded = label.removeprefix(_PREFIX)
+    try:
+        word = encoded.encode("ascii").decode("punycode")
+        again = word.encode("punycode").decode("ascii")
+    except ValueError:
+        return False
+    hyphens = word.startswith("-") or word.endswith("-") or word[2:4] == "--"
+    return (
+        again == encoded
+        and not hyphens
+        and unicodedata.normalize("NFKC", word) == word
+        and unicodedata.category(word[0])[0] != "M"
+        and all(each in _BETWEEN or unicodedata.category(each) in _WORDS for each in word)
+    )
 
 
 def dns_pattern(text: str) -> str:

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING, Final
 
 import msgspec
 from cryptography import x509
 
 from tradewarden.acme.order import Status
+from tradewarden.acme.predecessor import certificate_named
 from tradewarden.acme.problem import AcmeError, Kind
-from tradewarden.crypto.base64url import base64url, unbase64url
+from tradewarden.crypto.base64url import unbase64url
 from tradewarden.errors import NotFoundError
 
 if TYPE_CHECKING:
@@ -32,7 +32,6 @@ REASONS: Final = {
 }
 """Reasons that a holder may give (RFC 5280 section 5.3.1); those of authorities, and holding, are not among them."""
 _MAX_DER = 64 * 1024
-_CERT_ID = re.compile(r"([A-Za-z0-9_-]{1,64})\.([A-Za-z0-9_-]{1,64})", re.ASCII)
 
 
 class Window(msgspec.Struct, frozen=True):
@@ -81,11 +80,8 @@ class Certificates:
 
         Raises `NotFoundError` for one that is not ours.
         """
-        match = _CERT_ID.fullmatch(cert_id)
-        raw = unbase64url(match[2]) if match else None
-        serial = f"{int.from_bytes(raw or b''):040x}"
-        held = await self._authority.held(serial) if raw and len(serial) == 40 else None  # noqa: PLR2004
-        if held is None or match is None or match[1] != _issuer_of(held):
+        held = await certificate_named(self._authority, cert_id)
+        if held is None:
             raise NotFoundError("There is no such certificate")
         if held.revocation:
             now = self._clock.now()
@@ -104,9 +100,3 @@ def _read(text: str) -> tuple[bytes, str]:
         return der, f"{x509.load_der_x509_certificate(der).serial_number:040x}"
     except (ValueError, TypeError, OverflowError) as error:
         raise AcmeError(Kind.MALFORMED, "'certificate' is no certificate") from error
-
-
-def _issuer_of(held: Held) -> str:
-    """Return the key identifier of a certificate's issuer, as it stands in the certificate."""
-    found = x509.load_der_x509_certificate(held.certificate).extensions
-    return base64url(found.get_extension_for_class(x509.AuthorityKeyIdentifier).value.key_identifier or b"")

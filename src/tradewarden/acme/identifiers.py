@@ -78,7 +78,8 @@ def _written(identifier: Identifier) -> Identifier:
     """Return an identifier in the one way in which it is written; raises `AcmeError`."""
     kind, value = identifier.type, identifier.value
     if kind == "dns" and "*" in value:
-        raise AcmeError(Kind.REJECTED_IDENTIFIER, f"{value[:80]!r} is a wildcard; name every host")
+        text = f"{value[:80]!r} is a wildcard, and none is issued here; name every host"
+        raise AcmeError(Kind.REJECTED_IDENTIFIER, text)
     if kind not in ("dns", "ip"):
         raise AcmeError(Kind.UNSUPPORTED_IDENTIFIER, f"Identifiers are of type dns or ip, not {kind[:20]!r}")
     try:

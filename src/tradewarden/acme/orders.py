@@ -23,9 +23,10 @@ from tradewarden.acme.identifiers import parts, require_listed, require_none, su
 from tradewarden.acme.jwk import kept_key
 from tradewarden.acme.order import Authorization, Order, Status
 from tradewarden.acme.ports import Ordered
+from tradewarden.acme.predecessor import predecessor
 from tradewarden.acme.problem import PREFIX, AcmeError, Kind, Subproblem
 from tradewarden.acme.rights import rights, service_principal
-from tradewarden.acme.store import OrderChange, OrderRow, row_digest
+from tradewarden.acme.store import NewOrderRows, OrderChange, OrderRow, ReplacementRow, row_digest
 from tradewarden.clock import rfc3339
 from tradewarden.crypto.base64url import base64url, unbase64url
 from tradewarden.errors import ConflictError, IntegrityError, InvalidInputError, PermissionDeniedError, UnavailableError
@@ -37,7 +38,7 @@ if TYPE_CHECKING:
     from tradewarden.acme.commands import NewOrder
     from tradewarden.acme.ports import CertificateAuthority
     from tradewarden.acme.problem import Identifier
-    from tradewarden.acme.store import AccountRow, AcmeStore
+    from tradewarden.acme.store import AccountRow, AcmeStore, OrdersFound
     from tradewarden.audit.entry import Entry
     from tradewarden.clock import Clock, Randomness
     from tradewarden.crypto.keyset import Sealer
@@ -85,6 +86,7 @@ class Orders:
             raise AcmeError(Kind.MALFORMED, "'notBefore' and 'notAfter' are not taken: the profile says how long")
         identifiers = supported(command.identifiers)
         profile = await self._permitted(account, identifiers)
+        replaced = await predecessor(self._authority, command.replaces, account.service_name, identifiers)
         now = self._clock.now()
         if await self._store.open_orders(account.id, int(now)) >= MAX_OPEN:
             raise AcmeError(Kind.RATE_LIMITED, f"{MAX_OPEN} orders of this account are open; finish or wait for those")
@@ -105,15 +107,27 @@ class Orders:
             )
         )
         entry.resource = f"{account.service_name}/{row.id}"
+        replacement = self._sealer.seal(ReplacementRow(replaced, row.id)) if replaced else None
 
-        def decide(found: OrderRow | None) -> OrderChange[None]:
-            if found is not None:
+        def decide(found: OrdersFound) -> NewOrderRows:
+            if found.order is not None:
                 raise ConflictError("This order exists already")
-            return OrderChange(None, row, entry.draft(row_digest(row)))
+            self._require_unreplaced(found)
+            digests = [row_digest(each) for each in (row, replacement) if each is not None]
+            return NewOrderRows(row, replacement, entry.draft(*digests))
 
-        await self._store.change_order(row.id, decide)
+        await self._store.add_order(row.id, replaced, decide)
         entry.commit()
         return self.opened(row)
+
+    def _require_unreplaced(self, found: OrdersFound) -> None:
+        """Raise `AcmeError` when another order has the same predecessor and did not come to nothing."""
+        if found.replacement is None:
+            return
+        self._sealer.check(found.replacement)
+        if found.successor is not None and self.opened(found.successor).status is not Status.INVALID:
+            text = "The certificate that 'replaces' names is replaced by another order already"
+            raise AcmeError(Kind.ALREADY_REPLACED, text)
 
     def _token(self) -> str:
         return new_token(self._randomness)

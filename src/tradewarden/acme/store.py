@@ -78,6 +78,16 @@ class OrderRow(msgspec.Struct, frozen=True):
     seal: bytes = b""
 
 
+class ReplacementRow(msgspec.Struct, frozen=True):
+    """Which order replaces the certificate with this serial number (RFC 9773 section 5); the latest one counts."""
+
+    table: ClassVar[str] = "acme_replacements"
+
+    serial: str
+    order_id: str
+    seal: bytes = b""
+
+
 class AccountsFound(msgspec.Struct, frozen=True):
     """What a decision about an account sees: the account, who holds the key's thumbprint, and the external key."""
 
@@ -101,6 +111,25 @@ class OrderChange(msgspec.Struct, Generic[T], frozen=True):
     answer: T
     row: OrderRow | None = None
     entry: bytes = b""
+
+
+class OrdersFound(msgspec.Struct, frozen=True):
+    """What a decision about a new order sees: one of its id, what is known of the certificate that it replaces.
+
+    `successor` is the order that `replacement` names, unless that was swept.
+    """
+
+    order: OrderRow | None
+    replacement: ReplacementRow | None = None
+    successor: OrderRow | None = None
+
+
+class NewOrderRows(msgspec.Struct, frozen=True):
+    """A new order, what it replaces, and the audit entry of both."""
+
+    row: OrderRow
+    replacement: ReplacementRow | None
+    entry: bytes
 
 
 class AcmeStore(Protocol):
@@ -144,6 +173,10 @@ class AcmeStore(Protocol):
         """Return the ids of orders that somebody should work on now, the most overdue first."""
         ...
 
+    async def add_order(self, order_id: str, replaced: str, decide: Callable[[OrdersFound], NewOrderRows]) -> None:
+        """Load, decide, write, record; `replaced` is the serial number of a certificate, or empty."""
+        ...
+
     async def change_order(self, order_id: str, decide: Callable[[OrderRow | None], OrderChange[T]]) -> T:
         """Load, decide, write, record; return the durable answer."""
         ...
@@ -157,6 +190,6 @@ class AcmeStore(Protocol):
         ...
 
 
-def row_digest(row: KeyRow | AccountRow | OrderRow) -> str:
+def row_digest(row: KeyRow | AccountRow | OrderRow | ReplacementRow) -> str:
     """Return what the audit leaf of a change carries: SHA-256 (hex) of the row's seal."""
     return sha256(row.seal).hexdigest()

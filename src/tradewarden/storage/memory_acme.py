@@ -4,13 +4,21 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, TypeVar
 
-from tradewarden.acme.store import AccountsFound
+from tradewarden.acme.store import AccountsFound, OrdersFound
 from tradewarden.errors import ConflictError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from tradewarden.acme.store import AccountChange, AccountRow, KeyRow, OrderChange, OrderRow
+    from tradewarden.acme.store import (
+        AccountChange,
+        AccountRow,
+        KeyRow,
+        NewOrderRows,
+        OrderChange,
+        OrderRow,
+        ReplacementRow,
+    )
     from tradewarden.storage.memory import MemoryDatabase
 
 T = TypeVar("T")
@@ -26,6 +34,7 @@ class MemoryAcmeStore:
         self._keys: dict[str, KeyRow] = {}
         self._accounts: dict[str, AccountRow] = {}
         self._orders: dict[str, OrderRow] = {}
+        self._replacements: dict[str, ReplacementRow] = {}
         self._spent: dict[str, int] = {}
 
     async def key(self, key_id: str) -> KeyRow | None:
@@ -80,6 +89,16 @@ class MemoryAcmeStore:
         """Return the ids of orders that somebody should work on."""
         rows = sorted((row.due_at, row.id) for row in self._orders.values() if 0 < row.due_at <= now)
         return [each for _, each in rows[:limit]]
+
+    async def add_order(self, order_id: str, replaced: str, decide: Callable[[OrdersFound], NewOrderRows]) -> None:
+        """Load, decide, write, record."""
+        replacement = self._replacements.get(replaced)
+        successor = self._orders.get(replacement.order_id) if replacement else None
+        new = decide(OrdersFound(self._orders.get(order_id), replacement, successor))
+        self._orders[new.row.id] = new.row
+        if new.replacement is not None:
+            self._replacements[new.replacement.serial] = new.replacement
+        self._database.record(new.entry)
 
     async def change_order(self, order_id: str, decide: Callable[[OrderRow | None], OrderChange[T]]) -> T:
         """Load, decide, write, record."""

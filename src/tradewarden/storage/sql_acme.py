@@ -6,7 +6,17 @@ from typing import TYPE_CHECKING, TypeVar
 
 import msgspec
 
-from tradewarden.acme.store import AccountChange, AccountRow, AccountsFound, KeyRow, OrderChange, OrderRow
+from tradewarden.acme.store import (
+    AccountChange,
+    AccountRow,
+    AccountsFound,
+    KeyRow,
+    NewOrderRows,
+    OrderChange,
+    OrderRow,
+    OrdersFound,
+    ReplacementRow,
+)
 from tradewarden.errors import ConflictError
 
 if TYPE_CHECKING:
@@ -42,6 +52,11 @@ _ORDERS_OF = f"SELECT {_ORDER} FROM acme_orders WHERE id > ? AND account = ? ORD
 _PUT_KEY = _put("acme_keys", KeyRow.__struct_fields__)
 _PUT_ACCOUNT = _put("acme_accounts", AccountRow.__struct_fields__)
 _PUT_ORDER = _put("acme_orders", OrderRow.__struct_fields__)
+_REPLACEMENT_OF = "SELECT serial, order_id, seal FROM acme_replacements WHERE serial = ?"
+_PUT_REPLACEMENT = (
+    "INSERT INTO acme_replacements (serial, order_id, seal) VALUES (?, ?, ?)"
+    " ON CONFLICT (serial) DO UPDATE SET order_id = excluded.order_id, seal = excluded.seal"
+)
 _OPEN = (
     "SELECT count(*) FROM acme_orders"
     " WHERE account = ? AND expires_at > ? AND status IN ('pending', 'ready', 'processing')"
@@ -118,6 +133,21 @@ class SqlAcmeStore:
     async def due(self, now: float, limit: int) -> list[str]:
         """Return the ids of orders that somebody should work on."""
         return [str(row[0]) for row in await self._database.all(_DUE, now, limit)]
+
+    async def add_order(self, order_id: str, replaced: str, decide: Callable[[OrdersFound], NewOrderRows]) -> None:
+        """Load, decide, write, record."""
+
+        async def work(transaction: Transaction) -> None:
+            order = await _one(transaction, OrderRow, _ORDER_OF, order_id)
+            replacement = await _one(transaction, ReplacementRow, _REPLACEMENT_OF, replaced) if replaced else None
+            successor = await _one(transaction, OrderRow, _ORDER_OF, replacement.order_id) if replacement else None
+            new = decide(OrdersFound(order, replacement, successor))
+            await transaction.run(_PUT_ORDER, *msgspec.structs.astuple(new.row))
+            if new.replacement is not None:
+                await transaction.run(_PUT_REPLACEMENT, *msgspec.structs.astuple(new.replacement))
+            await transaction.record(new.entry)
+
+        await self._database.transact(work)
 
     async def change_order(self, order_id: str, decide: Callable[[OrderRow | None], OrderChange[T]]) -> T:
         """Load, decide, write, record."""

@@ -177,7 +177,8 @@ class Renewal:
 
     def _way_back(self, held: Pair | None, why: str) -> str:
         """Say what a person has to do now; `why` goes on after a comma."""
-        what = "There is no certificate yet" if held is None else _state(held, self._clock.now())
+        none = f"There is no certificate yet in {self._directory.path}"
+        what = none if held is None else _state(held, self._clock.now())
         name = self._source.service_name or (held.service_name if held is not None else "SERVICE")
         file = self._source.join_token_file
         where = f"write it to {file} (mode 0600; it is read again at each try)" if file else "enrol again with it"

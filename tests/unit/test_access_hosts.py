@@ -1,0 +1,76 @@
+"""Names of hosts: labels in other scripts, as they are written in DNS."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tradewarden.access.hosts import dns_name, own_label
+from tradewarden.errors import InvalidInputError
+
+PUBLISHED = [
+    "xn--bcher-kva",
+    "xn--strae-oqa",  # straße: valid in IDNA2008, and not what IDNA2003 would write
+    "xn--hxajbheg2az3al",  # the next ones are IANA's test domains
+    "xn--kgbechtv",
+    "xn--hgbk6aj7f53bba",
+    "xn--0zwm56d",
+    "xn--deba0ad",
+    "xn--11b5bs3a9aj6g",
+    "xn--zckzah",
+    "xn--9t4b11yi5a",
+    "xn--80akhbyknj4f",
+    "xn--hlcj6aya9esc7a",
+    "xn--p1ai",
+    "xn--fiqs8s",
+    "xn--mgba3gch31f060k",  # with a joiner
+    "xn--ll-0ea",  # with a middle dot
+]
+MADE_UP = {
+    "nothing behind it": "xn--",
+    "a letter of ASCII": "xn--abc-",
+    "ends in the middle": "xn--bcher-kv",
+    "beyond Unicode": "xn--999999999",
+    "a control": "xn--a",
+    "a surrogate": "xn--0",
+    "a picture": "xn--ls8h",
+    "a capital": "xn--" + "über".upper().encode("punycode").decode().lower(),
+    "not composed": "xn--" + "u\u0308ber".encode("punycode").decode(),
+    "begins with a mark": "xn--" + "\u0301a".encode("punycode").decode(),
+    "compatibility form": "xn--" + "\ufb01x".encode("punycode").decode(),
+    "a hyphen first": "xn--" + "-ü".encode("punycode").decode(),
+    "a hyphen before all": "xn---fiqs8s",  # decoded like xn--fiqs8s, which is the way to write that
+    "an A-label within": "xn--" + "xn--ü".encode("punycode").decode(),
+    "a slash that is none": "xn--" + "a\u2044b".encode("punycode").decode(),
+    "a space that is none": "xn--" + "a\u3000b".encode("punycode").decode(),
+}
+
+
+@pytest.mark.parametrize("label", PUBLISHED)
+def test_a_label_of_another_script_is_a_name(label: str) -> None:
+    """What registries publish is taken as it is, wherever in the name."""
+    for name in (label, f"www.{label}", f"{label}.example", f"a.{label}.b"):
+        assert dns_name(name) == name
+    assert own_label(label) == (label,)
+
+
+@pytest.mark.parametrize("label", MADE_UP.values(), ids=MADE_UP)
+def test_a_label_that_stands_for_no_word_is_refused(label: str) -> None:
+    """The label is named, wherever it stands; nothing is repaired."""
+    for name in (label, f"www.{label}", f"{label}.example", f"xn--p1ai.{label}"):
+        with pytest.raises(InvalidInputError, match="not understood"):
+            dns_name(name)
+    assert own_label(label) == ()
+
+
+@given(st.text("abcdefghijklmnopqrstuvwxyz0123456789-", max_size=60))
+def test_any_label_is_taken_or_refused(rest: str) -> None:
+    """Whatever follows the prefix is a name that is written in one way only, or refused in words."""
+    name = f"xn--{rest}"
+    try:
+        dns_name(name)
+    except InvalidInputError:
+        return
+    assert f"xn--{rest.encode().decode('punycode').encode('punycode').decode()}" == name
+    assert not rest.encode().decode("punycode").isascii()
