@@ -65,8 +65,11 @@ from tradewarden.storage.sql_keys import SqlKeyStore
 from tradewarden.storage.sql_pki import SqlPkiStore
 from tradewarden.storage.sql_rotation import SqlRotationStore
 from tradewarden.storage.sql_secrets import SqlSecretStore
+from tradewarden.storage.sql_timefloor import SqlFloorStore
 from tradewarden.storage.sql_tokens import SqlTokenStore
 from tradewarden.storage.sqlite import SqliteDatabase
+from tradewarden.timefloor.clock import FlooredClock
+from tradewarden.timefloor.floor import FloorReset, TimeFloor
 from tradewarden.tokens.tokens import Tokens
 
 if TYPE_CHECKING:
@@ -91,9 +94,11 @@ class Warden:
     def __init__(self, settings: Settings, ground: Ground) -> None:
         database, keyring = ground.database, ground.keyring
         clock, randomness, revisions = ground.clock, ground.randomness, database.revisions
+        self._ground = ground
         self.settings = settings
         self.version = __version__
-        self.clock = clock
+        self.clock: Clock = clock
+        self.floor = ground.floor
         self.randomness = randomness
         self.database = database
         self.keyring = keyring
@@ -163,6 +168,7 @@ class Warden:
 
     async def _begin(self, *, first: bool) -> None:
         settings = self.settings
+        await self.floor.load()
         async with self.entry(EventType.CONFIGURATION_CHANGE, "start"):
             secret = settings.jwt_secret.reveal() if settings.jwt_secret else None
             await self.tokens.open(secret, self.entry(EventType.KEY, "create", "signing"))
@@ -197,14 +203,13 @@ class Warden:
             self.rotations,
             self.vaulted,
             self._refusals,
+            self.floor,
         )
         self._lookout = Lookout(sights, self.clock)
 
     def entry(self, event: EventType, action: str, resource: str = ANY) -> Entry:
         """Return the audit entry of something that this process does by itself, holding the root key."""
-        entry = self.auditor.entry(event, action, _HERE)
-        entry.user, entry.method, entry.resource = str(local_principal()), "local", resource
-        return entry
+        return _own_entry(self.auditor, event, action, resource)
 
     def rotating(self, path: str) -> tuple[Grant, Entry]:
         """Return the grant and the entry under which this process rotates a secret by itself."""
@@ -241,10 +246,7 @@ class Warden:
     async def _close_ground(self) -> None:
         if self.vaulted is not None:
             await self.vaulted.close()
-        await self.keyring.close()
-        await self.journal.close()
-        await self.database.close()
-        await asyncio.to_thread(release)  # a process that forks next must not leave its tokens open to its children
+        await self._ground.close()
 
     async def revisions(self) -> Revisions:
         """Return the revisions as of now; a rotation of keys or CAs by another process is followed first."""
@@ -327,22 +329,33 @@ class Ground(NamedTuple):
     database: SqliteDatabase
     keyring: Keyring
     journal: Journal
-    clock: Clock
+    clock: FlooredClock
+    floor: TimeFloor
     randomness: Randomness
     first: bool
     vault: tuple[Client, Engine] | None
 
+    async def close(self) -> None:
+        """Write what waits, let everything go; the rooms that stand on it are closed before."""
+        await self.keyring.close()
+        await self.journal.close()
+        await self.database.close()
+        await asyncio.to_thread(release)  # a process that forks next must not leave its tokens open to its children
+
 
 async def lay_ground(
-    settings: Settings, clock: Clock, randomness: Randomness, *, create: bool, follow: bytes | None
+    settings: Settings, machine: Clock, randomness: Randomness, *, create: bool, follow: bytes | None
 ) -> Ground:
-    """Open database, keys and journal, in this order; raises `ConfigurationError`."""
+    """Open database, keys and journal, in this order; raises `ConfigurationError`.
+
+    The clock is that of the machine until the time floor is loaded.
+    """
     vault = connect(vault_config(settings)) if settings.enable_vault and not settings.vault_missing else None
     path = settings.database_path
     found = require_init(settings.data_dir, path, development=settings.development or create)
     await asyncio.to_thread(private_directory, settings.data_dir)
     await asyncio.to_thread(migrate_sqlite, path)
-    database = SqliteDatabase(path)
+    database, clock = SqliteDatabase(path), FlooredClock(machine)
     try:
         keyring = await Keyring.open(SqlKeyStore(database), root_sources(settings), randomness, clock, follow=follow)
         await keyring.reserve(Purpose.AUDIT)
@@ -352,7 +365,14 @@ async def lay_ground(
     except BaseException:
         await database.close()
         raise
-    return Ground(database, keyring, journal, clock, randomness, found is Stage.FRESH, vault)
+    floor = TimeFloor(SqlFloorStore(database), keyring.sealer(Purpose.AUDIT), clock)
+    return Ground(database, keyring, journal, clock, floor, randomness, found is Stage.FRESH, vault)
+
+
+def _own_entry(auditor: Auditor, event: EventType, action: str, resource: str) -> Entry:
+    entry = auditor.entry(event, action, _HERE)
+    entry.user, entry.method, entry.resource = str(local_principal()), "local", resource
+    return entry
 
 
 async def initialise(settings: Settings) -> Path:
@@ -369,14 +389,34 @@ async def initialise(settings: Settings) -> Path:
 
 async def new_admin_token(settings: Settings) -> Path:
     """Make another admin token, which voids the one before, and return the file it lies in."""
-    if stage(settings.data_dir, settings.database_path) is Stage.FRESH:
-        raise ConfigurationError(f"{settings.data_dir} holds no Tradewarden data; run 'tradewarden init' first")
+    _require_data(settings)
     warden = await Warden.start(settings)
     try:
         async with warden.entry(EventType.AUTHENTICATION, "create", "admin_token") as entry:
             return await warden.admin_token.issue(entry)
     finally:
         await warden.close()
+
+
+async def reset_time_floor(settings: Settings, machine: Clock | None = None) -> FloorReset:
+    """Put the time floor to what this machine's clock shows (ADR 31); running processes keep theirs until a restart.
+
+    Raises `ConflictError`, having changed nothing, when the floor is not ahead of the clock.
+    """
+    _require_data(settings)
+    ground = await lay_ground(settings, machine or SystemClock(), system_randomness, create=False, follow=None)
+    try:
+        seal = InboxSeal(ground.keyring.derive(Purpose.AUDIT, "inbox"))
+        auditor = Auditor(ground.journal, ground.clock, seal)
+        async with _own_entry(auditor, EventType.CONFIGURATION_CHANGE, "reset", "time_floor") as entry:
+            return await ground.floor.reset(entry, ground.randomness)
+    finally:
+        await ground.close()
+
+
+def _require_data(settings: Settings) -> None:
+    if stage(settings.data_dir, settings.database_path) is Stage.FRESH:
+        raise ConfigurationError(f"{settings.data_dir} holds no Tradewarden data; run 'tradewarden init' first")
 
 
 class Records:

@@ -1,7 +1,7 @@
-"""Background work of one installation: ships, numbers and signs the audit log, and tidies what has expired.
+"""Background work of one installation: keeps the audit log and the time floor, and tidies what has expired.
 
-Runs in a process of its own beside the workers, and as a task in a library's process. Several at once do no harm: the
-log has one leader at a time, and tidying twice finds nothing the second time.
+The log is shipped, numbered and signed. Runs in a process of its own beside the workers, and as a task in a library's
+process. Several at once do no harm: the log has one leader at a time, and tidying twice finds nothing the second time.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import structlog
 
 from tradewarden.audit.entry import EventType
-from tradewarden.errors import FeatureDisabledError, TradewardenError
+from tradewarden.errors import FeatureDisabledError, IntegrityError, TradewardenError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -24,6 +24,7 @@ _log = structlog.get_logger("tradewarden.background")
 _ROUND_SECONDS = 0.25
 _TIDY_SECONDS = 60.0
 _ROTATE_SECONDS = 1.0
+_TIME_SECONDS = 1.0
 _SWEEPS = 100
 
 
@@ -36,6 +37,7 @@ async def work(rooms: Rooms, stop: asyncio.Event, report: Callable[[int, int, fl
     tidied = rooms.clock.monotonic()
     validating = asyncio.create_task(rooms.acme.validator.run(stop, rooms.revisions))
     rotating = asyncio.create_task(_rotate(rooms, stop))
+    timing = asyncio.create_task(_keep_time(rooms, stop))
     while not stop.is_set():
         progress = await clerk.run_once()
         for fault in progress.faults:
@@ -47,6 +49,7 @@ async def work(rooms: Rooms, stop: asyncio.Event, report: Callable[[int, int, fl
         with suppress(TimeoutError):
             await asyncio.wait_for(stop.wait(), _ROUND_SECONDS)
     await validating
+    await timing
     rotating.cancel()  # what it has begun is let go at its step, and goes on after the next start
     with suppress(asyncio.CancelledError):
         await rotating
@@ -71,6 +74,32 @@ async def _rotate(rooms: Rooms, stop: asyncio.Event) -> None:
             _log.exception("rotation of secrets failed")
         with suppress(TimeoutError):
             await asyncio.wait_for(stop.wait(), _ROTATE_SECONDS)
+
+
+async def _keep_time(rooms: Rooms, stop: asyncio.Event) -> None:
+    """Raise the time floor, and tell once when the machine's clock falls behind it and when that is over."""
+    told = ""
+    while not stop.is_set():
+        now = await _raised(rooms, last=False)
+        if now and not told:
+            _log.warning(now)
+        elif told and not now:
+            _log.info("clock: this machine's clock counts again")
+        told = now
+        with suppress(TimeoutError):
+            await asyncio.wait_for(stop.wait(), _TIME_SECONDS)
+    await _raised(rooms, last=True)
+
+
+async def _raised(rooms: Rooms, *, last: bool) -> str:
+    """Raise the time floor; return what an operator must do about the clock."""
+    try:
+        await rooms.floor.keep(last=last)
+    except IntegrityError as error:
+        return f"clock: {error.detail}"
+    except TradewardenError as error:
+        _log.warning("the time floor could not be stored", reason=error.reason)
+    return rooms.floor.warning()
 
 
 async def _report(rooms: Rooms, report: Callable[[int, int, float], None]) -> None:
@@ -101,5 +130,5 @@ async def _tend(rooms: Rooms) -> None:
         await rooms.authority.cas.tend(lambda what: rooms.entry(EventType.CERTIFICATE, "rotate", what))
     except TradewardenError as error:
         _log.warning("a CA could not be rotated", reason=error.detail)
-    for warning in await asyncio.to_thread(rooms.authority.cas.news):
+    for warning in await rooms.authority.cas.news():
         _log.warning(warning)

@@ -1,4 +1,4 @@
-"""One look at everything that requests need: disk, database, keys, tokens, Vault, and what is overdue.
+"""One look at everything that requests need: disk, database, keys, tokens, Vault, clock, and what is overdue.
 
 Always true here: a look changes nothing that anyone could notice, and what it finds wrong it says in words that name
 the thing and what to do. It is taken once a second at most, whoever asks.
@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from tradewarden.errors import StorageUnavailableError, TradewardenError
+from tradewarden.errors import IntegrityError, StorageUnavailableError, TradewardenError
 from tradewarden.readiness import Readiness, disk_reasons
 
 if TYPE_CHECKING:
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from tradewarden.secrets.rotation.rotations import Rotations
     from tradewarden.secrets.vaulted.vaulted import VaultedSecrets
     from tradewarden.storage.database import Database, Transaction
+    from tradewarden.timefloor.floor import TimeFloor
 
 _LOOK_SECONDS: Final = 1.0
 _NAMED: Final = 5
@@ -40,6 +41,7 @@ class Sights(NamedTuple):
     rotations: Rotations
     vaulted: VaultedSecrets | None
     refusals: Mapping[str, str]
+    floor: TimeFloor
 
 
 class Lookout:
@@ -62,9 +64,9 @@ class Lookout:
         disk = await asyncio.to_thread(disk_reasons, sights.journal)
         database, vault = await self._database(), await self._vault()
         reasons = (*disk, *database, *await self._keys(), *await self._token(), *vault)
-        warnings = await asyncio.to_thread(sights.authority.cas.warnings)
+        warnings = await sights.authority.cas.warnings()
         late = () if database else await self._late()
-        return Readiness(not database, not disk, reasons, (*warnings, *late), not vault)
+        return Readiness(not database, not disk, reasons, (*await self._time(), *warnings, *late), not vault)
 
     async def _database(self) -> tuple[str, ...]:
         try:
@@ -95,6 +97,18 @@ class Lookout:
         sights = self._sights
         fault = sights.refusals.get("ENABLE_VAULT") or (await sights.vaulted.fault() if sights.vaulted else "")
         return (f"vault: {fault}",) if fault else ()
+
+    async def _time(self) -> tuple[str, ...]:
+        """Say when the machine's clock is not the one that counts; requests are answered all the same."""
+        floor = self._sights.floor
+        try:
+            await floor.look()
+        except IntegrityError as error:
+            return (f"clock: {error.detail}",)
+        except StorageUnavailableError:
+            pass  # a reason of its own
+        told = floor.warning()
+        return (told,) if told else ()
 
     async def _late(self) -> tuple[str, ...]:
         """Say which rotations are overdue, a few by name."""

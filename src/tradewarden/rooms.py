@@ -17,13 +17,15 @@ if TYPE_CHECKING:
     from tradewarden.secrets.room import SecretsRoom
     from tradewarden.secrets.rotation.rotations import Rotations
     from tradewarden.storage.database import Revisions
+    from tradewarden.timefloor.floor import TimeFloor
     from tradewarden.tokens.tokens import Tokens
 
 
 class Rooms(Protocol):
-    """Every room, its clock and clerk, and the entry that an action of this process leaves."""
+    """Every room, its clock with its floor, its clerk, and the entry that an action of this process leaves."""
 
     clock: Clock
+    floor: TimeFloor
     clerk: Clerk
     secrets: SecretsRoom
     rotations: Rotations

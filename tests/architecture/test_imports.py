@@ -38,6 +38,7 @@ BREACHES = {
     "cli/__init__.py": "",
     "http/__init__.py": "",
     "storage/__init__.py": "",
+    "timefloor/__init__.py": "",
     "../alpha_pulse/__init__.py": "import tradewarden.crypto\n",
 }
 

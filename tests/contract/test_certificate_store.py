@@ -159,6 +159,17 @@ async def test_the_tally_counts_what_is_valid(store: PkiStore) -> None:
     assert await store.tally(100.0, "") == Tally(1, 300)
 
 
+async def test_the_last_end_is_that_of_one_ca(store: PkiStore) -> None:
+    """The latest end among a CA's certificates, one profile left out, revoked or not; 0 without any."""
+    assert await store.last_end("ca", "ocsp") == 0
+    for number, end, issuer, profile in ((1, 300, "ca", "server"), (2, 400, "ca", "ocsp"), (3, 500, "cb", "server")):
+        await store.add(replace(row(number, end=end, issuer=issuer), profile=profile), b"")
+    await store.revoke(row(1).serial, revoking())
+    assert await store.last_end("ca", "ocsp") == 300
+    assert await store.last_end("ca", "") == 400
+    assert await store.last_end("cb", "server") == 0
+
+
 def authority(role: Role, fingerprint: str, state: Standing = Standing.ACTIVE) -> AuthorityRow:
     """Return the row of a CA."""
     return AuthorityRow(role, fingerprint, "ff", state, b"\x00der", "ca_key.1a.pem", 1.5, seal=b"s")

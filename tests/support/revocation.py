@@ -93,6 +93,16 @@ class Ca:
         self.issuer = self.known.issuing.signer()
         return before
 
+    def lose(self, issuer: Issuer) -> None:
+        """Take a CA's key away, as a start does that does not find it."""
+        self._lost = self.keys.pop(issuer.fingerprint)
+        self.known = self._authorities(*self.known.rows[1:])
+
+    def find(self, issuer: Issuer) -> None:
+        """Bring the key back that was lost."""
+        self.keys[issuer.fingerprint] = self._lost
+        self.known = self._authorities(*self.known.rows[1:])
+
     def process(self) -> Revocation:
         """Return what one process of the installation holds."""
         return Revocation(self.store, self.sealer, self, self.clock, os.urandom, HOURS, self.base)

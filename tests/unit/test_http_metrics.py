@@ -175,8 +175,10 @@ def test_the_clerk_tells_of_the_revocation_list() -> None:
             authority=SimpleNamespace(revocation=revocation),
             rotations=SimpleNamespace(tending=SimpleNamespace(late=2)),
             clock=SimpleNamespace(now=lambda: 1_060.0),
+            floor=SimpleNamespace(behind=lambda: 90.0),
         )
         _set_progress(warden, slot, 0, 0, 0.0)
         assert gauge(shared.render(), "rotations_overdue") == 2
+        assert gauge(shared.render(), "clock_behind_seconds") == 90
         names = ("crl_number", "crl_age_seconds", "crl_next_update_seconds")
         assert [gauge(shared.render(), name) for name in names] == told

@@ -11,7 +11,13 @@ from msgspec.structs import replace
 
 from tests.support.pki import DAY, START
 from tests.support.revocation import Ca, ca
-from tradewarden.errors import IntegrityError, NotFoundError, UnavailableError
+from tradewarden.errors import (
+    ConfigurationError,
+    IntegrityError,
+    NotFoundError,
+    TradewardenError,
+    UnavailableError,
+)
 from tradewarden.pki.certificate.algorithm import strong
 from tradewarden.pki.certificate.pointers import crl_name, issuer_name
 from tradewarden.pki.credentials import Reason
@@ -267,21 +273,24 @@ async def test_a_list_that_is_not_what_was_ordered_is_thrown_away(monkeypatch: p
 # -- when the key is away --------------------------------------------------------------------------
 
 
-def away(made: Ca, monkeypatch: pytest.MonkeyPatch) -> None:
+def away(made: Ca, monkeypatch: pytest.MonkeyPatch, error: type[TradewardenError] = UnavailableError) -> None:
     """Take the issuing CA's key away."""
 
     def sign(issuer: object, data: bytes) -> bytes:
-        raise UnavailableError("The token is away")
+        raise error("The token is away")
 
     monkeypatch.setattr(type(made.issuer), "sign", sign)
 
 
-async def test_without_the_key_a_true_list_is_served_until_it_lapses(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("error", [UnavailableError, ConfigurationError])
+async def test_without_the_key_a_true_list_is_served_until_it_lapses(
+    monkeypatch: pytest.MonkeyPatch, error: type[TradewardenError]
+) -> None:
     """A list past half its life is still given when no newer one can be signed, and none once it is past its time."""
     made = await ca()
     process = made.process()
     before = await process.crl()
-    away(made, monkeypatch)
+    away(made, monkeypatch, error)
     made.clock.time = before.next_update - 1.0
     assert await process.crl() == before
     made.clock.time = float(before.next_update)

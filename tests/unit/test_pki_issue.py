@@ -296,6 +296,7 @@ async def test_a_csr_of_a_megabyte_is_too_large(authority: Authority) -> None:
         ({"dns_names": ("a.b.",)}, "not understood"),
         ({"dns_names": ("bücher.example",)}, "not understood"),
         ({"dns_names": ("a\n",)}, "not understood"),
+        ({"dns_names": ("www.xn--abc.internal",)}, "'xn--abc' begins with 'xn--' and is no internationalized label"),
         ({"dns_names": (".".join(["a" * 60] * 5),)}, "not understood"),
         ({"dns_names": tuple(f"h{n}" for n in range(33))}, "At most 32"),
         ({"ip_addresses": ("10.0.0.256",)}, "not the address of one host"),

@@ -16,7 +16,7 @@ from msgspec.structs import replace
 
 from tests.support.pki import DAY, START
 from tests.support.revocation import Ca, asked, begin, ca
-from tradewarden.errors import StorageUnavailableError, UnavailableError
+from tradewarden.errors import ConfigurationError, StorageUnavailableError, TradewardenError, UnavailableError
 from tradewarden.pki.certificate.algorithm import Algorithm
 from tradewarden.pki.certificate.der import ENUMERATED, INTEGER, OCTET_STRING, OID, SEQUENCE, integer, tlv
 from tradewarden.pki.credentials import Reason
@@ -152,6 +152,67 @@ async def test_a_retired_ca_is_answered_for() -> None:
         response.certificates[0].verify_directly_issued_by(issuer.certificate)
 
 
+async def test_a_ca_of_ours_without_its_key_is_to_be_asked_later() -> None:
+    """A retired CA whose key is away cannot answer now: `tryLater`, and `unauthorized` is for issuers of others."""
+    made = await ca()
+    old = await made.issued()
+    before = made.rotate()
+    made.lose(before)
+    request = asked(old, before.certificate)
+    process = made.process()
+    assert await process.ocsp(request, begin) == OcspAnswer(LATER, ("try_later",))
+    several = request_of(cert_ids(request), cert_ids(asked(await made.issued(), made.issuer.certificate)))
+    assert await process.ocsp(several, begin) == OcspAnswer(UNAUTHORIZED, ("unauthorized",))
+    foreign = await ca()
+    other = asked(await foreign.issued(), foreign.issuer.certificate)
+    assert await process.ocsp(other, begin) == OcspAnswer(UNAUTHORIZED, ("unauthorized",))
+    root = asked(before.certificate, made.root.certificate)
+    assert await process.ocsp(root, begin) == OcspAnswer(UNAUTHORIZED, ("unauthorized",))
+    made.find(before)
+    assert (await said(process, request)).certificate_status is ocsp.OCSPCertStatus.GOOD
+
+
+@pytest.mark.parametrize("error", [UnavailableError, ConfigurationError])
+async def test_an_answer_that_stands_is_given_while_the_key_is_away(
+    monkeypatch: pytest.MonkeyPatch, error: type[TradewardenError]
+) -> None:
+    """Without a key to sign with, an answer in its time is given to its end, also where a nonce is asked for."""
+    made = await ca()
+    certificate, other = await made.issued(), await made.issued()
+    process = made.process()
+    request, issuer = asked(certificate, made.issuer.certificate), made.issuer.certificate
+    first = await process.ocsp(request, begin)
+
+    async def away(_: object, begin: object) -> None:
+        del begin
+        raise error("The token is away")
+
+    monkeypatch.setattr("tradewarden.pki.revocation.ocsp_signer.OcspSigner.current", away)
+    await made.revoke(other)  # it moves the revision, and is news of another certificate
+    made.clock.time += LIFE_SECONDS - 1
+    assert await process.ocsp(request, begin) == first
+    assert await process.ocsp(asked(certificate, issuer, nonce=b"n" * 32), begin) == first
+    assert (await process.ocsp(asked(other, issuer), begin)).der == LATER
+    made.clock.time += 1
+    assert (await process.ocsp(request, begin)).der == LATER
+
+
+async def test_an_answer_that_is_not_true_any_more_is_not_given(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A certificate that was revoked since is not called good because its CA's key is away."""
+    made = await ca()
+    certificate = await made.issued()
+    process, request = made.process(), asked(certificate, made.issuer.certificate)
+    await process.ocsp(request, begin)
+
+    async def away(_: object, begin: object) -> None:
+        del begin
+        raise UnavailableError("The token is away")
+
+    monkeypatch.setattr("tradewarden.pki.revocation.ocsp_signer.OcspSigner.current", away)
+    await made.revoke(certificate)
+    assert (await process.ocsp(request, begin)).der == LATER
+
+
 async def test_a_compromised_ca_has_no_good_certificate() -> None:
     """Everything of a revoked CA is revoked with it, what it never issued too, and what was kept before is void."""
     made = await ca()
@@ -220,7 +281,10 @@ async def test_the_signer_is_made_once_and_renewed_at_half_its_life() -> None:
     assert all(each.committed for each in begun)
 
 
-async def test_the_signer_goes_on_while_the_cas_key_is_away(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("error", [UnavailableError, ConfigurationError])
+async def test_the_signer_goes_on_while_the_cas_key_is_away(
+    monkeypatch: pytest.MonkeyPatch, error: type[TradewardenError]
+) -> None:
     """A signer that should be renewed and cannot be is used to its end; after that the answer is tryLater."""
     made = await ca()
     process = made.process()
@@ -229,7 +293,7 @@ async def test_the_signer_goes_on_while_the_cas_key_is_away(monkeypatch: pytest.
     await process.ocsp(request, begin)
 
     def sign(issuer: object, data: bytes) -> bytes:
-        raise UnavailableError("The token is away")
+        raise error("The token is away")
 
     monkeypatch.setattr(type(made.issuer), "sign", sign)
     made.clock.time += 2 * DAY

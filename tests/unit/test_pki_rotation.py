@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import UTC, datetime
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import pytest
@@ -20,6 +22,7 @@ from tradewarden.errors import (
 )
 from tradewarden.pki.cas import files
 from tradewarden.pki.cas.listing import RotateCa
+from tradewarden.pki.cas.patience import FIRST_SECONDS, MOST_SECONDS, Patience
 from tradewarden.pki.cas.rotating import What
 from tradewarden.pki.certificate.pem import certificate_pem
 from tradewarden.pki.credentials import RevokeCertificate, State
@@ -31,6 +34,7 @@ if TYPE_CHECKING:
 
     from tradewarden.audit.entry import Entry
     from tradewarden.pki.authority import Authority
+    from tradewarden.pki.cas.authorities import Authorities
     from tradewarden.pki.cas.listing import CaShown
     from tradewarden.pki.store import CertificateRow
 
@@ -49,6 +53,11 @@ async def authority(home: Installation) -> AsyncIterator[Authority]:
     opened = await home.start()
     yield opened
     await opened.close()
+
+
+def minute(seconds: float) -> str:
+    """Return a time as warnings write it."""
+    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%d %H:%MZ}"
 
 
 def states(cas: Sequence[CaShown], role: Role) -> list[Standing]:
@@ -114,8 +123,97 @@ async def test_a_retired_cas_lists_outlast_its_keys_absence(home: Installation, 
     await other.cas.recover()
     assert other.issuer_of(old) is None
     away.rename(key)
+    home.clock.time += FIRST_SECONDS
     await other.cas.recover()
     assert other.issuer_of(old) is not None
+    await other.close()
+
+
+async def test_a_key_that_stays_away_is_looked_for_ever_more_seldom(home: Installation, authority: Authority) -> None:
+    """A retired CA's key is looked for after ten seconds, then after twice that, and at least every five minutes."""
+    old = authority.cas.known.issuing
+    await rotate(authority)
+    key = home.file(old.row.key)
+    away = key.rename(home.directory / "away.pem")
+    other = await home.start()
+    looks: list[float] = []
+    look = other.cas._rotation.look
+
+    async def counted(known: Authorities) -> Authorities:
+        looks.append(home.clock.time - START)
+        return await look(known)
+
+    other.cas._rotation.look = counted  # type: ignore[method-assign]
+    for _ in range(200):
+        await other.cas.recover()
+        home.clock.time += 10
+    gaps = [after - before for before, after in pairwise(looks)]
+    assert gaps[:5] == [10, 20, 40, 80, 160]
+    assert set(gaps[5:]) == {MOST_SECONDS}
+    away.rename(key)
+    home.clock.time += MOST_SECONDS
+    await other.cas.recover()
+    assert other.issuer_of(old.fingerprint) is not None
+    count = len(looks)
+    home.clock.time += DAY
+    await other.cas.recover()
+    assert len(looks) == count
+    await other.close()
+
+
+async def test_another_missing_key_is_looked_for_at_once(home: Installation) -> None:
+    """What is missing for long does not make a process slow to look for what is missing since now."""
+    patience = Patience(home.clock)
+    for _ in range(50):
+        patience.due(frozenset({"old"}))
+        home.clock.time += 10
+    assert not patience.due(frozenset({"old"}))
+    assert patience.due(frozenset({"old", "new"}))
+    assert not patience.due(frozenset())
+    assert patience.due(frozenset({"old"}))
+
+
+async def test_the_active_key_is_looked_for_each_time(home: Installation, authority: Authority) -> None:
+    """Without the active CA's key nothing is issued, so its absence is never got used to."""
+    other = await home.start()
+    await rotate(authority)
+    hidden = home.file("issuing_key.pem").rename(home.directory / "hidden.pem")
+    await home.follow(other)
+    for _ in range(20):
+        await other.cas.recover()
+        home.clock.time += 10
+    hidden.rename(home.file("issuing_key.pem"))
+    await other.cas.recover()
+    assert other.cas.known.issuing.linked is not None
+    await other.close()
+
+
+async def test_a_retired_ca_without_its_key_is_warned_of(home: Installation, authority: Authority) -> None:
+    """The warning names CA, file, the end of its list and of its last certificate, and goes when one of these does."""
+    old = authority.cas.known.issuing
+    await issue(authority, ttl_hours=30 * 24)
+    await rotate(authority)
+    await authority.revocation.renew()
+    assert await authority.cas.warnings() == ()
+    crl = await authority.revocation.of(old.fingerprint)
+    key = home.file(old.row.key)
+    away = key.rename(home.directory / "away.pem")
+    other = await home.start()
+    for process in (authority, other):
+        (warning,) = await process.cas.warnings()
+        assert old.certificate.subject.rfc4514_string() in warning
+        assert f"stands until {minute(crl.next_update)}" in warning
+        assert f"its last certificate until {minute(START + 30 * DAY)}" in warning
+        assert f"bring {key} back" in warning
+    home.clock.time = crl.next_update
+    (warning,) = await other.cas.warnings()
+    assert f"its revocation list ended at {minute(crl.next_update)}" in warning
+    away.rename(key)
+    await other.cas.recover()
+    assert await other.cas.warnings() == ()
+    key.rename(away)
+    home.clock.time = START + 31 * DAY
+    assert await other.cas.warnings() == ()
     await other.close()
 
 
@@ -451,7 +549,7 @@ async def test_an_issuing_ca_is_not_rotated_for_nothing(home: Installation, auth
     home.clock.time += 390 * DAY
     await authority.cas.tend(entry)
     assert authority.cas.known.issuing.fingerprint == fingerprint
-    assert any("rotate that first: tradewarden ca rotate root" in each for each in authority.cas.warnings())
+    assert any("rotate that first: tradewarden ca rotate root" in each for each in await authority.cas.warnings())
 
 
 async def test_the_next_ca_is_prepared_once_the_roots_key_is_back(home: Installation, authority: Authority) -> None:
@@ -481,15 +579,15 @@ async def test_the_overlap_of_two_roots_ends_by_itself(tmp_path: Path) -> None:
 
 async def test_warnings_say_what_to_do(home: Installation, authority: Authority) -> None:
     """There is none in good times; near the end each names the CA, the day and the command or file."""
-    assert authority.cas.warnings() == ()
+    assert await authority.cas.warnings() == ()
     home.file("ca_key.pem").rename(home.directory / "offline.pem")
     known = authority.cas.known
     home.clock.time = known.issuing.ends - 10 * DAY
-    (warning,) = authority.cas.warnings()
+    (warning,) = await authority.cas.warnings()
     assert "issuing CA ends on" in warning
     assert "ca_key.pem" in warning
     home.clock.time = known.root.ends - 10 * DAY
-    assert any("root CA ends on" in each for each in authority.cas.warnings())
+    assert any("root CA ends on" in each for each in await authority.cas.warnings())
 
 
 async def test_a_key_that_is_away_stops_issuing_alone(home: Installation, authority: Authority) -> None:

@@ -19,7 +19,7 @@ COMMANDS: Final[Mapping[str, str]] = {
     "init": "Make a new installation: database, keys, CA, admin token.",
     "serve": "Run the service until it is told to stop.",
     "status": "Show the service, its certificates, its log, its data.",
-    "admin": "The operator's own way in.",
+    "admin": "What the operator of the host does: the way in, the time floor.",
     "secrets": "Read and write secrets, and their versions.",
     "services": "Register services and the most each may be granted.",
     "tokens": "Issue, validate, list, refresh and revoke tokens.",

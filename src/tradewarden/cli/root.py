@@ -47,7 +47,7 @@ def about(
 ) -> None:
     """Secrets, certificates, tokens and a provable audit log for trading platforms.
 
-    Commands talk to a running service; init, serve, admin token, audit verify and audit export work beside its data
+    Commands talk to a running service; init, serve, admin, audit verify and audit export work beside its data
     directory. A secret is never an argument: it comes from a file, stdin or a prompt.
     """
     context.obj = Target(url, token_file, ca_file)

@@ -25,6 +25,7 @@ _GAUGE = re.compile(
     rb"^tradewarden_(audit_lag_seconds|audit_unnumbered_entries|certificate_expiry_seconds) (\S+)$", re.MULTILINE
 )
 _TOKEN_HOURS = 24
+_WHY_NOT = "(the service has just started, or metrics:view is missing)"
 
 
 class Health(msgspec.Struct, frozen=True):
@@ -150,14 +151,14 @@ def _expiry(found: Status) -> str:
     if not found.active_credentials:
         return "no certificate is active"
     if found.certificate_expiry_seconds is None:
-        return "not known here (metrics:view is missing)"
+        return f"not known here {_WHY_NOT}"
     ends = time.strftime("%Y-%m-%d %H:%M:%SZ", time.gmtime(time.time() + found.certificate_expiry_seconds))
     return f"certificate in {found.certificate_expiry_seconds / 86400:.1f} days, {ends}"
 
 
 def _lag(found: Status) -> str:
     if found.audit_lag_seconds is None:
-        return "lag not known here (metrics:view is missing)"
+        return f"lag not known here {_WHY_NOT}"
     return f"{found.audit_lag_seconds:.1f} s behind, {found.audit_unnumbered_entries or 0:.0f} entries without a number"
 
 

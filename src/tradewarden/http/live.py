@@ -124,7 +124,7 @@ class LiveTls:
         authority = self._warden.authority
         between = [ssl.PEM_cert_to_DER_cert(pem + _END) for pem in authority.ca_chain().split(_END)[:-1]]
         known = dict.fromkeys([*authority.trusted_roots(), *between])
-        return Trust(tuple(known), await self._crls())
+        return Trust(tuple(known), await self._crls(), self._warden.floor.holds())
 
     async def _crls(self) -> tuple[bytes, ...]:
         """Return the CRLs for OpenSSL; none while they are too long, which is not asked again at every revocation."""

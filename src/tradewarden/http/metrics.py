@@ -64,6 +64,7 @@ class Gauge(Enum):
     CRL_AGE_SECONDS = ("crl_age_seconds", min, "Time since that list was made")
     CRL_NEXT_UPDATE_SECONDS = ("crl_next_update_seconds", max, "Time until that list lapses; it is made anew before")
     ROTATIONS_OVERDUE = ("rotations_overdue", max, "Secrets that should have been rotated by themselves an hour ago")
+    CLOCK_BEHIND_SECONDS = ("clock_behind_seconds", max, "How far this machine's clock is behind the time that counts")
     IN_FLIGHT = ("in_flight", sum, "Requests being answered now")
 
     def __init__(self, label: str, merge: Callable[[Iterable[float]], float], text: str) -> None:

@@ -185,6 +185,7 @@ def _set_progress(warden: Warden, slot: Slot, unshipped: int, unnumbered: int, s
     slot.set(Gauge.AUDIT_UNNUMBERED_ENTRIES, unnumbered)
     slot.set(Gauge.AUDIT_LAG_SECONDS, seconds)
     slot.set(Gauge.ROTATIONS_OVERDUE, warden.rotations.tending.late)
+    slot.set(Gauge.CLOCK_BEHIND_SECONDS, warden.floor.behind())
     held, now = warden.authority.revocation.held(), warden.clock.now()
     if held is not None:
         slot.set(Gauge.CRL_NUMBER, held.number)

@@ -27,15 +27,22 @@ _SUITES: Final = {
     "TLS_CHACHA20_POLY1305_SHA256": 0x1303,
 }
 """The suites of RFC 8446 B.4 by their numbers, as the ASGI TLS extension wants them."""
+_NO_CHECK_TIME: Final = 0x200000
+"""OpenSSL's `X509_V_FLAG_NO_CHECK_TIME` (x509_vfy.h), which the ssl module has no name for."""
 _MESSAGES: Final = getattr(super(ssl.SSLContext, ssl.SSLContext), "_msg_callback", None)
 """Where CPython lets one see handshake messages. Without it a refused client is recorded without its certificate."""
 
 
 class Trust(NamedTuple):
-    """Whose clients are let in: CA certificates and CRLs, each DER. Without any CRL OpenSSL checks none."""
+    """Whose clients are let in: CA certificates and CRLs, each DER. Without any CRL OpenSSL checks none.
+
+    `timeless`: OpenSSL looks at no times, because it knows the machine's clock only and that one is wrong; `Peers` goes
+    by the clock that counts.
+    """
 
     authorities: Sequence[bytes]
     crls: Sequence[bytes] = ()
+    timeless: bool = False
 
 
 class ServerContext(ssl.SSLContext):
@@ -125,6 +132,8 @@ def _require_certificate(context: ServerContext) -> None:
 def _trust(context: ServerContext, trust: Trust) -> None:
     _require_certificate(context)
     context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN  # a root that was brought along need not be self-signed
+    if trust.timeless:
+        context.verify_flags |= _NO_CHECK_TIME
     context.load_verify_locations(cadata=b"".join(trust.authorities))
     if trust.crls:
         context.verify_flags |= ssl.VERIFY_CRL_CHECK_LEAF

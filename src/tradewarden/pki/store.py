@@ -161,6 +161,13 @@ class AuthorityStore(Protocol):
         """
         ...
 
+    async def last_end(self, issuer: str, without: str) -> int:
+        """Return when the last certificate of a CA ends, of other profiles than `without`; 0 when there is none.
+
+        Reads certificates from the latest end on until it meets one: not for a hot path.
+        """
+        ...
+
     async def revocations(self, issuer: str, after: int, limit: int) -> list[CertificateRow]:
         """Return revoked certificates of one issuer whose revocation follows `after`, in its order."""
         ...

@@ -57,6 +57,11 @@ class MemoryPkiStore:
         ends = [row.not_after for row in rows if row.not_after > now and not row.revocation]
         return Tally(len(ends), min(ends, default=0))
 
+    async def last_end(self, issuer: str, without: str) -> int:
+        """Return when the last certificate of a CA ends, one profile left out."""
+        rows = [row for row in self._certificates.values() if row.issuer == issuer and row.profile != without]
+        return max((row.not_after for row in rows), default=0)
+
     async def authorities(self) -> list[AuthorityRow]:
         """Return the CAs that are ours."""
         return [self._authorities[name] for name in sorted(self._authorities)]

@@ -40,6 +40,7 @@ _TALLY = (
     "SELECT count(*), coalesce(min(not_after), 0) FROM certificates"
     " WHERE not_after > ? AND revocation = 0 AND service_name <> ?"
 )
+_LAST_END = "SELECT not_after FROM certificates WHERE issuer = ? AND profile <> ? ORDER BY not_after DESC LIMIT 1"
 # `revocation > 0` is what lets the planner take the partial index.
 _REVOCATIONS = (
     f"SELECT {_ROW} FROM certificates"  # noqa: S608
@@ -100,6 +101,11 @@ class SqlPkiStore:
         others = f" AND issuer NOT IN ({', '.join('?' * len(revoked))})" if revoked else ""
         (row,) = await self._database.all(_TALLY + others, now, without, *revoked)
         return Tally(*row)  # type: ignore[arg-type]
+
+    async def last_end(self, issuer: str, without: str) -> int:
+        """Return when the last certificate of a CA ends, one profile left out."""
+        rows = await self._database.all(_LAST_END, issuer, without)
+        return int(rows[0][0]) if rows else 0  # type: ignore[arg-type]
 
     async def authorities(self) -> list[AuthorityRow]:
         """Return the CAs that are ours."""

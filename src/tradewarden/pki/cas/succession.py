@@ -9,7 +9,9 @@ from msgspec.structs import replace
 
 from tradewarden.access.grant import ANY
 from tradewarden.errors import InvalidInputError
+from tradewarden.pki.cas.keyless import Keyless
 from tradewarden.pki.cas.listing import CaShown, RotateCa, shown, warnings
+from tradewarden.pki.cas.patience import Patience
 from tradewarden.pki.cas.pins import Pins, SignedPins
 from tradewarden.pki.cas.rotating import What
 from tradewarden.pki.certificate.issuer import Issuer
@@ -53,6 +55,8 @@ class Succession:
         """Is awaited after a rotation that this process made, while a root's key that it needed is there."""
         self._lock = asyncio.Lock()
         self._pins = Pins(custody.policy)
+        self._keyless = Keyless(custody)
+        self._patience = Patience(clock)
         self._seen = -1
         self._tried = 0.0
         self._said: tuple[float, tuple[str, ...]] = (0.0, ())
@@ -80,8 +84,12 @@ class Succession:
         return self.known.issuing.signer()
 
     async def recover(self) -> None:
-        """Look for the keys that were away when the CAs were loaded; to be called from time to time."""
-        if any(ca.linked is None for ca in self.known.met(self._clock.now())):
+        """Look for the keys that were away when the CAs were loaded; to be called from time to time.
+
+        For the active CA's at each call, for those of others less and less often, down to every five minutes.
+        """
+        missing = frozenset(ca.fingerprint for ca in self.known.met(self._clock.now()) if ca.linked is None)
+        if self._patience.due(missing) or self.known.issuing.fingerprint in missing:
             self._take(await self._rotation.look(self.known))
 
     def issuer_of(self, fingerprint: str) -> Issuer | None:
@@ -131,13 +139,15 @@ class Succession:
     async def _shown(self) -> tuple[CaShown, ...]:
         return tuple(await asyncio.to_thread(shown, self.known, self._custody))
 
-    def warnings(self) -> tuple[str, ...]:
-        """Return what an operator should do about CAs that near their end, in words."""
-        return warnings(self.known, self._custody, self._clock.now())
+    async def warnings(self) -> tuple[str, ...]:
+        """Return what an operator should do about CAs that near their end or lack their key, in words."""
+        known, now = self.known, self._clock.now()
+        ending = await asyncio.to_thread(warnings, known, self._custody, now)
+        return (*ending, *await self._keyless.warnings(known, now))
 
-    def news(self) -> tuple[str, ...]:
+    async def news(self) -> tuple[str, ...]:
         """Return the warnings, and nothing when they were returned within the last day."""
-        now, found = self._clock.now(), self.warnings()
+        now, found = self._clock.now(), await self.warnings()
         if found == self._said[1] and now < self._said[0] + _DAY:
             return ()
         self._said = now, found

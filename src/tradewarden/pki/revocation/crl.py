@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from cryptography import x509
 from msgspec.structs import replace
 
-from tradewarden.errors import NotFoundError, UnavailableError
+from tradewarden.errors import ConfigurationError, NotFoundError, UnavailableError
 from tradewarden.pki.certificate.issuer import BACKDATED_SECONDS
 from tradewarden.pki.certificate.profiles import extension
 from tradewarden.pki.credentials import Reason
@@ -201,11 +201,13 @@ class RevocationList:
         await self._learn(entries)
         try:
             return await asyncio.to_thread(self._build, entries, shard, last, (this_update, now + self._life, since))
-        except UnavailableError:
+        except (ConfigurationError, UnavailableError) as error:  # a token that is away, or does not let us in
             truthful = last is not None and last.revocation >= entries.last(shard)
             if last is not None and truthful and last.this_update <= now < last.next_update:
                 return last
-            raise
+            if isinstance(error, UnavailableError):
+                raise
+            raise UnavailableError("The CRL cannot be signed now; look at the log", reason=error.reason) from error
 
     def _since(self, shard: int, this_update: int, last: CrlRow | None) -> int:
         """Return from which end on certificates are listed: those that no list was made after (RFC 5280 3.3).

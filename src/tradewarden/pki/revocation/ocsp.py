@@ -2,7 +2,8 @@
 
 Always true here:
 - An answer says what the inventory said when it was asked for; one that is kept is given out again only as long as no
-  certificate was revoked since, in any process, and in the first half of its life.
+  certificate was revoked since, in any process, and in the first half of its life; while the CA's key is away, to its
+  end, if it still says what the inventory says.
 - It is signed by a key of this process's own, whose certificate the CA made for nothing but this.
 - A certificate that this CA never issued is `unknown`, and never good: whoever got the CA to sign something past us
   learns nothing from us. Under a CA that is compromised everything is revoked, whatever was issued.
@@ -12,6 +13,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from tradewarden.errors import ConfigurationError, UnavailableError
 from tradewarden.pki.credentials import Reason
 from tradewarden.pki.inventory import serial_text
 from tradewarden.pki.revocation.ocsp_encoding import Revoked, Single, refusal, response, response_data
@@ -49,6 +51,7 @@ class OcspAnswer(NamedTuple):
 
 class _Kept(NamedTuple):
     answer: OcspAnswer
+    singles: list[Single]
     revision: int
 
 
@@ -81,17 +84,23 @@ class Responder:
     async def answer(self, request: Request, revision: int, begin: Callable[[], Entry]) -> OcspAnswer:
         """Answer about certificates of this CA, as of `revision` of the certificates, read before this call.
 
-        `begin` gives the audit entry of the signing certificate, when a new one is due. Raises `UnavailableError`,
-        `IntegrityError` for a row that was changed outside.
+        `begin` gives the audit entry of the signing certificate, when a new one is due. Raises `UnavailableError` or
+        `ConfigurationError` when nothing can be signed, `IntegrityError` for a row that was changed outside.
         """
         now = int(self._clock.now())
-        kept = None if request.nonce else self._kept.get(request.certificates)
-        if kept is not None and kept.revision == revision and _fresh(kept.answer, now):
+        kept = self._kept.get(request.certificates)
+        if kept is not None and not request.nonce and kept.revision == revision and _fresh(kept.answer, now):
             return kept.answer
         singles = [await self._single(each) for each in request.certificates]
-        answer = await self._signed(request, singles, now, begin)
+        try:
+            answer = await self._signed(request, singles, now, begin)
+        except (ConfigurationError, UnavailableError):
+            # Without the nonce, too, when one was sent: a client that insists on its own refuses that by itself.
+            if kept is not None and kept.singles == singles and _lasting(kept.answer, now):
+                return kept.answer
+            raise
         if answer.cacheable:
-            self._keep(request.certificates, _Kept(answer, revision))
+            self._keep(request.certificates, _Kept(answer, singles, revision))
         return answer
 
     async def _single(self, certificate: CertId) -> Single:
@@ -128,3 +137,8 @@ def _lasts(request: Request, singles: list[Single]) -> bool:
 def _fresh(answer: OcspAnswer, now: int) -> bool:
     """Tell whether an answer is in the first half of its life, and not from the future (a clock that was set back)."""
     return answer.this_update <= now < (answer.this_update + answer.next_update) / 2
+
+
+def _lasting(answer: OcspAnswer, now: int) -> bool:
+    """Tell whether clients still take an answer."""
+    return answer.this_update <= now < answer.next_update

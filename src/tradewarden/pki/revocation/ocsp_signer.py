@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from tradewarden.access.principal import OWN_NAME
-from tradewarden.errors import UnavailableError
+from tradewarden.errors import ConfigurationError, UnavailableError
 from tradewarden.pki.certificate.algorithm import signing
 from tradewarden.pki.certificate.issuer import Order
 from tradewarden.pki.certificate.profiles import OCSP
@@ -70,7 +70,7 @@ class OcspSigner:
     async def current(self, begin: Callable[[], Entry]) -> SigningKey:
         """Return the key to sign with. `begin` gives the audit entry of a new certificate.
 
-        Raises `UnavailableError` when a certificate is needed and the CA cannot make one.
+        Raises `UnavailableError`, or `ConfigurationError` from a token, when one is needed and the CA cannot make it.
         """
         key = self._key
         if key is not None and self._young(key):
@@ -86,7 +86,7 @@ class OcspSigner:
     async def _renewed(self, begin: Callable[[], Entry]) -> SigningKey:
         try:
             return await self._made(begin())
-        except UnavailableError:
+        except (ConfigurationError, UnavailableError):
             key, now = self._key, self._clock.now()
             if key is not None and key.starts <= now < key.ends:
                 return key

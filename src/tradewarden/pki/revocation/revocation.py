@@ -11,7 +11,13 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 import structlog
 
-from tradewarden.errors import IntegrityError, NotFoundError, TradewardenError, UnavailableError
+from tradewarden.errors import (
+    ConfigurationError,
+    IntegrityError,
+    NotFoundError,
+    TradewardenError,
+    UnavailableError,
+)
 from tradewarden.pki.certificate.pointers import pointers, read_crl_name, read_issuer_name
 from tradewarden.pki.credentials import Reason
 from tradewarden.pki.revocation.crl import Crl, RevocationList
@@ -88,7 +94,7 @@ class Revocation:
         self._followed: Authorities | None = None
         self._desks: dict[str, _Desk] = {}
         self._standing: dict[str, StandingList] = {}
-        self._by_hash: dict[tuple[bytes, bytes, bytes], _Desk] = {}
+        self._by_hash: dict[tuple[bytes, bytes, bytes], str] = {}
 
     # -- lists ---------------------------------------------------------------------------------
 
@@ -179,34 +185,33 @@ class Revocation:
     # -- answers -------------------------------------------------------------------------------
 
     async def ocsp(self, request: bytes, begin: Callable[[], Entry]) -> OcspAnswer:
-        """Answer an OCSPRequest (DER); what cannot be answered is refused as RFC 6960 section 4.2.1 says, never raised.
+        """Answer an OCSPRequest (DER); what cannot be answered is refused as RFC 6960 section 2.3 says, never raised.
 
-        `begin` gives the audit entry of a signing certificate that is due.
+        `tryLater` while the key of an issuing CA of ours is away, `unauthorized` for issuers whose certificates we do
+        not answer for: those of others, and roots. `begin` gives the audit entry of a signing certificate that is due.
         """
         try:
             asked = read_request(request)
         except ValueError:
             return REFUSALS[MALFORMED]
         self._follow()
-        desk = self._responsible(asked.certificates)
-        if desk is None:
+        issuer = self._issuer_of(asked.certificates)
+        if issuer is None:
             return REFUSALS[UNAUTHORIZED]
+        desk = self._desks.get(issuer)
+        if desk is None:
+            return REFUSALS[TRY_LATER]
         try:
             return await desk.responder.answer(asked, await self._store.revision(), begin)
-        except UnavailableError:
+        except (ConfigurationError, UnavailableError):
             return REFUSALS[TRY_LATER]
         except IntegrityError:
             return REFUSALS[INTERNAL_ERROR]
 
-    def _responsible(self, certificates: Sequence[CertId]) -> _Desk | None:
-        """Return who answers for all of these: the CA that issued them; nobody when they are of several."""
-        desk = None
-        for each in certificates:
-            found = self._by_hash.get((each.algorithm, each.name_hash, each.key_hash))
-            if found is None or (desk is not None and found is not desk):
-                return None
-            desk = found
-        return desk
+    def _issuer_of(self, certificates: Sequence[CertId]) -> str | None:
+        """Return the fingerprint of the issuing CA of ours that all of these name; None for several, or for others."""
+        found = {self._by_hash.get((each.algorithm, each.name_hash, each.key_hash)) for each in certificates}
+        return found.pop() if len(found) == 1 else None
 
     # -- the CAs -------------------------------------------------------------------------------
 
@@ -214,10 +219,10 @@ class Revocation:
         """Take over the CAs as they are known now; of no cost while they stay the same."""
         known = self._cas.known
         if known is not self._followed:
-            signers = [ca for ca in known.of(Role.ISSUING) if ca.linked is not None and ca.row.active_from]
+            issuing = known.of(Role.ISSUING)
+            signers = [ca for ca in issuing if ca.linked is not None and ca.row.active_from]
             self._desks = {ca.fingerprint: self._desk(ca, ca.linked) for ca in signers if ca.linked is not None}
-            hashes = {ca.fingerprint: issuer_hashes(ca.certificate) for ca in signers}
-            self._by_hash = {key: self._desks[name] for name, keys in hashes.items() for key in keys}
+            self._by_hash = {key: ca.fingerprint for ca in issuing for key in issuer_hashes(ca.certificate)}
             self._followed = known
         return known
 
