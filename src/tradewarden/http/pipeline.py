@@ -95,6 +95,7 @@ class Door:
             answer = finished(self._warden, answer)
         status, headers, body = render(answer, request_id)
         self._slot.observe(route, status, time.perf_counter() - started)
+        await abreast()
         await send({"type": "http.response.start", "status": status, "headers": headers})
         await send({"type": "http.response.body", "body": body})
 
