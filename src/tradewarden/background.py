@@ -1,7 +1,9 @@
 """Background work of one installation: keeps the audit log and the time floor, and tidies what has expired.
 
-The log is shipped, numbered and signed. Runs in a process of its own beside the workers, and as a task in a library's
-process. Several at once do no harm: the log has one leader at a time, and tidying twice finds nothing the second time.
+The log is shipped, numbered and signed. What cannot be taken back (forgetting what ended, rotating) waits while the
+time is one that nobody vouches for yet (`timefloor.ascent`). Runs in a process of its own beside the workers, and as a
+task in a library's process. Several at once do no harm: the log has one leader at a time, and tidying twice finds
+nothing the second time.
 """
 
 from __future__ import annotations
@@ -60,7 +62,7 @@ async def _rotate(rooms: Rooms, stop: asyncio.Event) -> None:
     """Rotate the secrets that are due by themselves, where this process leads the log, until `stop`."""
     while not stop.is_set():
         try:
-            if rooms.clerk.leads:
+            if rooms.clerk.leads and rooms.floor.vouched():
                 rooms.require("ENABLE_VAULT")
                 await rooms.revisions()
                 for failure in await rooms.rotations.tending.tend(rooms.rotating):
@@ -112,22 +114,24 @@ async def _report(rooms: Rooms, report: Callable[[int, int, float], None]) -> No
 
 async def tidy(rooms: Rooms) -> None:
     """Forget tokens and join tokens that ended long ago, and renew the revocation lists in time."""
+    vouched = rooms.floor.vouched()
     try:
         await rooms.revisions()
-        for _ in range(_SWEEPS):
+        for _ in range(_SWEEPS if vouched else 0):
             if not await rooms.tokens.sweep() + await rooms.enrolment.sweep():
                 break
         await rooms.authority.cas.recover()
         await rooms.authority.revocation.renew()
     except TradewardenError as error:
         _log.warning("tidying failed", reason=error.reason)
-    await _tend(rooms)
+    await _tend(rooms, may_rotate=vouched)
 
 
-async def _tend(rooms: Rooms) -> None:
+async def _tend(rooms: Rooms, *, may_rotate: bool) -> None:
     """Rotate an issuing CA whose time has come, and say what an operator must do about CAs."""
     try:
-        await rooms.authority.cas.tend(lambda what: rooms.entry(EventType.CERTIFICATE, "rotate", what))
+        if may_rotate:
+            await rooms.authority.cas.tend(lambda what: rooms.entry(EventType.CERTIFICATE, "rotate", what))
     except TradewardenError as error:
         _log.warning("a CA could not be rotated", reason=error.detail)
     for warning in await rooms.authority.cas.news():

@@ -13,6 +13,7 @@ from tradewarden.audit.query import Filter
 from tradewarden.background import tidy
 from tradewarden.http.metrics import Gauge, Metrics
 from tradewarden.http.serve import _count
+from tradewarden.timefloor.ascent import PROBATION_SECONDS
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -20,12 +21,20 @@ if TYPE_CHECKING:
 
 
 class MovedClock(SetClock):
-    """A clock whose monotonic time moves on with every look."""
+    """A clock whose monotonic time moves on with every look, by `step`."""
+
+    passed = 0.0
+    step = 10.0
 
     def monotonic(self) -> float:
         """Return more than a second after the last look."""
-        self.steps = getattr(self, "steps", 0) + 10
-        return float(self.steps)
+        self.passed += self.step
+        return self.passed
+
+    def wait_until(self, seconds: float) -> None:
+        """Let time pass, as no leap does."""
+        self.passed += seconds - self.time
+        self.time = seconds
 
 
 @pytest.fixture
@@ -55,11 +64,28 @@ async def test_the_clerk_rotates_an_ageing_issuing_ca(warden: Warden, clock: Mov
     before = warden.authority.cas.known
     await tidy(warden)
     assert warden.authority.cas.known.rows == before.rows
-    clock.time = before.issuing.ageing
+    clock.wait_until(before.issuing.ageing)
     await tidy(warden)
     await tidy(warden)
     assert warden.authority.cas.known.issuing.fingerprint != before.issuing.fingerprint
     assert await rotations(warden) == [("issuing", "success")]
+
+
+async def test_a_leap_of_the_clock_ends_and_rotates_nothing_until_it_has_stood(
+    warden: Warden, clock: MovedClock
+) -> None:
+    """Within its ten minutes no token is forgotten and no CA rotated; a clock set right again finds them as before."""
+    await warden.local.tokens.issue("bot", ["read"])
+    before = warden.authority.cas.known
+    clock.step, clock.time = 0.0, before.issuing.ageing
+    await tidy(warden)
+    assert warden.authority.cas.known.rows == before.rows
+    assert (await warden.tokens.counts()) == 0
+    assert await warden.database.all("SELECT count(*) FROM tokens") == [(1,)]
+    clock.wait_until(clock.time + PROBATION_SECONDS)
+    await tidy(warden)
+    assert warden.authority.cas.known.issuing.fingerprint != before.issuing.fingerprint
+    assert await warden.database.all("SELECT count(*) FROM tokens") == [(0,)]
 
 
 async def test_an_end_that_nears_is_told_and_does_not_unready(

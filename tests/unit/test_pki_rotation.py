@@ -217,6 +217,31 @@ async def test_a_retired_ca_without_its_key_is_warned_of(home: Installation, aut
     await other.close()
 
 
+async def test_a_ca_that_a_wrong_clock_prepared_never_issues(home: Installation, authority: Authority) -> None:
+    """A rotation makes another in its place when it is not valid yet."""
+    home.clock.time = START + 10 * DAY
+    await rotate(authority)
+    prepared = authority.cas.known.next_issuing
+    assert prepared is not None
+    home.clock.time = START + DAY
+    await rotate(authority)
+    known = authority.cas.known
+    assert known.issuing.fingerprint != prepared.fingerprint
+    assert known.issuing.starts <= home.clock.time
+    assert known.next_issuing is not None
+    assert known.next_issuing.fingerprint != prepared.fingerprint
+    await issue(authority)
+
+
+async def test_an_issuing_ca_that_is_not_valid_yet_is_warned_of(home: Installation, authority: Authority) -> None:
+    """Nothing can be issued then; the warning says from when on, and what to do."""
+    issuing = authority.cas.known.issuing
+    home.clock.time = issuing.starts - DAY
+    assert f"is not valid before {minute(issuing.starts)}, so nothing is issued; rotate it: tradewarden ca rotate" in (
+        " ".join(await authority.cas.warnings())
+    )
+
+
 async def test_files_follow_a_rotation(home: Installation, authority: Authority) -> None:
     """The active CA's files stand at their plain paths, the others beside them; every start after it works."""
     before = home.file("issuing_key.pem").read_bytes()

@@ -10,7 +10,7 @@ from tradewarden.timefloor.clock import TOLERANCE_SECONDS, FlooredClock
 class Rising:
     """An ascent over a clock, stepped every ten seconds."""
 
-    def __init__(self, floor: float | None, machine: Machine) -> None:
+    def __init__(self, floor: float, machine: Machine) -> None:
         self.machine = machine
         self.clock = FlooredClock(machine)
         self.ascent = Ascent(floor, machine.monotonic())
@@ -30,7 +30,9 @@ class Rising:
 
 def test_a_first_start_is_taken_as_it_is() -> None:
     """Without a floor there is nothing to compare with."""
-    assert Rising(None, Machine()).step() == START
+    rising = Rising(START, Machine())
+    assert rising.step() == START
+    assert rising.ascent.vouched
 
 
 def test_time_that_passes_is_stored_at_once() -> None:
@@ -47,7 +49,9 @@ def test_a_leap_is_stored_once_it_has_lasted() -> None:
     rising.machine.set(DAY)
     assert rising.step() == START
     assert rising.run(PROBATION_SECONDS - 10.0) == START + PROBATION_SECONDS - 10.0
+    assert not rising.ascent.vouched
     assert rising.run(10.0) == START + DAY + PROBATION_SECONDS
+    assert rising.ascent.vouched
 
 
 def test_a_leap_that_is_taken_back_is_never_stored() -> None:
@@ -57,6 +61,7 @@ def test_a_leap_that_is_taken_back_is_never_stored() -> None:
     rising.machine.set(-YEARS)
     assert rising.run(2 * PROBATION_SECONDS) == START + 60.0 + 2 * PROBATION_SECONDS
     assert rising.clock.now() > START + YEARS
+    assert not rising.ascent.vouched
 
 
 def test_another_leap_begins_the_wait_anew() -> None:

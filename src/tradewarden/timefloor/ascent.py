@@ -16,26 +16,31 @@ PROBATION_SECONDS: Final = 600.0
 
 
 class Ascent:
-    """What one process vouches for. `floor` is what is stored; None at a first start, whose time is simply taken."""
+    """What one process vouches for. `floor` is what is stored; at a first start the time that it begins with.
 
-    __slots__ = ("_at", "_leap", "_since", "_sure")
+    `vouched` tells whether the time that counts was within that at the last step.
+    """
 
-    def __init__(self, floor: float | None, monotonic: float) -> None:
+    __slots__ = ("_at", "_leap", "_since", "_sure", "vouched")
+
+    def __init__(self, floor: float, monotonic: float) -> None:
         self._sure = floor
         self._at = monotonic
         self._leap: float | None = None
         self._since = 0.0
+        self.vouched = False
 
     def step(self, now: float, behind: float, monotonic: float) -> float:
         """Return what may be stored at this moment, never less than before.
 
         `now` is the time that counts, `behind` by how much the machine's clock is behind it.
         """
-        before = now if self._sure is None else self._sure
+        before = self._sure
         sure = before + max(0.0, monotonic - self._at)
         if now - sure <= TOLERANCE_SECONDS or self._has_lasted(now - monotonic, behind, monotonic):
             self._leap, sure = None, max(now, before)
         self._sure, self._at = sure, monotonic
+        self.vouched = now - sure <= TOLERANCE_SECONDS
         return sure
 
     def _has_lasted(self, offset: float, behind: float, monotonic: float) -> bool:

@@ -42,7 +42,7 @@ class TimeFloor:
         self._store = store
         self._sealer = sealer
         self._clock = clock
-        self._ascent = Ascent(None, clock.monotonic())
+        self._ascent = Ascent(clock.now(), clock.monotonic())
         self._era = 0
         self._stored = float("-inf")
         self._stored_at = float("-inf")
@@ -56,13 +56,18 @@ class TimeFloor:
         """Tell whether the machine's clock is so far behind that somebody must see to it."""
         return self._clock.behind() > TOLERANCE_SECONDS
 
+    def vouched(self) -> bool:
+        """Tell whether the time that counts may end things for good: it is no leap that has yet to stand."""
+        self._reached()
+        return self._ascent.vouched
+
     async def load(self) -> None:
         """Take over what is stored, before anything is judged; raises `ConfigurationError` when it does not verify."""
         try:
             row = await self._read()
         except IntegrityError as error:
             raise ConfigurationError(error.detail) from error
-        self._ascent = Ascent(None if row is None else row.seconds, self._clock.monotonic())
+        self._ascent = Ascent(self._clock.now() if row is None else row.seconds, self._clock.monotonic())
         if row is not None:
             self._era = row.era
             self._take(row)
@@ -79,8 +84,7 @@ class TimeFloor:
 
         Raises `IntegrityError` for a row that was changed outside, and what the database raises.
         """
-        now, monotonic = self._clock.now(), self._clock.monotonic()
-        reached = self._ascent.step(now, self._clock.behind(), monotonic)
+        reached, monotonic = self._reached(), self._clock.monotonic()
         if monotonic - self._stored_at < STORE_SECONDS and not last:
             return
         self._stored_at = monotonic
@@ -142,6 +146,9 @@ class TimeFloor:
         """Hold what is stored, and never go below it."""
         self._stored = row.seconds
         self._clock.raise_to(row.seconds)
+
+    def _reached(self) -> float:
+        return self._ascent.step(self._clock.now(), self._clock.behind(), self._clock.monotonic())
 
     def _raised(self, row: FloorRow | None, reached: float) -> FloorRow | None:
         """Return the row to write; a row that is gone is written again."""

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from tradewarden.pki.cas.rotating import What
+from tradewarden.pki.certificate.issuer import BACKDATED_SECONDS
 from tradewarden.pki.store import Role, Standing
 
 if TYPE_CHECKING:
@@ -76,6 +77,11 @@ def warnings(known: Authorities, custody: Custody, now: float) -> tuple[str, ...
     found = []
     if known.next_root is None and now >= known.root.ageing:
         found.append(f"ca: the root CA ends on {_day(known.root)}; rotate it: tradewarden ca rotate root")
+    if now < known.issuing.starts - BACKDATED_SECONDS:
+        begins = f"{datetime.fromtimestamp(known.issuing.starts, UTC):%Y-%m-%d %H:%MZ}"
+        found.append(
+            f"ca: the issuing CA is not valid before {begins}, so nothing is issued; {_way_out(known, custody)}"
+        )
     if now >= known.issuing.starts + (known.issuing.ends - known.issuing.starts) * _LATE:
         found.append(f"ca: the issuing CA ends on {_day(known.issuing)}; {_way_out(known, custody)}")
     return tuple(found)

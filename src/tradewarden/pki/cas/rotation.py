@@ -97,9 +97,9 @@ class Planner:
         return self._custody.signer(root) if self._custody.is_here(root) and root.ends > self._now else None
 
     def _prepared(self) -> Ca | None:
-        """Return the prepared issuing CA when its key can be used."""
+        """Return the prepared issuing CA when it is valid now (a wrong clock may have made it) and its key is here."""
         prepared = self._known.next_issuing
-        if prepared is None or prepared.ends <= self._now:
+        if prepared is None or not prepared.starts <= self._now < prepared.ends:
             return None
         try:
             self._custody.keys.load(prepared.row.key, prepared.certificate)
