@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import stat
 import subprocess
 import threading
@@ -139,6 +140,11 @@ def test_audit_search_finds_what_was_done(service: Service) -> None:
     assert "hunter2" not in text + run(service, "audit", "tail", "-n", "200", "--json").out
 
 
+def _interruptible() -> None:
+    """Take SIGINT as a terminal's program does, even where the tests run in the background and it is ignored."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 def test_tail_follows(service: Service) -> None:
     """`audit tail -f` shows what happens after it started, until it is interrupted."""
     process = subprocess.Popen(
@@ -148,6 +154,7 @@ def test_tail_follows(service: Service) -> None:
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
+        preexec_fn=_interruptible,  # noqa: PLW1509  (one call between fork and exec)
     )
     watchdog = threading.Timer(40, process.kill)
     watchdog.start()
@@ -156,7 +163,7 @@ def test_tail_follows(service: Service) -> None:
         for version in (1, 2):
             run(service, "secrets", "put", "cli/followed", stdin=json.dumps({"a": version}))
             assert json.loads(process.stdout.readline())["resource"] == "cli/followed"
-        process.send_signal(2)
+        process.send_signal(signal.SIGINT)
         assert process.wait(20) == 130
     finally:
         watchdog.cancel()
