@@ -224,8 +224,7 @@ class Services:
 
     async def allotment(self, name: str, dns_names: Iterable[str]) -> tuple[ServiceRecord | None, dict[str, str]]:
         """Return what `registered` and `owners` do, as of one moment."""
-        row = await self._cached(name)
-        return None if row is None else _record(row), await self._owners_of(dns_names)
+        return await self.registered(name), await self._owners_of(dns_names)
 
     async def _owners_of(self, dns_names: Iterable[str]) -> dict[str, str]:
         known = self._owners

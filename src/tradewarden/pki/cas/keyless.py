@@ -7,9 +7,9 @@ it the last one lapses, and OCSP answers `tryLater`.
 from __future__ import annotations
 
 import asyncio
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
+from tradewarden.pki.cas.listing import minute
 from tradewarden.pki.certificate.profiles import OCSP
 from tradewarden.pki.revocation.crl_entries import SHARDS, WHOLE
 from tradewarden.pki.store import Standing
@@ -63,16 +63,12 @@ class Keyless:
         return end
 
     def _warning(self, ca: Ca, list_end: int, last: int, now: float) -> str:
-        stands = f"stands until {_minute(list_end)}" if list_end > now else f"ended at {_minute(list_end)}"
+        stands = f"stands until {minute(list_end)}" if list_end > now else f"ended at {minute(list_end)}"
         lists = f"its revocation list {stands}" if list_end else "it has no revocation list"
         place = self._custody.missing(ca)
         here = self._custody.is_here(ca)
         back = f"{place} is tried every five minutes, see the log" if here else f"bring {place} back"
         return (
             f"ca: the key of the retired {ca.certificate.subject.rfc4514_string()} is not here; {lists}, its last"
-            f" certificate until {_minute(last)}; {back}, or renew what was issued before {_minute(ca.row.ended_at)}"
+            f" certificate until {minute(last)}; {back}, or renew what was issued before {minute(ca.row.ended_at)}"
         )
-
-
-def _minute(seconds: float) -> str:
-    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%d %H:%MZ}"

@@ -78,10 +78,8 @@ def warnings(known: Authorities, custody: Custody, now: float) -> tuple[str, ...
     if known.next_root is None and now >= known.root.ageing:
         found.append(f"ca: the root CA ends on {_day(known.root)}; rotate it: tradewarden ca rotate root")
     if now < known.issuing.starts - BACKDATED_SECONDS:
-        begins = f"{datetime.fromtimestamp(known.issuing.starts, UTC):%Y-%m-%d %H:%MZ}"
-        found.append(
-            f"ca: the issuing CA is not valid before {begins}, so nothing is issued; {_way_out(known, custody)}"
-        )
+        told = f"ca: the issuing CA is not valid before {minute(known.issuing.starts)}, so nothing is issued"
+        found.append(f"{told}; {_way_out(known, custody)}")
     if now >= known.issuing.starts + (known.issuing.ends - known.issuing.starts) * _LATE:
         found.append(f"ca: the issuing CA ends on {_day(known.issuing)}; {_way_out(known, custody)}")
     return tuple(found)
@@ -93,6 +91,11 @@ def _way_out(known: Authorities, custody: Custody) -> str:
     if custody.is_here(known.trusted[-1]):
         return "rotate it: tradewarden ca rotate issuing"
     return f"bring {custody.missing(known.trusted[-1])} back, then: tradewarden ca rotate issuing"
+
+
+def minute(seconds: float) -> str:
+    """Write a time for people, to the minute and in UTC."""
+    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%d %H:%MZ}"
 
 
 def _day(ca: Ca) -> str:
