@@ -38,6 +38,14 @@ def test_workers_and_a_clerk_start_and_ready_is_told_once(tmp_path: Path) -> Non
         assert output.count("\nready\n") == 1
 
 
+def test_nothing_is_forked_beside_a_thread_that_has_not_quite_ended(tmp_path: Path) -> None:
+    """What a library frees when a thread ends is under its locks; a fork in between would hang on them for ever."""
+    with supervised(tmp_path, mode="lingering") as service:
+        _ready(service)
+        output = service.output.read_text()
+        assert output.count("threads beside the fork 0\n") == 2, output
+
+
 @pytest.mark.parametrize("mode", ["", "kernel", "portable"])
 def test_no_child_outlives_a_killed_supervisor(tmp_path: Path, mode: str) -> None:
     """After SIGKILL of the supervisor its children are gone within a second, by the kernel's word or by the pipe's."""

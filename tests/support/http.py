@@ -16,6 +16,7 @@ import socket
 import ssl
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Sequence
 from pathlib import Path
@@ -36,6 +37,7 @@ from tradewarden.http.supervisor import supervise
 
 P = ParamSpec("P")
 PR_GET_DUMPABLE = 3  # prctl(2)
+LINGERING_MICROSECONDS = 300_000
 ROOT = Path(__file__).parents[2]
 SECURITY = ((b"x-content-type-options", b"nosniff"), (b"cache-control", b"no-store"))
 
@@ -258,6 +260,7 @@ async def service_app(scope: Scope, receive: Receive, send: Send) -> None:
 def worker(mode: str, index: int, sockets: Sequence[Sequence[socket.socket]], ready: Callable[[], None]) -> None:
     """Serve, or misbehave as the mode says."""
     say(f"child worker-{index} {os.getpid()}")
+    say(f"threads beside the fork {len([*Path(f'/proc/{os.getppid()}/task').iterdir()]) - 1}")
     if mode == "crash":
         raise RuntimeError("made up")
     if mode == "misconfigured":
@@ -287,14 +290,28 @@ def clerk(ready: Callable[[], None]) -> None:
     run(live())
 
 
+def leave_lingering_thread() -> None:
+    """End a thread that Python counts as gone at once, and the kernel when a library's clearing up for it is over."""
+    library, key = ctypes.CDLL(None), ctypes.c_uint()
+    library.pthread_key_create(ctypes.byref(key), library.usleep)
+    thread = threading.Thread(target=library.pthread_setspecific, args=(key, ctypes.c_void_p(LINGERING_MICROSECONDS)))
+    thread.start()
+    thread.join()
+
+
 def main() -> int:
-    """Be the service; in the modes `kernel` and `portable` with one of the two ways only to die with the supervisor."""
+    """Be the service; in the modes `kernel` and `portable` with one of the two ways only to die with the supervisor.
+
+    In the mode `lingering` a thread of before has not quite ended when it starts.
+    """
     port, workers, mode = int(sys.argv[1]), int(sys.argv[2]), sys.argv[3]
     logging.basicConfig(level=logging.WARNING)
     if mode == "portable":
         setattr(linux, "_prctl", lambda *_: None)  # noqa: B010 - mypy minds the plain form
     if mode == "kernel":
         setattr(child, "_end_with", lambda *_: None)  # noqa: B010 - as above
+    if mode == "lingering":
+        leave_lingering_thread()
     settings = SimpleNamespace(workers=workers, shutdown_seconds=5)
     places = [Place("127.0.0.1", port)]
     return supervise(settings, places, functools.partial(worker, mode), clerk, _Log(), lambda _ports: say("ready"))

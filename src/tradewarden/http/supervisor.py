@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 
 from tradewarden.http.binding import Place, bind_all, close_all
 from tradewarden.http.child import DEATH_SECONDS, DEATHS, EXIT_CONFIGURATION, EXIT_CRASHING, SIGNALS, Child, Log
-from tradewarden.http.linux import forbid_dumps
+from tradewarden.http.linux import forbid_dumps, wait_until_alone
 
 if TYPE_CHECKING:
     import socket
@@ -32,6 +32,7 @@ EXIT_STOPPED: Final = 0
 EXIT_FORCED: Final = 1
 """Stopped as asked, but something had to be killed: a second signal, or a child that did not end in time."""
 _MARGIN_SECONDS: Final = 5.0
+_ALONE_SECONDS: Final = 5.0
 _CLERK_NICE: Final = 0
 
 
@@ -65,6 +66,8 @@ def supervise(
     """
     if threading.active_count() > 1:
         raise RuntimeError("the supervisor forks, so no other thread may run beside it")
+    if others := wait_until_alone(_ALONE_SECONDS):
+        log.error("a library keeps threads of its own in a process that forks; its children may hang", threads=others)
     forbid_dumps()
     bound = bind_all(places)
     sockets = [each for place in bound for each in place]
