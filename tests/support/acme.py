@@ -31,6 +31,7 @@ from tradewarden.acme.problem import AcmeError, Identifier
 from tradewarden.acme.rights import rights, service_principal
 from tradewarden.acme.store import AccountRow, AcmeStore
 from tradewarden.audit.entry import Auditor, Entry, EventType, Origin
+from tradewarden.clock import Randomness
 from tradewarden.crypto.base64url import base64url, unbase64url
 from tradewarden.identity.commands import RegisterService
 from tradewarden.identity.services import Services
@@ -225,7 +226,12 @@ def grant_for(account: AccountRow, action: str = "acme:order") -> Grant:
     return grant_of(account.service_name, action, account.id)
 
 
-async def acme_room(directory: Path, store: AcmeStore | None = None, policy: AcmePolicy | None = None) -> AcmeRoom:
+async def acme_room(
+    directory: Path,
+    store: AcmeStore | None = None,
+    policy: AcmePolicy | None = None,
+    randomness: Randomness = os.urandom,
+) -> AcmeRoom:
     """Return the room, with looks that find every challenge met."""
     database, clock, entries, looks = MemoryDatabase(), SetClock(), KeptEntries(), Stub()
     keys = await keyring(clock=clock)
@@ -241,6 +247,6 @@ async def acme_room(directory: Path, store: AcmeStore | None = None, policy: Acm
         made.resource = resource
         return made
 
-    acme = Acme(store, keys, services, authority, policy or AcmePolicy(base=BASE), clock, os.urandom, entries=entry)
+    acme = Acme(store, keys, services, authority, policy or AcmePolicy(base=BASE), clock, randomness, entries=entry)
     acme.validator._looks = lambda: looks  # type: ignore[assignment,return-value]
     return AcmeRoom(acme, store, authority, services, clock, looks, entries, pki)

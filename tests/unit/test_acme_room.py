@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -108,6 +109,15 @@ async def test_a_key_is_for_a_registered_service(room: AcmeRoom) -> None:
         await room.key("web", profile="root")
     with pytest.raises(InvalidInputError):
         await room.key("web", ttl_hours=0)
+
+
+async def test_a_key_can_stand_in_a_command(tmp_path: Path) -> None:
+    """An HMAC key that begins with "-", which certbot takes for one of its options, is drawn anew."""
+    draws = [b"\xfb" * 32, b"\xf8" * 32]
+    room = await acme_room(tmp_path, randomness=lambda size: draws.pop() if size == 32 and draws else os.urandom(size))
+    made = await room.key("web")
+    assert not draws
+    assert made.hmac_key[0] != "-"
 
 
 async def test_who_may_manage_and_not_issue_lists_no_names(room: AcmeRoom) -> None:

@@ -70,7 +70,7 @@ class Bindings:
             raise NotFoundError(f"Service '{name}' is not registered")
         dns, addresses = await self._listed(grant, command)
         self._authority.require_profile(command.profile)
-        secret, key_id = self._randomness(_SECRET_BYTES), self._randomness(_ID_BYTES).hex()
+        secret, key_id = _fresh_secret(self._randomness), self._randomness(_ID_BYTES).hex()
         now = int(self._clock.now())
         await self._keys.reserve(Purpose.CA)
         row = self._sealer.seal(
@@ -112,6 +112,13 @@ class Bindings:
     def secret(self, row: KeyRow) -> bytes:
         """Return the HMAC key of a checked row."""
         return self._cipher.decrypt(row.secret, _place(row.id))
+
+
+def _fresh_secret(randomness: Randomness) -> bytes:
+    """Draw an HMAC key whose text does not begin with "-": as an argument of a command that would be an option."""
+    while base64url(secret := randomness(_SECRET_BYTES)).startswith("-"):
+        pass
+    return secret
 
 
 def names_listed(row: KeyRow) -> tuple[tuple[str, ...], tuple[str, ...]]:
