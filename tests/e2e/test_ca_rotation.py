@@ -138,6 +138,24 @@ def _accepted(service: Service, roots: str, identity: Identity) -> bool:
         return False
 
 
+def test_what_a_new_ca_issues_is_good_at_once(service: Service) -> None:
+    """A certificate that is issued the moment after a rotation is taken by every worker's listener, at first try."""
+    steps: tuple[dict[str, Any], ...] = (
+        {"what": "issuing", "compromised": True},
+        {"what": "issuing"},
+        {"what": "root"},
+        {"what": "issuing"},
+        {"what": "root", "finish": True},
+        {"what": "root"},
+    )
+    with Wire(service.url, token=service.admin_token) as admin:
+        for number, step in enumerate(steps):
+            both = admin.ask("GET", "/ca/certificate").body.decode()
+            done(admin.ask("POST", "/ca/rotate", step))
+            identity = issued(service, f"new{number}")
+            assert [_accepted(service, both, identity) for _ in range(6)] == [True] * 6, step
+
+
 def test_live_clients_of_either_root_are_served_while_the_root_changes(service: Service) -> None:
     """Who knows only the old root and who knows only the new one both talk mTLS until the old one retires."""
     before = issued(service, "early")

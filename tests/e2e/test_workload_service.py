@@ -247,6 +247,23 @@ async def test_peers_that_the_service_revokes_are_refused(
                     await ping(context, port)
 
 
+@pytest.mark.parametrize("what", ["issuing", "root"])
+async def test_a_peer_of_a_new_ca_is_known_before_the_lists_are_fetched_again(
+    house: House, tmp_path: Path, what: str
+) -> None:
+    """Who checks revocation has the next CA's list ahead: a certificate that it issues is taken at first try."""
+    async with (
+        house.identity(tmp_path / "one", join_token=house.token("one"), check_revocation=True) as one,
+        listening(one.server_context(), []) as port,
+    ):
+        house.post("/ca/rotate", {"what": what})
+        async with house.identity(tmp_path / "two", join_token=house.token("two")) as two:
+            assert two.pair.chain[1].subject != one.pair.chain[1].subject
+            assert (await ping(two.client_context(peer="one"), port))[0].startswith("pong")
+    if what == "root":
+        house.post("/ca/rotate", {"what": what, "finish": True})
+
+
 async def test_pins_are_those_that_the_service_publishes(house: House, tmp_path: Path) -> None:
     """The published pin set fits the service's own listener; a foreign key does not."""
     pins = house.pins()

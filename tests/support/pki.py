@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
 ADMIN = Principal(Kind.USER, "admin")
 START = 1_767_225_600.0  # 2026-01-01T00:00:00Z
-POLICY = Policy(trust_domain="trade.example")
+POLICY = Policy(trust_domain="trade.example", herald_seconds=0)
 DAY = 86_400
 
 

@@ -12,6 +12,7 @@ from cryptography import x509
 from msgspec.structs import replace
 
 from tests.support.pki import DAY, START, entry, grant, own_ca
+from tests.support.revocation import asked
 from tests.support.rotation import Installation, certificates, issue, openssl_accepts, rotate
 from tradewarden.errors import (
     ConfigurationError,
@@ -89,16 +90,22 @@ async def test_the_prepared_key_becomes_the_issuing_cas(home: Installation, auth
 
 
 async def test_the_next_ca_has_a_list_before_it_issues(authority: Authority) -> None:
-    """Who fetches lists from time to time has one of the next CA already when a rotation makes it the issuing one."""
-    await authority.revocation.renew()
-    for _ in range(2):
+    """Who fetches lists from time to time has one of the next CA when a rotation lets it issue, under any root."""
+    for what in (What.ISSUING, What.ISSUING, What.ROOT, What.ISSUING):
         following = authority.cas.known.next_issuing
         assert following is not None
-        ahead = x509.load_der_x509_crl((await authority.revocation.of(following.fingerprint)).der)
+        announced = await authority.announced_crl()
+        assert announced is not None
+        ahead = x509.load_der_x509_crl(announced)
         assert ahead.is_signature_valid(following.certificate.public_key())  # type: ignore[arg-type]
-        await rotate(authority)
-        assert authority.cas.known.issuing.certificate == following.certificate
+        await rotate(authority, what)
+        issuing = authority.cas.known.issuing.certificate
+        assert issuing.subject == following.certificate.subject
+        assert issuing.public_key() == following.certificate.public_key()
+        assert (issuing == following.certificate) is (what is What.ISSUING)
         made = await issue(authority)
+        leaf = x509.load_pem_x509_certificate(made.certificate.encode())
+        assert (await authority.revocation.ocsp(asked(leaf, issuing), entry)).statuses == ("good",)
         await authority.revoke(grant("credentials:revoke"), RevokeCertificate(made.serial_number), entry())
         now = x509.load_der_x509_crl(await authority.crl())
         assert now.issuer == ahead.issuer

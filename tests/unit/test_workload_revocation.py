@@ -39,8 +39,8 @@ def ca(tmp_path: Path) -> Iterator[StandIn]:
     yield from stand_in(tmp_path)
 
 
-def test_fetches_those_of_the_active_and_of_its_own_ca(directory: IdentityDirectory, ca: StandIn) -> None:
-    """Both lists are asked for, kept, and there after a restart."""
+def test_fetches_those_of_the_active_the_next_and_its_own_ca(directory: IdentityDirectory, ca: StandIn) -> None:
+    """The three lists are asked for, kept, and there after a restart."""
     asked: list[str] = []
 
     def fetch(_pair: object, name: str, _tag: str) -> Fetched:
@@ -49,11 +49,11 @@ def test_fetches_those_of_the_active_and_of_its_own_ca(directory: IdentityDirect
 
     lists = Revocation(directory)
     assert lists.refresh(PAIR, fetch)
-    assert sorted(asked) == ["", OWN]
+    assert sorted(asked) == ["", OWN, "next.crl"]
     again = Revocation(directory)
     again.load()
     assert sorted(again.pem) == sorted(lists.pem)
-    assert again.pem.count(b"BEGIN X509 CRL") == 2
+    assert again.pem.count(b"BEGIN X509 CRL") == 3
 
 
 def test_a_list_that_is_held_is_not_sent_again(directory: IdentityDirectory, ca: StandIn) -> None:
@@ -70,7 +70,7 @@ def test_a_list_that_is_held_is_not_sent_again(directory: IdentityDirectory, ca:
     held = lists.pem
     assert held.count(b"BEGIN X509 CRL") == 1
     assert not lists.refresh(PAIR, fetch)
-    assert tags == ["", "", '"one"', '"one"']
+    assert tags == ["", "", "", '"one"', '"one"', '"one"']
     assert lists.pem == held
 
 
@@ -101,9 +101,9 @@ def test_a_damaged_list_on_disk_lets_nobody_in_and_stops_nothing(directory: Iden
     directory.put_crl("active.crl", b"nonsense")
     again = Revocation(directory)
     again.load()
-    assert again.pem.count(b"BEGIN X509 CRL") == 1
-    assert again.refresh(PAIR, lambda *_: fresh(ca.crl()))
     assert again.pem.count(b"BEGIN X509 CRL") == 2
+    assert again.refresh(PAIR, lambda *_: fresh(ca.crl()))
+    assert again.pem.count(b"BEGIN X509 CRL") == 3
 
 
 def test_a_full_disk_does_not_keep_a_list_from_being_used(

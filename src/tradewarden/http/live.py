@@ -54,6 +54,7 @@ class LiveTls:
         self._built: tuple[Shown, Trust] | None = None
         self._rounded = 0.0
         self._long_until = 0.0
+        self._waiting = False
         self._faults: dict[str, str] = {}
 
     @property
@@ -93,7 +94,7 @@ class LiveTls:
             await self._peers.look(revisions)
             self._rounded = now
         shown = await self._certificate(recheck=moved)
-        if moved or round_due or self._built is None or self._built[0] is not shown:
+        if moved or round_due or self._waiting or self._built is None or self._built[0] is not shown:
             await self._build(shown)
         self._seen = seen
 
@@ -120,11 +121,22 @@ class LiveTls:
         self._built = (shown, trust)
 
     async def _trust(self) -> Trust:
-        """Return the roots that count, the CAs that a client may leave out of its chain, and the CRLs."""
+        """Return the roots that count, the CAs that a client may leave out of its chain, and the CRLs.
+
+        The issuing CA that is prepared is among them with its list, so that a certificate is good the moment after a
+        rotation; while the list of a new one is still to come, it is looked for every time.
+        """
         authority = self._warden.authority
         between = [ssl.PEM_cert_to_DER_cert(pem + _END) for pem in authority.ca_chain().split(_END)[:-1]]
         known = dict.fromkeys([*authority.trusted_roots(), *between])
-        return Trust(tuple(known), await self._crls(), self._warden.floor.holds())
+        crls, prepared = await self._crls(), authority.cas.known.next_issuing
+        if prepared is not None and crls:
+            announced = await authority.announced_crl()
+            self._waiting = announced is None
+            if announced is not None:
+                known[prepared.row.certificate] = None
+                crls = (*crls, announced)
+        return Trust(tuple(known), crls, self._warden.floor.holds())
 
     async def _crls(self) -> tuple[bytes, ...]:
         """Return the CRLs for OpenSSL; none while they are too long, which is not asked again at every revocation."""

@@ -1,7 +1,8 @@
 """The revocation lists that peers are checked against: one of each issuing CA that was met, never an older one.
 
-Fetched are the list of the active issuing CA, those of the CAs in our own chain, and those that were fetched before (so
-that peers under a CA that is being replaced can still be checked) until the service has them no more.
+Fetched are the list of the active issuing CA, that of the next one (so that a peer is known the moment after a
+rotation), those of the CAs in our own chain, and those that were fetched before (so that peers under a CA that is being
+replaced can still be checked) until the service has them no more.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 
 _LOG: Final = logging.getLogger("tradewarden.workload")
 _ACTIVE: Final = "active.crl"
+_NEXT: Final = "next.crl"
 _NAME_DIGITS: Final = 20
 """So much of an issuing CA's fingerprint (hex) names its list: `GET /ca/crl/<digits>.crl`."""
 
@@ -50,7 +52,7 @@ class Revocation:
         """Fetch every list by its name (empty for the active CA's) and held tag; return whether anything is new."""
         issuers = {f"{fingerprint(each)[:_NAME_DIGITS]}.crl" for each in pair.chain[1:]}
         changed = False
-        for name in sorted({_ACTIVE, *issuers, *self._lists}):
+        for name in sorted({_ACTIVE, _NEXT, *issuers, *self._lists}):
             tag = self._tags.get(name, "") if name in self._lists else ""
             changed |= self._take(name, fetch(pair, "" if name == _ACTIVE else name, tag))
         return changed

@@ -60,7 +60,10 @@ async def crl(warden: Warden, grant: Grant, command: Nothing, entry: Entry) -> C
 
 
 async def named_crl(warden: Warden, grant: Grant, command: NamedList, entry: Entry) -> Content:
-    """Give the revocation list of any of our CAs, complete or one shard, by its name in certificates (DER)."""
+    """Give the revocation list of any of our CAs, complete or one shard, by its name in certificates (DER).
+
+    `next.crl` is that of the CA that will issue after the next rotation: who holds it then is not surprised.
+    """
     del grant, entry
     await warden.revisions()
     return _list(warden, await warden.authority.revocation.crl(command.name))

@@ -142,6 +142,14 @@ class Authorities:
         used = [ca for ca in self.of(Role.ISSUING) if ca.row.active_from and ca.ends > now]
         return sorted(used, key=lambda ca: (ca is not self.issuing, -ca.row.active_from))
 
+    def forerunner(self, issuing: Ca) -> str:
+        """Return the fingerprint of the certificate under which an issuing CA was announced; empty when under its own.
+
+        It has another one when the root was changed before its turn came.
+        """
+        same = [ca for ca in self.of(Role.ISSUING) if ca.row.key == issuing.row.key and not ca.row.active_from]
+        return next((ca.fingerprint for ca in same if ca.certificate.subject == issuing.certificate.subject), "")
+
     def find(self, fingerprint: str) -> Ca | None:
         """Return one CA; its issuing row where it is a root that issues itself."""
         found = [ca for ca in self.all if ca.fingerprint == fingerprint]

@@ -16,7 +16,6 @@ from tradewarden.pki.cas.authorities import Authorities
 from tradewarden.pki.cas.brought import brought_certificate, brought_key, brought_key_is_here, may_have_issuing
 from tradewarden.pki.cas.keys import FileKeys
 from tradewarden.pki.cas.making import MadeCa, certificate_name, fingerprint, key_name
-from tradewarden.pki.certificate.algorithm import strong
 from tradewarden.pki.store import Role, Standing
 
 if TYPE_CHECKING:
@@ -93,7 +92,7 @@ class Foundation:
         """Make the issuing CA, and the next one ahead."""
         above = self._custody.above(root, root_key)
         keys = [(self._maker.key(Role.ISSUING), state) for state in (Standing.ACTIVE, Standing.NEXT)]
-        return [self._maker.issuing(above, strong(made.key.public_key()), made.name, state) for made, state in keys]
+        return [self._maker.issuing(above, made, state) for made, state in keys]
 
     def _under_brought(self, path: Path) -> list[MadeCa]:
         root = brought_certificate(path, self._now)

@@ -20,6 +20,7 @@ from tradewarden.pki.store import AuthorityRow, Role, Standing
 
 if TYPE_CHECKING:
     from tradewarden.clock import Randomness
+    from tradewarden.pki.cas.authorities import Ca
     from tradewarden.pki.cas.keys import CaKeys
     from tradewarden.pki.certificate.algorithm import Algorithm, PrivateKey, PublicKey
     from tradewarden.pki.certificate.profiles import Profile
@@ -64,11 +65,22 @@ class CaMaker:
         root = self_signed(order, made.key)
         return MadeCa(root, self.row(Role.ROOT, root, fingerprint(root), made.name, state))
 
-    def issuing(self, above: Issuer, key: PublicKey, key_name: str, state: Standing) -> MadeCa:
+    def issuing(self, above: Issuer, made: MadeKey, state: Standing) -> MadeCa:
         """Certify a key as an issuing CA under `above`, not outliving it. Raises `UnavailableError` past its time."""
+        return self._issuing(above, strong(made.key.public_key()), self._name("Issuing"), made.name, state)
+
+    def anew(self, above: Issuer, prepared: Ca) -> MadeCa:
+        """Certify a prepared issuing CA under another root as the active one.
+
+        It keeps name and key, so that verifiers who hold its revocation list or its pin already know it.
+        """
+        key = strong(prepared.certificate.public_key())
+        return self._issuing(above, key, prepared.certificate.subject, prepared.row.key, Standing.ACTIVE)
+
+    def _issuing(self, above: Issuer, key: PublicKey, subject: x509.Name, key_name: str, state: Standing) -> MadeCa:
         ahead = _AHEAD if state is Standing.NEXT else 1
         start, end = above.term(self._now, ISSUING.hours * _HOUR * ahead)
-        made = above.issue(self._order(ISSUING, key, self._name("Issuing"), start, end)).certificate
+        made = above.issue(self._order(ISSUING, key, subject, start, end)).certificate
         return MadeCa(made, self.row(Role.ISSUING, made, above.fingerprint, key_name, state))
 
     def cross(self, above: Issuer, root: x509.Certificate) -> MadeCa:

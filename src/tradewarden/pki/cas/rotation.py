@@ -14,14 +14,12 @@ from msgspec.structs import replace
 
 from tradewarden.errors import ConflictError, TradewardenError
 from tradewarden.pki.cas.making import MadeCa
-from tradewarden.pki.certificate.algorithm import strong
 from tradewarden.pki.store import AuthorityRow, Role, Standing
 
 if TYPE_CHECKING:
     from tradewarden.pki.cas.authorities import Authorities, Ca
     from tradewarden.pki.cas.custody import Custody
     from tradewarden.pki.cas.making import CaMaker
-    from tradewarden.pki.certificate.algorithm import PublicKey
     from tradewarden.pki.certificate.issuer import Issuer
 
 _WORTH_SECONDS = 30 * 86_400
@@ -77,19 +75,16 @@ class Planner:
         known = self._known
         prepared = self._prepared()
         if prepared is None:
-            made = self._maker.key(Role.ISSUING)
-            name, key = made.name, strong(made.key.public_key())
+            active = self._maker.issuing(above, self._maker.key(Role.ISSUING), Standing.ACTIVE)
         else:
-            name, key = prepared.row.key, _public(prepared.certificate)
-        active = self._maker.issuing(above, key, name, Standing.ACTIVE)
+            active = self._maker.anew(above, prepared)
         changed = [self._ended(known.issuing, compromised=compromised)]
         if known.next_issuing is not None:
             changed.append(self._ended(known.next_issuing))
         return Plan([active, self._next(above)], changed)
 
     def _next(self, above: Issuer) -> MadeCa:
-        made = self._maker.key(Role.ISSUING)
-        return self._maker.issuing(above, strong(made.key.public_key()), made.name, Standing.NEXT)
+        return self._maker.issuing(above, self._maker.key(Role.ISSUING), Standing.NEXT)
 
     def _above(self) -> Issuer | None:
         """Return the newest trusted root when its key is here: what an older one certified would end with it."""
@@ -186,10 +181,6 @@ class Planner:
         """Tell whether two roots were trusted for that long."""
         new = self._known.next_root
         return new is not None and self._now >= new.row.created_at + seconds
-
-
-def _public(certificate: x509.Certificate) -> PublicKey:
-    return strong(certificate.public_key())
 
 
 def _certifies_roots(root: x509.Certificate) -> bool:

@@ -116,6 +116,8 @@ class Succession:
         if command.compromised:
             entry.reason = Reason.CA_COMPROMISE.value
         if not command.finish:
+            if not command.compromised:
+                await self._let_prepared_be_known()
             self._take(await self._rotation.rotate(command.what, entry, compromised=command.compromised))
         elif command.what is What.ROOT and not command.compromised:
             self._take(await self._rotation.finish(entry))
@@ -123,6 +125,12 @@ class Succession:
             raise InvalidInputError("finish goes with what=root alone: it ends the overlap of two roots")
         await self.rotated()
         return await self._shown()
+
+    async def _let_prepared_be_known(self) -> None:
+        prepared, wanted = self.known.next_issuing, self._custody.policy.herald_seconds
+        if prepared is not None:
+            age = self._clock.now() - prepared.row.created_at
+            await asyncio.sleep(min(max(wanted - age, 0.0), wanted))
 
     async def tend(self, entry: Callable[[str], Entry]) -> None:
         """Do what is due: called by the clerk from time to time."""

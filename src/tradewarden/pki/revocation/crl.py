@@ -71,7 +71,8 @@ class _Served(NamedTuple):
 class RevocationList:
     """The CRLs of one issuing CA, as this process serves them. `hours` is how long one lives.
 
-    `pointers` are those of its certificates; without them there are no shards.
+    `pointers` are those of its certificates; without them there are no shards. `forerunner` is the fingerprint of the
+    certificate under which the same CA, by name and key, was announced: its list goes on here, numbers and all.
     """
 
     def __init__(
@@ -82,6 +83,7 @@ class RevocationList:
         clock: Clock,
         hours: int,
         pointers: Pointers | None = None,
+        forerunner: str = "",
     ) -> None:
         self._store = store
         self._sealer = sealer
@@ -89,6 +91,7 @@ class RevocationList:
         self._clock = clock
         self._life = hours * 3600
         self._pointers = pointers
+        self._forerunner = forerunner
         self._lock = asyncio.Lock()
         self._entries: Entries | None = None
         self._served: dict[int, _Served] = {}
@@ -142,6 +145,8 @@ class RevocationList:
         """Return the list that stands, read only when it is newer than the one that is held."""
         held = self._served[shard].row if shard in self._served else None
         row = await self._store.crl(self.issuer.fingerprint, shard, held.number if held else 0)
+        if row is None and held is None and self._forerunner:
+            row = await self._store.crl(self._forerunner, shard)
         if row is None:
             return held
         return await asyncio.to_thread(self._sealer.check, row)

@@ -48,6 +48,8 @@ if TYPE_CHECKING:
     from tradewarden.pki.store import PkiStore
 
 
+NEXT = "next.crl"
+"""The name of the list of whichever CA issues after the next rotation."""
 _HOUR = 3600
 _log = structlog.get_logger("tradewarden.pki")
 
@@ -99,12 +101,14 @@ class Revocation:
     # -- lists ---------------------------------------------------------------------------------
 
     async def crl(self, name: str = "") -> Crl:
-        """Return a list by its file name, or the complete one of the CA that issues now.
+        """Return a list by its file name, or the complete one of the CA that issues now (empty), or next (`NEXT`).
 
         Raises `NotFoundError`, `UnavailableError` when it cannot be made or is past its time, `IntegrityError`.
         """
         if not name:
             return await self.of(self._cas.known.issuing.fingerprint)
+        if name == NEXT:
+            return await self.of(self._prepared().fingerprint)
         beginning, shard = read_crl_name(name)
         return await self.of(self._named(beginning).fingerprint, shard)
 
@@ -126,10 +130,10 @@ class Revocation:
             desk = self._desks.get(ca.fingerprint)
             if desk is not None:
                 await desk.lists.renew()
-        await self._announce()
+        await self.announce()
         await self.renew_roots()
 
-    async def _announce(self) -> None:
+    async def announce(self) -> None:
         """Have a list of the next issuing CA stand before that CA issues, for verifiers who fetch lists ahead."""
         ca = self._cas.known.next_issuing
         if ca is None or await self._standing_list(ca.fingerprint).lasts(self._hours * _HOUR / 2):
@@ -175,6 +179,12 @@ class Revocation:
         """Return a CA's certificate (DER) by its file name, and since when it is there; raises `NotFoundError`."""
         ca = self._named(read_issuer_name(name))
         return ca.row.certificate, int(ca.row.created_at)
+
+    def _prepared(self) -> Ca:
+        prepared = self._cas.known.next_issuing
+        if prepared is None:
+            raise NotFoundError("No CA is prepared to issue next")
+        return prepared
 
     def _named(self, beginning: str) -> Ca:
         found = next((ca for ca in self._cas.known.all if ca.fingerprint.startswith(beginning)), None)
@@ -222,7 +232,8 @@ class Revocation:
             issuing = known.of(Role.ISSUING)
             signers = [ca for ca in issuing if ca.linked is not None and ca.row.active_from]
             self._desks = {ca.fingerprint: self._desk(ca, ca.linked) for ca in signers if ca.linked is not None}
-            self._by_hash = {key: ca.fingerprint for ca in issuing for key in issuer_hashes(ca.certificate)}
+            last = sorted(issuing, key=lambda ca: ca.row.active_from)  # of one name and key, the one that issues counts
+            self._by_hash = {key: ca.fingerprint for ca in last for key in issuer_hashes(ca.certificate)}
             self._followed = known
         return known
 
@@ -234,7 +245,8 @@ class Revocation:
             return held
         store, sealer, clock = self._store, self._sealer, self._clock
         lists = held.lists if held else RevocationList(
-            store, sealer, issuer, clock, self._hours, pointers(self._base, ca.fingerprint)
+            store, sealer, issuer, clock, self._hours, pointers(self._base, ca.fingerprint),
+            self._cas.known.forerunner(ca),
         )  # fmt: skip
         signer = held.signer if held else OcspSigner(store, sealer, issuer, clock, self._randomness)
         return _Desk(lists, Responder(store, sealer, signer, clock, ended), signer, ended)
