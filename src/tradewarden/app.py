@@ -1,8 +1,4 @@
-"""The composition root: settings in, one wired `Warden` out. The only module that names an adapter.
-
-Order matters: the directory is judged before anything is written; the root key is recognised before anything is
-decrypted; the journal stands before anything is answered.
-"""
+"""The composition root: settings in, one wired `Warden` out. It and the `ground` below it alone name adapters."""
 
 from __future__ import annotations
 
@@ -10,7 +6,7 @@ import asyncio
 import os
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple, Protocol, Self
+from typing import TYPE_CHECKING, Protocol, Self
 
 from tradewarden import __version__
 from tradewarden.access.grant import ANY, authorize
@@ -19,24 +15,17 @@ from tradewarden.access.principal import OWN_NAME
 from tradewarden.acme.acme import Acme
 from tradewarden.audit.checkpointing import Checkpointer
 from tradewarden.audit.clerk import Clerk
-from tradewarden.audit.entry import Auditor, Entry, EventType, Origin
+from tradewarden.audit.entry import Entry, EventType
 from tradewarden.audit.flood import Flood
-from tradewarden.audit.journal import Journal
 from tradewarden.audit.log import AuditLog
-from tradewarden.audit.seal import InboxSeal
 from tradewarden.audit.shipping import Shipper
 from tradewarden.audit.verify import verify_log
 from tradewarden.background import work
 from tradewarden.clock import Clock, Randomness, SystemClock, system_randomness
-from tradewarden.crypto.keyfile import private_directory
-from tradewarden.crypto.pkcs11 import release
 from tradewarden.crypto.signers import Signer, Verifier
-from tradewarden.datadir import Stage, require_init, stage
-from tradewarden.errors import (
-    AuditUnavailableError,
-    ConfigurationError,
-    FeatureDisabledError,
-)
+from tradewarden.datadir import Stage, require_data, stage
+from tradewarden.errors import AuditUnavailableError, ConfigurationError, FeatureDisabledError
+from tradewarden.ground import Ground, lay_ground
 from tradewarden.identity.admin import AdminToken
 from tradewarden.identity.enrolment import Enrolment
 from tradewarden.identity.services import Services
@@ -47,8 +36,6 @@ from tradewarden.lookout import Lookout, Sights
 from tradewarden.own_services import OwnServices
 from tradewarden.pki.authority import Authority
 from tradewarden.policies import acme_policy, ca_token, listener_names, pki_policy, refusals, root_sources, token_policy
-from tradewarden.secrets.providers.vault.config import vault_config
-from tradewarden.secrets.providers.vault.connect import connect
 from tradewarden.secrets.rewrap import Rewrap
 from tradewarden.secrets.rotation.rotations import ROTATE, Rotations
 from tradewarden.secrets.rotation.rotators.outbound import Outbound
@@ -56,7 +43,6 @@ from tradewarden.secrets.rotation.rotators.registry import rotators
 from tradewarden.secrets.secrets import SecretLimits, Secrets
 from tradewarden.secrets.vaulted.vaulted import VaultedSecrets
 from tradewarden.settings import Settings, load_settings
-from tradewarden.storage.migration import migrate_sqlite
 from tradewarden.storage.sql_acme import SqlAcmeStore
 from tradewarden.storage.sql_audit import SqlAuditStore
 from tradewarden.storage.sql_enrolment import SqlJoinStore
@@ -65,11 +51,8 @@ from tradewarden.storage.sql_keys import SqlKeyStore
 from tradewarden.storage.sql_pki import SqlPkiStore
 from tradewarden.storage.sql_rotation import SqlRotationStore
 from tradewarden.storage.sql_secrets import SqlSecretStore
-from tradewarden.storage.sql_timefloor import SqlFloorStore
 from tradewarden.storage.sql_tokens import SqlTokenStore
 from tradewarden.storage.sqlite import SqliteDatabase
-from tradewarden.timefloor.clock import FlooredClock
-from tradewarden.timefloor.floor import FloorReset, TimeFloor
 from tradewarden.tokens.tokens import Tokens
 
 if TYPE_CHECKING:
@@ -80,23 +63,23 @@ if TYPE_CHECKING:
     from tradewarden.keys.root import RootSource
     from tradewarden.pki.store import Tally
     from tradewarden.readiness import Readiness
-    from tradewarden.secrets.providers.vault.client import Client
-    from tradewarden.secrets.providers.vault.engine import Engine
     from tradewarden.secrets.room import SecretsRoom
     from tradewarden.storage.database import Revisions
-
-_HERE = Origin()
 
 
 class Warden:
     """All rooms of one installation, open in this process. Made by `start` (or, as `async with`, by `open`)."""
+
+    version = __version__
+    authority: Authority  # this and the next two are made by `start`: making them reads and writes
+    acme: Acme
+    _lookout: Lookout
 
     def __init__(self, settings: Settings, ground: Ground) -> None:
         database, keyring = ground.database, ground.keyring
         clock, randomness, revisions = ground.clock, ground.randomness, database.revisions
         self._ground = ground
         self.settings = settings
-        self.version = __version__
         self.clock: Clock = clock
         self.floor = ground.floor
         self.randomness = randomness
@@ -109,20 +92,15 @@ class Warden:
         self._keys_seen = -1
         self._authorities_seen = -1
         self._refusals = refusals(settings)
-        seal = InboxSeal(keyring.derive(Purpose.AUDIT, "inbox"))
-        self.auditor = Auditor(ground.journal, clock, seal)
+        self.auditor = ground.auditor
         self.flood = Flood(ground.journal, clock)
         self.visits = Flood(ground.journal, clock, visits=True)
-        audit, signer = SqlAuditStore(database), Signer(keyring.derive(Purpose.AUDIT, "checkpoint"))
-        shipper = Shipper(settings.data_dir / "audit", audit, keyring.cipher(Purpose.AUDIT), seal, clock)
-        origin = f"{settings.trust_domain}/audit"
-        self.clerk = Clerk(audit, shipper, Checkpointer(audit, signer, origin, clock), seal, clock, randomness)
+        audit, signer = SqlAuditStore(database), _checkpoint_signer(keyring)
+        self.clerk = _clerk(settings, ground, audit, signer)
         self.audit_log = AuditLog(audit, signer, clock)
         secret_store = SqlSecretStore(database)
         limits = SecretLimits(max_versions=settings.max_versions)
-        self.vaulted: VaultedSecrets | None = None
-        if ground.vault is not None:
-            self.vaulted = VaultedSecrets(ground.vault, clock, settings.stale_seconds, self._count_vault, limits)
+        self.vaulted = _vaulted(settings, ground, limits, self._count_vault)
         self.secrets: SecretsRoom = self.vaulted or Secrets(secret_store, keyring, clock, randomness, limits)
         self.rewrap = Rewrap(secret_store, keyring)
         services = SqlServiceStore(database)
@@ -134,9 +112,6 @@ class Warden:
         self.tokens = Tokens(
             SqlTokenStore(database), keyring, self.services, token_policy(settings), clock, randomness, revisions
         )
-        self.authority: Authority
-        self.acme: Acme
-        self._lookout: Lookout
         ways = rotators(Outbound(settings.rotation_hosts), OwnServices(self), clock, randomness)
         self.rotations = Rotations(SqlRotationStore(database), self.secrets, keyring, ways, clock, randomness)
 
@@ -187,29 +162,31 @@ class Warden:
                 SqlAcmeStore(self.database),
                 self.keyring,
                 self.services,
-                self.authority,
+                self.authority.registration,
                 acme_policy(settings),
                 self.clock,
                 self.randomness,
                 entries=lambda action, resource: self.entry(EventType.CERTIFICATE, action, resource),
             )
             await self.admin_token.ensure(self.entry(EventType.AUTHENTICATION, "create", "admin_token"))
-        sights = Sights(
-            settings.data_dir / "audit",
+        self._lookout = Lookout(self._sights(), self.clock)
+
+    def _sights(self) -> Sights:
+        return Sights(
+            self.settings.data_dir / "audit",
             self.database,
             self.keyring,
-            ca_token(settings),
+            ca_token(self.settings),
             self.authority,
             self.rotations,
             self.vaulted,
             self._refusals,
             self.floor,
         )
-        self._lookout = Lookout(sights, self.clock)
 
     def entry(self, event: EventType, action: str, resource: str = ANY) -> Entry:
         """Return the audit entry of something that this process does by itself, holding the root key."""
-        return _own_entry(self.auditor, event, action, resource)
+        return self._ground.entry(event, action, resource)
 
     def rotating(self, path: str) -> tuple[Grant, Entry]:
         """Return the grant and the entry under which this process rotates a secret by itself."""
@@ -299,6 +276,25 @@ class Warden:
             self.metrics.count_vault(outcome)
 
 
+def _checkpoint_signer(keyring: Keyring) -> Signer:
+    return Signer(keyring.derive(Purpose.AUDIT, "checkpoint"))
+
+
+def _clerk(settings: Settings, ground: Ground, audit: SqlAuditStore, signer: Signer) -> Clerk:
+    clock, seal = ground.clock, ground.seal
+    shipper = Shipper(settings.data_dir / "audit", audit, ground.keyring.cipher(Purpose.AUDIT), seal, clock)
+    checkpointer = Checkpointer(audit, signer, f"{settings.trust_domain}/audit", clock)
+    return Clerk(audit, shipper, checkpointer, seal, clock, ground.randomness)
+
+
+def _vaulted(
+    settings: Settings, ground: Ground, limits: SecretLimits, count: Callable[[str], None]
+) -> VaultedSecrets | None:
+    if ground.vault is None:
+        return None
+    return VaultedSecrets(ground.vault, ground.clock, settings.stale_seconds, count, limits)
+
+
 async def close_windows(warden: Warden) -> None:
     """Record what was counted and not recorded one by one; what cannot be recorded stays counted."""
     with suppress(AuditUnavailableError):
@@ -323,58 +319,6 @@ class Measured(Protocol):
         ...
 
 
-class Ground(NamedTuple):
-    """What every room stands on."""
-
-    database: SqliteDatabase
-    keyring: Keyring
-    journal: Journal
-    clock: FlooredClock
-    floor: TimeFloor
-    randomness: Randomness
-    first: bool
-    vault: tuple[Client, Engine] | None
-
-    async def close(self) -> None:
-        """Write what waits, let everything go; the rooms that stand on it are closed before."""
-        await self.keyring.close()
-        await self.journal.close()
-        await self.database.close()
-        await asyncio.to_thread(release)  # a process that forks next must not leave its tokens open to its children
-
-
-async def lay_ground(
-    settings: Settings, machine: Clock, randomness: Randomness, *, create: bool, follow: bytes | None
-) -> Ground:
-    """Open database, keys and journal, in this order; raises `ConfigurationError`.
-
-    The clock is that of the machine until the time floor is loaded.
-    """
-    vault = connect(vault_config(settings)) if settings.enable_vault and not settings.vault_missing else None
-    path = settings.database_path
-    found = require_init(settings.data_dir, path, development=settings.development or create)
-    await asyncio.to_thread(private_directory, settings.data_dir)
-    await asyncio.to_thread(migrate_sqlite, path)
-    database, clock = SqliteDatabase(path), FlooredClock(machine)
-    try:
-        keyring = await Keyring.open(SqlKeyStore(database), root_sources(settings), randomness, clock, follow=follow)
-        await keyring.reserve(Purpose.AUDIT)
-        audit = settings.data_dir / "audit"
-        sync = settings.audit_sync == "full"
-        journal = Journal(audit, clock, randomness, keyring.cipher(Purpose.AUDIT), sync)
-    except BaseException:
-        await database.close()
-        raise
-    floor = TimeFloor(SqlFloorStore(database), keyring.sealer(Purpose.AUDIT), clock)
-    return Ground(database, keyring, journal, clock, floor, randomness, found is Stage.FRESH, vault)
-
-
-def _own_entry(auditor: Auditor, event: EventType, action: str, resource: str) -> Entry:
-    entry = auditor.entry(event, action, _HERE)
-    entry.user, entry.method, entry.resource = str(local_principal()), "local", resource
-    return entry
-
-
 async def initialise(settings: Settings) -> Path:
     """Make a new installation (`tradewarden init`) and return where its admin token lies.
 
@@ -389,34 +333,13 @@ async def initialise(settings: Settings) -> Path:
 
 async def new_admin_token(settings: Settings) -> Path:
     """Make another admin token, which voids the one before, and return the file it lies in."""
-    _require_data(settings)
+    require_data(settings.data_dir, settings.database_path)
     warden = await Warden.start(settings)
     try:
         async with warden.entry(EventType.AUTHENTICATION, "create", "admin_token") as entry:
             return await warden.admin_token.issue(entry)
     finally:
         await warden.close()
-
-
-async def reset_time_floor(settings: Settings, machine: Clock | None = None) -> FloorReset:
-    """Put the time floor to what this machine's clock shows (ADR 31); running processes keep theirs until a restart.
-
-    Raises `ConflictError`, having changed nothing, when the floor is not ahead of the clock.
-    """
-    _require_data(settings)
-    ground = await lay_ground(settings, machine or SystemClock(), system_randomness, create=False, follow=None)
-    try:
-        seal = InboxSeal(ground.keyring.derive(Purpose.AUDIT, "inbox"))
-        auditor = Auditor(ground.journal, ground.clock, seal)
-        async with _own_entry(auditor, EventType.CONFIGURATION_CHANGE, "reset", "time_floor") as entry:
-            return await ground.floor.reset(entry, ground.randomness)
-    finally:
-        await ground.close()
-
-
-def _require_data(settings: Settings) -> None:
-    if stage(settings.data_dir, settings.database_path) is Stage.FRESH:
-        raise ConfigurationError(f"{settings.data_dir} holds no Tradewarden data; run 'tradewarden init' first")
 
 
 class Records:
@@ -447,7 +370,7 @@ async def open_for_reading(settings: Settings) -> AsyncIterator[Records]:
     database, clock = SqliteDatabase(settings.database_path), SystemClock()
     try:
         keyring = await Keyring.open(SqlKeyStore(database), root_sources(settings), system_randomness, clock)
-        yield Records(SqlAuditStore(database), Signer(keyring.derive(Purpose.AUDIT, "checkpoint")), clock)
+        yield Records(SqlAuditStore(database), _checkpoint_signer(keyring), clock)
         await keyring.close()
     finally:
         await database.close()

@@ -46,3 +46,9 @@ def require_init(data_dir: Path, database: Path, *, development: bool) -> Stage:
             "'tradewarden init' with the same settings, or point TRADEWARDEN_DATA_DIR at the data you mean"
         )
     return found
+
+
+def require_data(data_dir: Path, database: Path) -> None:
+    """Raise `ConfigurationError` when the directory is fresh, or as `stage` does."""
+    if stage(data_dir, database) is Stage.FRESH:
+        raise ConfigurationError(f"{data_dir} holds no Tradewarden data; run 'tradewarden init' first")

@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import ssl
 import time
-from ipaddress import ip_address
 from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 
 import msgspec
 
 from tradewarden.errors import ConfigurationError, UnavailableError
+from tradewarden.ip import is_this_machine
 
 if TYPE_CHECKING:
     import httpx
@@ -55,17 +55,9 @@ def address(url: str) -> str:
         raise ConfigurationError("an address of a service holds no user name and no password; write https://host:port")
     if parts.scheme not in ("http", "https") or not host or parts.query or parts.fragment:
         raise ConfigurationError(f"{shown} is no address of a service; write https://host:port")
-    if parts.scheme == "http" and not is_loopback(host):
+    if parts.scheme == "http" and not is_this_machine(host):
         raise ConfigurationError(f"{shown}: nothing is sent in the clear to another host; use https")
     return url.rstrip("/")
-
-
-def is_loopback(host: str) -> bool:
-    """Tell whether a host can only mean this machine."""
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
 
 
 def read_answer(answer: httpx.Response, most: int, seconds: float) -> bytes:

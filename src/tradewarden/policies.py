@@ -9,8 +9,8 @@ from urllib.parse import urlsplit
 
 from tradewarden.acme.acme import AcmePolicy
 from tradewarden.crypto.pkcs11 import Access, Token
+from tradewarden.ip import is_this_machine
 from tradewarden.keys.source import PASSPHRASE_VARIABLE, RootSources
-from tradewarden.outbound import is_loopback
 from tradewarden.pki.certificate.algorithm import Algorithm
 from tradewarden.pki.policy import Policy
 from tradewarden.tokens.policy import TokenPolicy
@@ -39,7 +39,7 @@ def warnings(settings: Settings) -> list[str]:
         missing = " and ".join(settings.vault_missing)
         found.append(f"ENABLE_VAULT=true without {missing}: secrets stay in the local store")
     vault = urlsplit(settings.vault.url or "")
-    if settings.enable_vault and vault.scheme == "http" and not is_loopback(vault.hostname or ""):
+    if settings.enable_vault and vault.scheme == "http" and not is_this_machine(vault.hostname or ""):
         found.append(f"VAULT_URL is http: Vault's token goes to {vault.hostname} in the clear")
     if settings.development and not settings.loopback:
         found.append(

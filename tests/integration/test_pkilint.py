@@ -117,8 +117,9 @@ async def leaves(authority: Authority) -> dict[str, bytes]:
 async def ordered(authority: Authority, name: str) -> bytes:
     """Return a certificate that was ordered for a DNS name, as ACME does."""
     request = x509.load_pem_x509_csr(csr(cn=None, sans=(x509.DNSName(name),)).encode())
-    order = Ordered("shop", authority.new_serial(), "server", request.public_bytes(Encoding.DER), (name,), ())
-    await authority.issue_ordered(grant("credentials:issue", "shop"), order, entry())
+    registration = authority.registration
+    order = Ordered("shop", registration.new_serial(), "server", request.public_bytes(Encoding.DER), (name,), ())
+    await registration.issue(grant("credentials:issue", "shop"), order, entry())
     row = await authority.held(order.serial)
     assert row is not None
     return row.certificate

@@ -14,11 +14,12 @@ from structlog.testing import capture_logs
 from tests.support.handshakes import shake
 from tests.support.timefloor import DAY, YEARS, Machine
 from tradewarden import Warden, background, load_settings
-from tradewarden.app import open_for_reading, reset_time_floor
+from tradewarden.app import open_for_reading
 from tradewarden.audit.query import Filter
 from tradewarden.background import work
 from tradewarden.clock import rfc3339
 from tradewarden.errors import AuthenticationError, ConfigurationError, ConflictError, TokenError
+from tradewarden.ground import reset_time_floor
 from tradewarden.http.live import LiveTls
 from tradewarden.http.peers import Peers
 from tradewarden.pki.peer import identifier

@@ -26,9 +26,9 @@ from tradewarden.access.principal import Kind, Principal
 from tradewarden.acme.acme import Acme, AcmePolicy
 from tradewarden.acme.commands import KeyMade, MakeKey, NewAccount, NewOrder
 from tradewarden.acme.jwk import AccountKey, key_of
-from tradewarden.acme.orders import Opened
 from tradewarden.acme.problem import AcmeError, Identifier
 from tradewarden.acme.rights import rights, service_principal
+from tradewarden.acme.rows import Opened
 from tradewarden.acme.store import AccountRow, AcmeStore
 from tradewarden.audit.entry import Auditor, Entry, EventType, Origin
 from tradewarden.clock import Randomness
@@ -206,7 +206,7 @@ class AcmeRoom:
         """Make an order and prove all of its names."""
         made = await self.order(account, *names)
         for number in range(len(names)):
-            await self.acme.orders.begin(grant_for(account), made.row.id, number, "http-01", self.entry())
+            await self.acme.authorizations.begin(grant_for(account), made.row.id, number, "http-01", self.entry())
         await self.acme.validator.work_off()
         return await self.acme.orders.own(grant_for(account), made.row.id)
 
@@ -247,6 +247,8 @@ async def acme_room(
         made.resource = resource
         return made
 
-    acme = Acme(store, keys, services, authority, policy or AcmePolicy(base=BASE), clock, randomness, entries=entry)
+    acme = Acme(
+        store, keys, services, authority.registration, policy or AcmePolicy(base=BASE), clock, randomness, entries=entry
+    )
     acme.validator._looks = lambda: looks  # type: ignore[assignment,return-value]
     return AcmeRoom(acme, store, authority, services, clock, looks, entries, pki)

@@ -10,6 +10,7 @@ from typing import NamedTuple, Self
 import pytest
 
 from tradewarden.cli import main
+from tradewarden.cli.client import Reply
 from tradewarden.cli.exit_codes import ServiceProblemError
 
 CLIENT_MODULES = (
@@ -89,6 +90,10 @@ class FakeService:
     def get(self, path: str, query: Mapping[str, str | int] | None = None) -> bytes:
         """Answer as the client does."""
         return self._answer(f"GET {path}", query)
+
+    def look(self, path: str) -> Reply:
+        """Answer as the client does."""
+        return Reply(200, self._answer(f"GET {path}", None))
 
     def post(self, path: str, body: Mapping[str, object] | None = None) -> bytes:
         """Answer as the client does."""

@@ -45,6 +45,7 @@ MADE_UP = {
     "a slash that is none": "xn--" + "a\u2044b".encode("punycode").decode(),
     "a space that is none": "xn--" + "a\u3000b".encode("punycode").decode(),
 }
+RESERVED = ["ab--cd", "ww--w", "a---b", "xm--p1ai", "0x--1"]
 
 
 @pytest.mark.parametrize("label", PUBLISHED)
@@ -62,6 +63,22 @@ def test_a_label_that_stands_for_no_word_is_refused(label: str) -> None:
         with pytest.raises(InvalidInputError, match="not understood"):
             dns_name(name)
     assert own_label(label) == ()
+
+
+@pytest.mark.parametrize("label", RESERVED)
+def test_a_label_that_is_reserved_is_refused(label: str) -> None:
+    """Hyphens in the third and fourth place are for labels that stand for something else (RFC 5890 section 2.3.1)."""
+    for name in (label, f"www.{label}", f"{label}.example", f"xn--p1ai.{label}"):
+        with pytest.raises(InvalidInputError, match=f"'{label}' has '--' in its third and fourth place"):
+            dns_name(name)
+    assert own_label(label) == ()
+
+
+@pytest.mark.parametrize("label", ["a--b", "abc--d", "ab-c--d", "ab-cd", "x-n--a"])
+def test_hyphens_elsewhere_are_as_good_as_letters(label: str) -> None:
+    """A label may have as many hyphens as it likes in other places."""
+    assert dns_name(f"{label}.example") == f"{label}.example"
+    assert own_label(label) == (label,)
 
 
 @given(st.text("abcdefghijklmnopqrstuvwxyz0123456789-", max_size=60))

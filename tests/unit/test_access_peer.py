@@ -7,7 +7,7 @@ from ipaddress import ip_network
 import pytest
 
 from tests.support.secrets import HandClock
-from tradewarden.access.address import client_address, is_loopback, listed, require_listed
+from tradewarden.access.address import client_address, listed, require_listed
 from tradewarden.access.throttle import MAX_KEYS, Throttle, peer_key
 from tradewarden.errors import PermissionDeniedError, RateLimitedError
 
@@ -94,19 +94,3 @@ def test_an_address_list_lets_in_what_stands_on_it() -> None:
         with pytest.raises(PermissionDeniedError):
             require_listed(address, PROXIES)
         assert not listed(address, PROXIES)
-
-
-@pytest.mark.parametrize(
-    ("address", "local"),
-    [
-        ("127.0.0.1", True),
-        ("127.8.9.1", True),
-        ("::1", True),
-        ("::ffff:127.0.0.1", True),
-        ("10.0.0.1", False),
-        ("x", False),
-    ],
-)
-def test_loopback_is_this_machine(address: str, local: bool) -> None:
-    """In IPv4, IPv6 and mapped form."""
-    assert is_loopback(address) is local

@@ -27,10 +27,11 @@ from tradewarden.acme.commands import MakeKey, NewAccount, NewOrder, RevokeCert,
 from tradewarden.acme.jws import Signed
 from tradewarden.acme.order import Status
 from tradewarden.acme.orders import MAX_OPEN
+from tradewarden.acme.ports import Ordered
 from tradewarden.acme.problem import AcmeError, AcmeProofError, Identifier, Kind
 from tradewarden.acme.store import OrderChange
 from tradewarden.acme.validation import LEASE
-from tradewarden.crypto.base64url import base64url
+from tradewarden.crypto.base64url import base64url, unbase64url
 from tradewarden.errors import (
     IntegrityError,
     InvalidInputError,
@@ -42,7 +43,7 @@ from tradewarden.identity.commands import RegisterService
 
 if TYPE_CHECKING:
     from tradewarden.access.grant import Grant
-    from tradewarden.acme.orders import Opened
+    from tradewarden.acme.rows import Opened
     from tradewarden.acme.store import AccountRow
 
 NAME = "web.test.internal"
@@ -52,7 +53,14 @@ def cert_id_of(certificate: bytes) -> str:
     """Return how RFC 9773 section 4.1 names a certificate (DER)."""
     leaf = x509.load_der_x509_certificate(certificate)
     issuer = leaf.extensions.get_extension_for_class(x509.AuthorityKeyIdentifier).value.key_identifier or b""
-    return f"{base64url(issuer)}.{base64url(leaf.serial_number.to_bytes(20))}"
+    number = leaf.serial_number
+    return f"{base64url(issuer)}.{base64url(number.to_bytes(number.bit_length() // 8 + 1))}"
+
+
+def lengthened(cert_id: str, octets: bytes) -> str:
+    """Return it with octets in front of the serial number's."""
+    issuer, _, serial = cert_id.partition(".")
+    return f"{issuer}.{base64url(octets + (unbase64url(serial) or b''))}"
 
 
 @pytest.fixture
@@ -298,6 +306,7 @@ async def test_a_key_without_names_gives_what_the_service_is_registered_for(room
         (Identifier("dns", "10.0.0.1"), Kind.MALFORMED),
         (Identifier("dns", "*.test.internal"), Kind.REJECTED_IDENTIFIER),
         (Identifier("dns", "xn--abc.test.internal"), Kind.MALFORMED),
+        (Identifier("dns", "ab--cd.test.internal"), Kind.MALFORMED),
         (Identifier("ip", "::"), Kind.MALFORMED),
         (Identifier("ip", "10.0.0"), Kind.MALFORMED),
         (Identifier("email", "a@b"), Kind.UNSUPPORTED_IDENTIFIER),
@@ -343,12 +352,12 @@ async def test_an_account_has_so_many_open_orders(room: AcmeRoom, monkeypatch: p
 async def test_nobody_reaches_anothers_order(room: AcmeRoom) -> None:
     """Another account's order cannot be read, proven, given up or finalized."""
     mine, other = await room.account(Pair()), await room.account(Pair())
-    order, grant, orders = await room.order(mine, "web"), grant_for(other), room.acme.orders
+    order, grant, authorizations = await room.order(mine, "web"), grant_for(other), room.acme.authorizations
     calls = [
-        orders.own(grant, order.row.id),
-        orders.begin(grant, order.row.id, 0, "http-01", room.entry()),
-        orders.give_up(grant, order.row.id, 0, room.entry()),
-        orders.finalize(grant, order.row.id, request("web"), room.entry()),
+        room.acme.orders.own(grant, order.row.id),
+        authorizations.begin(grant, order.row.id, 0, "http-01", room.entry()),
+        authorizations.give_up(grant, order.row.id, 0, room.entry()),
+        room.acme.finalizer.finalize(grant, order.row.id, request("web"), room.entry()),
     ]
     for call in calls:
         with pytest.raises(AcmeError) as error:
@@ -374,12 +383,12 @@ async def test_a_met_challenge_makes_its_authorization_valid(room: AcmeRoom) -> 
     account = await room.account(Pair(), "web", ".test.internal")
     order = await room.order(account, "web", NAME)
     grant, orders = grant_for(account), room.acme.orders
-    await orders.begin(grant, order.row.id, 0, "http-01", room.entry())
+    await room.acme.authorizations.begin(grant, order.row.id, 0, "http-01", room.entry())
     await room.acme.validator.work_off()
     found = await orders.own(grant, order.row.id)
     assert [each.status for each in found.order.authorizations] == [Status.VALID, Status.PENDING]
     assert found.status is Status.PENDING
-    await orders.begin(grant, order.row.id, 1, "dns-01", room.entry())
+    await room.acme.authorizations.begin(grant, order.row.id, 1, "dns-01", room.entry())
     await room.acme.validator.work_off()
     assert (await orders.own(grant, order.row.id)).status is Status.READY
     assert room.looks.seen == [("http-01", "web"), ("dns-01", NAME)]
@@ -392,7 +401,7 @@ async def test_a_challenge_is_looked_at_again_before_it_fails(room: AcmeRoom) ->
     order = await room.order(account, "web")
     grant, orders, validator = grant_for(account), room.acme.orders, room.acme.validator
     room.looks.refusal = AcmeError(Kind.CONNECTION, "does not answer")
-    await orders.begin(grant, order.row.id, 0, "http-01", room.entry())
+    await room.acme.authorizations.begin(grant, order.row.id, 0, "http-01", room.entry())
     waits = []
     for _ in range(rules.ATTEMPTS):
         await validator.work_off()
@@ -418,7 +427,7 @@ async def test_a_challenge_that_is_met_late_is_still_met(room: AcmeRoom) -> None
     account = await room.account(Pair())
     order = await room.order(account, "web")
     room.looks.refusal = AcmeError(Kind.DNS, "no answer")
-    await room.acme.orders.begin(grant_for(account), order.row.id, 0, "dns-01", room.entry())
+    await room.acme.authorizations.begin(grant_for(account), order.row.id, 0, "dns-01", room.entry())
     await room.acme.validator.work_off()
     room.looks.refusal = None
     room.clock.time += 1
@@ -432,7 +441,7 @@ async def test_of_two_workers_one_looks(room: AcmeRoom) -> None:
     """Two processes that find the same order due do not both take it."""
     account = await room.account(Pair())
     order = await room.order(account, "web")
-    await room.acme.orders.begin(grant_for(account), order.row.id, 0, "http-01", room.entry())
+    await room.acme.authorizations.begin(grant_for(account), order.row.id, 0, "http-01", room.entry())
     validator = room.acme.validator
     found = await asyncio.gather(validator._take(order.row.id), validator._take(order.row.id))
     assert sorted(each is None for each in found) == [False, True]
@@ -443,7 +452,7 @@ async def test_what_a_worker_found_after_its_lease_does_not_count(room: AcmeRoom
     account = await room.account(Pair())
     order = await room.order(account, "web")
     grant, validator = grant_for(account), room.acme.validator
-    await room.acme.orders.begin(grant, order.row.id, 0, "http-01", room.entry())
+    await room.acme.authorizations.begin(grant, order.row.id, 0, "http-01", room.entry())
     slow = await validator._take(order.row.id)
     assert slow is not None
     assert await validator._take(order.row.id) is None
@@ -460,7 +469,7 @@ async def test_a_worker_that_dies_loses_nothing(room: AcmeRoom) -> None:
     """An order that was taken and never finished is due again after the lease."""
     account = await room.account(Pair())
     order = await room.order(account, "web")
-    await room.acme.orders.begin(grant_for(account), order.row.id, 0, "http-01", room.entry())
+    await room.acme.authorizations.begin(grant_for(account), order.row.id, 0, "http-01", room.entry())
     assert await room.acme.validator._take(order.row.id) is not None
     await room.acme.validator.work_off()
     assert room.looks.seen == []
@@ -474,8 +483,8 @@ async def test_a_deactivated_authorization_ends_its_order(room: AcmeRoom) -> Non
     account = await room.account(Pair())
     order = await room.order(account, "web")
     grant = grant_for(account)
-    await room.acme.orders.begin(grant, order.row.id, 0, "http-01", room.entry())
-    given = await room.acme.orders.give_up(grant, order.row.id, 0, room.entry())
+    await room.acme.authorizations.begin(grant, order.row.id, 0, "http-01", room.entry())
+    given = await room.acme.authorizations.give_up(grant, order.row.id, 0, room.entry())
     assert given.status is Status.INVALID
     await room.acme.validator.work_off()
     assert room.looks.seen == []
@@ -488,7 +497,7 @@ async def test_an_order_waits_a_day(room: AcmeRoom) -> None:
     assert order.status is Status.READY
     room.clock.time += rules.LIFETIME
     with pytest.raises(AcmeError) as error:
-        await room.acme.orders.finalize(grant_for(account), order.row.id, request("web"), room.entry())
+        await room.acme.finalizer.finalize(grant_for(account), order.row.id, request("web"), room.entry())
     assert refused(error) is Kind.ORDER_NOT_READY
 
 
@@ -496,7 +505,7 @@ async def test_an_ended_account_proves_nothing(room: AcmeRoom) -> None:
     """A challenge of an account that ended meanwhile is not met."""
     account = await room.account(Pair())
     order = await room.order(account, "web")
-    await room.acme.orders.begin(grant_for(account), order.row.id, 0, "http-01", room.entry())
+    await room.acme.authorizations.begin(grant_for(account), order.row.id, 0, "http-01", room.entry())
     await room.acme.accounts.end(admin("acme:manage"), account.id, room.entry())
     await room.acme.validator.work_off()
     assert room.looks.seen == []
@@ -510,7 +519,7 @@ async def test_an_ended_account_proves_nothing(room: AcmeRoom) -> None:
 
 async def finalized(room: AcmeRoom, order: Opened, grant: Grant, csr: str) -> Opened:
     """Finalize an order."""
-    return await room.acme.orders.finalize(grant, order.row.id, csr, room.entry("order"))
+    return await room.acme.finalizer.finalize(grant, order.row.id, csr, room.entry("order"))
 
 
 async def issued(room: AcmeRoom) -> list[str]:
@@ -603,7 +612,7 @@ async def test_a_crash_between_certificate_and_order_neither_loses_nor_doubles(
             raise asyncio.CancelledError
 
         with monkeypatch.context() as patch:
-            patch.setattr(orders, dies_at, die)
+            patch.setattr(room.acme.finalizer, dies_at, die)
             with pytest.raises(asyncio.CancelledError):
                 await finalized(room, order, grant, csr)
         held = await orders.own(grant, order.row.id)
@@ -626,7 +635,7 @@ async def test_an_authority_that_cannot_sign_now_signs_later(room: AcmeRoom, mon
         raise UnavailableError("the token is away")
 
     with monkeypatch.context() as patch:
-        patch.setattr(room.authority, "issue_ordered", away)
+        patch.setattr(room.authority.registration, "issue", away)
         held = await finalized(room, order, grant_for(account), request("web"))
         assert held.status is Status.PROCESSING
         room.clock.time += 21
@@ -720,7 +729,9 @@ async def test_a_certificate_tells_when_to_renew_it(room: AcmeRoom) -> None:
     window = await room.acme.certificates.window(cert_id)
     life = held.not_after - held.not_before
     assert held.not_before + life * 0.6 < window.start < window.end < held.not_before + life * 0.8
-    await room.authority.revoke_held(admin("credentials:revoke", "web"), held.serial, "superseded", room.entry())
+    await room.authority.registration.revoke(
+        admin("credentials:revoke", "web"), held.serial, "superseded", room.entry()
+    )
     assert (await room.acme.certificates.window(cert_id)).end <= room.clock.time
     for unknown in ("AAAA." + cert_id.partition(".")[2], "AAAA.AAAA", "x"):
         with pytest.raises(NotFoundError):
@@ -754,7 +765,7 @@ async def test_an_order_replaces_a_certificate_once(room: AcmeRoom) -> None:
         with pytest.raises(AcmeError) as error:
             await replacing(room, again, cert_id, "web")
         assert refused(error) is Kind.ALREADY_REPLACED
-    await room.acme.orders.begin(grant_for(beside), first.row.id, 0, "http-01", room.entry())
+    await room.acme.authorizations.begin(grant_for(beside), first.row.id, 0, "http-01", room.entry())
     await room.acme.validator.work_off()
     ready = await room.acme.orders.own(grant_for(beside), first.row.id)
     done = await finalized(room, ready, grant_for(beside), request("web"))
@@ -780,7 +791,7 @@ async def test_an_order_that_came_to_nothing_replaces_nothing(room: AcmeRoom) ->
     account = await room.account(Pair())
     cert_id = await predecessor(room, account, "web")
     failed = await replacing(room, account, cert_id, "web")
-    await room.acme.orders.give_up(grant_for(account), failed.row.id, 0, room.entry())
+    await room.acme.authorizations.give_up(grant_for(account), failed.row.id, 0, room.entry())
     await replacing(room, account, cert_id, "web")
     room.clock.time += rules.LIFETIME
     await replacing(room, account, cert_id, "web")
@@ -804,6 +815,34 @@ async def test_only_a_certificate_of_ones_own_is_replaced(room: AcmeRoom) -> Non
     assert refused(error) is Kind.MALFORMED
     assert "shares no name" in error.value.detail
     await replacing(room, account, cert_id, "other.test.internal", NAME)
+
+
+@pytest.mark.parametrize("octets", [b"\0", b"\0\0", b"\xff"])
+async def test_a_serial_number_with_more_octets_than_its_own_names_nothing(room: AcmeRoom, octets: bytes) -> None:
+    """The content of a DER INTEGER is written in one way (RFC 9773 section 4.1), so a certificate has one name."""
+    account = await room.account(Pair())
+    cert_id = await predecessor(room, account, "web")
+    with pytest.raises(AcmeError) as error:
+        await replacing(room, account, lengthened(cert_id, octets), "web")
+    assert refused(error) is Kind.MALFORMED
+    with pytest.raises(NotFoundError):
+        await room.acme.certificates.window(lengthened(cert_id, octets))
+    await replacing(room, account, cert_id, "web")
+
+
+async def test_the_octet_of_a_serial_numbers_sign_belongs_to_it(room: AcmeRoom) -> None:
+    """A number whose first bit is set has a zero in front of it, and names nothing without."""
+    await room.key("web")
+    ordered = Ordered("web", f"{0xFF << 144:040x}", "server", unbase64url(request("web")) or b"", ("web",), ())
+    await room.authority.registration.issue(admin("credentials:issue", "web"), ordered, room.entry())
+    held = await room.authority.held(ordered.serial)
+    assert held is not None
+    cert_id = cert_id_of(held.certificate)
+    assert cert_id.endswith(f".{base64url(bytes([0, 0xFF, *bytes(18)]))}")
+    assert (await room.acme.certificates.window(cert_id)).end < held.not_after
+    for octets in (bytes([0xFF, *bytes(18)]), b"", b"\0"):
+        with pytest.raises(NotFoundError):
+            await room.acme.certificates.window(f"{cert_id.partition('.')[0]}.{base64url(octets)}")
 
 
 async def test_a_forged_replacement_is_refused(room: AcmeRoom) -> None:

@@ -297,6 +297,7 @@ async def test_a_csr_of_a_megabyte_is_too_large(authority: Authority) -> None:
         ({"dns_names": ("bücher.example",)}, "not understood"),
         ({"dns_names": ("a\n",)}, "not understood"),
         ({"dns_names": ("www.xn--abc.internal",)}, "'xn--abc' begins with 'xn--' and is no internationalized label"),
+        ({"dns_names": ("www.ab--cd.internal",)}, "'ab--cd' has '--' in its third and fourth place"),
         ({"dns_names": (".".join(["a" * 60] * 5),)}, "not understood"),
         ({"dns_names": tuple(f"h{n}" for n in range(33))}, "At most 32"),
         ({"ip_addresses": ("10.0.0.256",)}, "not the address of one host"),
@@ -329,7 +330,7 @@ async def test_our_own_name_is_nobody_elses(authority: Authority) -> None:
     with pytest.raises(NameRefusedError, match="own"):
         await authority.issue(grant(ISSUE), IssueCredentials(OWN_NAME), entry())
     with pytest.raises(NameRefusedError, match="own"):
-        await authority.require_orderable(OWN_NAME, ("warden.example",), (), vouched=True)
+        await authority.registration.require_orderable(OWN_NAME, ("warden.example",), (), vouched=True)
 
 
 async def test_the_right_to_issue_is_scoped_by_name(authority: Authority) -> None:

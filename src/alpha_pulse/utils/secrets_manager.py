@@ -40,7 +40,7 @@ from tradewarden.secrets.chain.chain import Chain
 from tradewarden.secrets.chain.policy import ChainPolicy
 from tradewarden.secrets.credentials import DataProviderCredentials, EncryptionKey, SigningKey
 from tradewarden.secrets.credentials.asking import Asked, made_of
-from tradewarden.secrets.credentials.stored_key import stored_key
+from tradewarden.secrets.credentials.stored_key import however_weak
 from tradewarden.secrets.platform import policy_of, recorder_of
 from tradewarden.secrets.providers.opening import open_providers
 from tradewarden.settings import load_provider_settings
@@ -193,7 +193,7 @@ class SecretsManager:
             log.warning(
                 "%s", error.detail
             )  # AlphaPulse would put a key of its own source code in the place of a weak one
-            return stored_key(name, content).key.reveal()
+            return however_weak(name, content).reveal()
 
 
 def create_secrets_manager(environment: str | None = None) -> SecretsManager:

@@ -7,39 +7,21 @@ a listed proxy itself (RFC 7239 section 7.1: everything further left can be forg
 from __future__ import annotations
 
 import ipaddress
-from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from tradewarden.errors import PermissionDeniedError
+from tradewarden.ip import parse
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
-Address = ipaddress.IPv4Address | ipaddress.IPv6Address
-
-
-@lru_cache(maxsize=4096)
-def parse(address: str) -> Address | None:
-    """Return the address, an IPv4 one mapped into IPv6 as itself; None when it is none."""
-    try:
-        parsed = ipaddress.ip_address(address)
-    except ValueError:
-        return None
-    mapped = parsed.ipv4_mapped if isinstance(parsed, ipaddress.IPv6Address) else None
-    return mapped or parsed
 
 
 def listed(address: str, networks: Sequence[Network]) -> bool:
     """Tell whether the address is in one of the networks."""
     parsed = parse(address)
     return parsed is not None and any(parsed in network for network in networks)
-
-
-def is_loopback(address: str) -> bool:
-    """Tell whether the address is this very machine."""
-    parsed = parse(address)
-    return parsed is not None and parsed.is_loopback
 
 
 def client_address(peer: str, forwarded_for: str, proxies: Sequence[Network]) -> str:

@@ -2,7 +2,8 @@
 
 DNS names are in the preferred syntax that RFC 5280 section 4.2.1.6 asks for (letters, digits, hyphens; RFC 1034
 section 3.5, RFC 1123 section 2.1), without wildcards. A label that begins with `xn--` stands for a word in another
-script (RFC 5890 section 2.3.2.1) and has to be one: nobody could tell what a made-up one is shown as.
+script (RFC 5890 section 2.3.2.1) and has to be one: nobody could tell what a made-up one is shown as. Every other label
+with hyphens in its third and fourth place is reserved (section 2.3.1): nobody could tell what it will stand for.
 """
 
 from __future__ import annotations
@@ -17,6 +18,9 @@ _MAX_DNS = 253
 _LABEL = r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?"
 _DNS = re.compile(rf"{_LABEL}(?:\.{_LABEL})*", re.ASCII)
 _PREFIX = "xn--"
+_HYPHENS = "--"
+_RESERVED = slice(2, 4)
+"""Where a label that stands for something else has its hyphens (RFC 5890 section 2.3.1)."""
 _WORDS = frozenset({"Ll", "Lo", "Lm", "Mn", "Mc", "Nd"})
 """Letters without capitals, marks, digits: general categories that labels are made of (RFC 5892 section 2.1)."""
 _BETWEEN = frozenset("-\u00b7\u0375\u05f3\u05f4\u30fb\u200c\u200d\u06fd\u06fe\u0f0b\u3007")
@@ -27,7 +31,7 @@ _NUMBER = re.compile(r"(?:[0-9]+|0x[0-9a-f]*)", re.ASCII)
 def own_label(service: str) -> tuple[str, ...]:
     """Return the DNS name that a service's own name is; none when it is no such label (`trading_bot`)."""
     spelt = _DNS.fullmatch(service) and not _NUMBER.fullmatch(service)
-    return (service,) if spelt and not _made_up(service) else ()
+    return (service,) if spelt and not _reserved(service) else ()
 
 
 def dns_name(text: str) -> str:
@@ -41,19 +45,23 @@ def dns_name(text: str) -> str:
         )
     if _NUMBER.fullmatch(text.rpartition(".")[2]):
         raise InvalidInputError(f"DNS name {text[:80]!r} reads as an IP address; ask for it in ip_addresses")
-    if label := _made_up(text):
-        raise InvalidInputError(
-            f"DNS name {text[:80]!r} is not understood: {label!r} begins with 'xn--' and is no internationalized label"
-            " (RFC 5890)"
-        )
+    if label := _reserved(text):
+        raise InvalidInputError(f"DNS name {text[:80]!r} is not understood: {label!r} {_wrong(label)}")
     return text
 
 
-def _made_up(name: str) -> str:
-    """Return the first label of a DNS name that claims to be an A-label and is none; empty when there is none."""
-    if _PREFIX not in name:
+def _reserved(name: str) -> str:
+    """Return the first label of a DNS name that is reserved and no A-label; empty when there is none."""
+    if _HYPHENS not in name:
         return ""
-    return next((each for each in name.split(".") if each.startswith(_PREFIX) and not _is_a_label(each)), "")
+    return next((each for each in name.split(".") if each[_RESERVED] == _HYPHENS and not _is_a_label(each)), "")
+
+
+def _wrong(label: str) -> str:
+    """Return what is wrong with a reserved label that is no A-label."""
+    if label.startswith(_PREFIX):
+        return "begins with 'xn--' and is no internationalized label (RFC 5890)"
+    return "has '--' in its third and fourth place, as only 'xn--…' may (RFC 5890 section 2.3.1)"
 
 
 def _is_a_label(label: str) -> bool:
@@ -62,13 +70,15 @@ def _is_a_label(label: str) -> bool:
     The rules for a single script alone are not held here: those of RFC 5892 appendix A (what may stand beside a
     joiner) and of RFC 5893 (right to left).
     """
+    if not label.startswith(_PREFIX):
+        return False
     encoded = label.removeprefix(_PREFIX)
     try:
         word = encoded.encode("ascii").decode("punycode")
         again = word.encode("punycode").decode("ascii")
     except ValueError:
         return False
-    hyphens = word.startswith("-") or word.endswith("-") or word[2:4] == "--"
+    hyphens = word.startswith("-") or word.endswith("-") or word[_RESERVED] == _HYPHENS
     return (
         again == encoded
         and not hyphens

@@ -8,19 +8,22 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from tradewarden.acme.accounts import Accounts
+from tradewarden.acme.authorizations import Authorizations
 from tradewarden.acme.bindings import Bindings
 from tradewarden.acme.certificates import Certificates
+from tradewarden.acme.finalization import Finalizer
 from tradewarden.acme.nonces import Nonces
 from tradewarden.acme.orders import Orders
 from tradewarden.acme.places import Places
 from tradewarden.acme.proof import Proof
+from tradewarden.acme.rows import OrderRows
 from tradewarden.acme.standing import Standing
 from tradewarden.acme.validation import Validator
 from tradewarden.keys.purpose import Purpose
 
 if TYPE_CHECKING:
     from tradewarden.acme.looks import Looks
-    from tradewarden.acme.ports import CertificateAuthority, Register
+    from tradewarden.acme.ports import Register, RegistrationAuthority
     from tradewarden.acme.store import AcmeStore
     from tradewarden.acme.validation import Entries
     from tradewarden.clock import Clock, Randomness
@@ -49,24 +52,26 @@ class Acme:
         store: AcmeStore,
         keys: Keys,
         register: Register,
-        authority: CertificateAuthority,
+        registration: RegistrationAuthority,
         policy: AcmePolicy,
         clock: Clock,
         randomness: Randomness,
         *,
         entries: Entries,
     ) -> None:
-        sealer = keys.sealer(Purpose.CA)
-        places = self.places = Places(policy.base)
-        standing = Standing(store, sealer, register, clock)
+        sealer, places = keys.sealer(Purpose.CA), Places(policy.base)
+        standing, rows = Standing(store, sealer, register, clock), OrderRows(store, sealer, clock)
         self._policy = policy
+        self.places = places
         self.nonces = Nonces(store, keys.mac(Purpose.CA, "acme-nonce"), clock, randomness)
-        self.bindings = Bindings(store, keys, register, authority, places, clock, randomness)
+        self.bindings = Bindings(store, keys, register, registration, places, clock, randomness)
         self.accounts = Accounts(store, sealer, standing, places, clock, randomness)
-        self.orders = Orders(store, sealer, authority, clock, randomness)
-        self.certificates = Certificates(authority, clock)
-        self.proof = Proof(standing, self.bindings, self.nonces, authority, places)
-        self.validator = Validator(store, self.orders, standing, self._looks, clock, entries)
+        self.orders = Orders(store, rows, sealer, registration, clock, randomness)
+        self.authorizations = Authorizations(rows, clock)
+        self.finalizer = Finalizer(store, rows, sealer, registration, clock)
+        self.certificates = Certificates(registration, clock)
+        self.proof = Proof(standing, self.bindings, self.nonces, registration, places)
+        self.validator = Validator(store, rows, self.finalizer, standing, self._looks, clock, entries)
 
     @cache  # noqa: B019  (one object a process; it lives as long as the process)
     def _looks(self) -> Looks:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from tradewarden.access.grant import Grant
     from tradewarden.acme.commands import MakeKey
     from tradewarden.acme.places import Places
-    from tradewarden.acme.ports import CertificateAuthority, Register
+    from tradewarden.acme.ports import Register, RegistrationAuthority
     from tradewarden.acme.store import AccountsFound, AcmeStore
     from tradewarden.audit.entry import Entry
     from tradewarden.clock import Clock, Randomness
@@ -41,7 +41,7 @@ class Bindings:
         store: AcmeStore,
         keys: Keys,
         register: Register,
-        authority: CertificateAuthority,
+        authority: RegistrationAuthority,
         places: Places,
         clock: Clock,
         randomness: Randomness,

@@ -16,8 +16,8 @@ from tradewarden.errors import NotFoundError
 if TYPE_CHECKING:
     from tradewarden.access.grant import Grant
     from tradewarden.acme.commands import RevokeCert
-    from tradewarden.acme.orders import Opened
-    from tradewarden.acme.ports import CertificateAuthority, Held
+    from tradewarden.acme.ports import Held, RegistrationAuthority
+    from tradewarden.acme.rows import Opened
     from tradewarden.audit.entry import Entry
     from tradewarden.clock import Clock
 
@@ -44,7 +44,7 @@ class Window(msgspec.Struct, frozen=True):
 class Certificates:
     """What is done with certificates through ACME."""
 
-    def __init__(self, authority: CertificateAuthority, clock: Clock) -> None:
+    def __init__(self, authority: RegistrationAuthority, clock: Clock) -> None:
         self._authority = authority
         self._clock = clock
 
@@ -69,7 +69,7 @@ class Certificates:
         entry.resource = f"{held.service_name}/{held.serial}"
         if held.revocation:
             raise AcmeError(Kind.ALREADY_REVOKED, "The certificate is revoked already")
-        await self._authority.revoke_held(as_revoker, held.serial, REASONS[command.reason], entry)
+        await self._authority.revoke(as_revoker, held.serial, REASONS[command.reason], entry)
 
     async def _held(self, der: bytes, serial: str) -> Held | None:
         held = await self._authority.held(serial) if len(serial) == 40 else None  # noqa: PLR2004

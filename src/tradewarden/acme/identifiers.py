@@ -2,7 +2,8 @@
 
 Two rules hold, both. The external account key of the account lists names: `.example.internal` is every host below,
 `web.internal` that one name; the service's own name needs no listing, and a key that lists nothing narrows nothing. And
-the authority's own rule (`CertificateAuthority.require_orderable`) has the last word: a service only ever gets its own.
+the authority's own rule (`RegistrationAuthority.require_orderable`) has the last word: a service only ever gets what is
+its own.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What ACME needs from beside: the register of services, and the certificate authority."""
+"""What ACME needs from beside: the register of services, and the registration authority."""
 
 from __future__ import annotations
 
@@ -80,8 +80,8 @@ class Held(Protocol):
         ...
 
 
-class CertificateAuthority(Protocol):
-    """Who signs (`tradewarden.pki.authority.Authority`)."""
+class RegistrationAuthority(Protocol):
+    """Who takes orders for certificates (`tradewarden.pki.registration.RegistrationAuthority`)."""
 
     def new_serial(self) -> str:
         """Return a serial number that nobody has."""
@@ -104,7 +104,7 @@ class CertificateAuthority(Protocol):
         """Raise `InvalidInputError` when the CSR does not ask for exactly what is ordered, or its key is weak."""
         ...
 
-    async def issue_ordered(self, grant: Grant, ordered: Ordered, entry: Entry) -> None:
+    async def issue(self, grant: Grant, ordered: Ordered, entry: Entry) -> None:
         """Issue; raises `ConflictError` when the serial number is issued already."""
         ...
 
@@ -116,6 +116,6 @@ class CertificateAuthority(Protocol):
         """Return a certificate and what is above it but the root, in PEM."""
         ...
 
-    async def revoke_held(self, grant: Grant, serial: str, reason: str, entry: Entry) -> None:
+    async def revoke(self, grant: Grant, serial: str, reason: str, entry: Entry) -> None:
         """Revoke a certificate, for a reason by its name in RFC 5280 section 5.3.1."""
         ...

@@ -13,22 +13,33 @@ from tradewarden.crypto.base64url import base64url, unbase64url
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from tradewarden.acme.ports import CertificateAuthority, Held
+    from tradewarden.acme.ports import Held, RegistrationAuthority
 
+_SERIAL_BYTES: Final = 20
+"""Longest serial number (RFC 5280 section 4.1.2.2)."""
 _CERT_ID: Final = re.compile(r"([A-Za-z0-9_-]{1,64})\.([A-Za-z0-9_-]{1,64})", re.ASCII)
 
 
-async def certificate_named(authority: CertificateAuthority, cert_id: str) -> Held | None:
+async def certificate_named(authority: RegistrationAuthority, cert_id: str) -> Held | None:
     """Return the certificate that section 4.1 so names: its issuer's key identifier, a dot, its serial number."""
     match = _CERT_ID.fullmatch(cert_id)
-    raw = unbase64url(match[2]) if match else None
-    serial = f"{int.from_bytes(raw or b''):040x}"
-    held = await authority.held(serial) if raw and len(serial) == 40 else None  # noqa: PLR2004
+    serial = _serial_of(unbase64url(match[2]) or b"") if match else ""
+    held = await authority.held(serial) if serial else None
     return held if held is not None and match is not None and match[1] == _issuer_of(held) else None
 
 
+def _serial_of(content: bytes) -> str:
+    """Return the serial number, 40 hex digits, that the content of a DER INTEGER has; empty when it can be none.
+
+    A number has one content (X.690 section 8.3.2: no octet more than its sign needs), so a certificate has one name.
+    """
+    number = int.from_bytes(content, signed=True)
+    exact = number > 0 and content == number.to_bytes(number.bit_length() // 8 + 1)
+    return f"{number:040x}" if exact and len(content) <= _SERIAL_BYTES else ""
+
+
 async def predecessor(
-    authority: CertificateAuthority, cert_id: str | None, service: str, identifiers: Sequence[Identifier]
+    authority: RegistrationAuthority, cert_id: str | None, service: str, identifiers: Sequence[Identifier]
 ) -> str:
     """Return the serial number of the certificate that a service's order for these names may replace (section 5).
 

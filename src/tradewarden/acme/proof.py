@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from tradewarden.acme.jws import Header, Signed
     from tradewarden.acme.nonces import Nonces
     from tradewarden.acme.places import Places
-    from tradewarden.acme.ports import CertificateAuthority
+    from tradewarden.acme.ports import RegistrationAuthority
     from tradewarden.acme.standing import Standing
     from tradewarden.acme.store import KeyRow
 
@@ -53,7 +53,7 @@ class Proof:
     """Proves callers. Every failure is an `AcmeProofError`, but for the nonce's."""
 
     def __init__(
-        self, standing: Standing, bindings: Bindings, nonces: Nonces, authority: CertificateAuthority, places: Places
+        self, standing: Standing, bindings: Bindings, nonces: Nonces, authority: RegistrationAuthority, places: Places
     ) -> None:
         self._standing = standing
         self._bindings = bindings

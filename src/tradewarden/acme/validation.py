@@ -26,10 +26,11 @@ from tradewarden.errors import TradewardenError
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
+    from tradewarden.acme.finalization import Finalizer
     from tradewarden.acme.looks import Looks
     from tradewarden.acme.order import Order
-    from tradewarden.acme.orders import Opened, Orders
     from tradewarden.acme.problem import Identifier
+    from tradewarden.acme.rows import Opened, OrderRows
     from tradewarden.acme.standing import Standing
     from tradewarden.acme.store import AcmeStore, OrderRow
     from tradewarden.audit.entry import Entry
@@ -52,14 +53,16 @@ class Validator:
     def __init__(
         self,
         store: AcmeStore,
-        orders: Orders,
+        rows: OrderRows,
+        finalizer: Finalizer,
         standing: Standing,
         looks: Callable[[], Looks],
         clock: Clock,
         entries: Entries,
     ) -> None:
         self._store = store
-        self._orders = orders
+        self._rows = rows
+        self._finalizer = finalizer
         self._standing = standing
         self._looks = looks
         self._clock = clock
@@ -132,16 +135,16 @@ class Validator:
         def decide(found: OrderRow | None) -> OrderChange[Opened | None]:
             if found is None or not 0 < found.due_at <= now:
                 return OrderChange(None)
-            opened = self._orders.opened(found)
+            opened = self._rows.opened(found)
             over = opened.status not in (Status.PENDING, Status.PROCESSING)
-            row = self._orders.sealed(replace(found, due_at=0.0 if over else now + LEASE, epoch=found.epoch + 1))
-            return OrderChange(None if over else self._orders.opened(row), row)
+            row = self._rows.sealed(replace(found, due_at=0.0 if over else now + LEASE, epoch=found.epoch + 1))
+            return OrderChange(None if over else self._rows.opened(row), row)
 
         return await self._store.change_order(order_id, decide)
 
     async def _issue(self, taken: Opened) -> None:
         async with self._entries("issue", f"{taken.row.service_name}/{taken.row.id}") as entry:
-            await self._orders.issue(taken, entry)
+            await self._finalizer.issue(taken, entry)
 
     async def _look(self, taken: Opened) -> None:
         """Look at every challenge of an order that is due, side by side."""
@@ -189,14 +192,14 @@ class Validator:
         def decide(found: OrderRow | None) -> OrderChange[bool]:
             if found is None or found.epoch != taken.row.epoch:
                 return OrderChange(answer=False)
-            opened = self._orders.opened(found)
+            opened = self._rows.opened(found)
             if opened.status is not Status.PENDING:
                 return OrderChange(answer=False)
             order = change(opened.order)
             due = order.due_at()
             looking = 0 < due <= self._clock.now()  # at another challenge of this order, under the same lease
             fields = {"due_at": opened.row.due_at} if looking else {}
-            row = self._orders.moved(opened.row, order, **fields)
+            row = self._rows.moved(opened.row, order, **fields)
             return OrderChange(answer=True, row=row, entry=entry.draft(row_digest(row)))
 
         if await self._store.change_order(taken.row.id, decide):

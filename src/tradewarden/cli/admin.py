@@ -33,11 +33,11 @@ def reset_time_floor(*, confirmed: Confirmed = False, as_json: AsJson = False) -
     """
     import asyncio
 
-    from tradewarden.app import reset_time_floor as reset
     from tradewarden.cli.inputs import confirm
     from tradewarden.cli.output import line, show_json, time_shown
     from tradewarden.cli.terminal import note
     from tradewarden.clock import SystemClock, rfc3339
+    from tradewarden.ground import reset_time_floor as reset
 
     shown = rfc3339(SystemClock.now())
     confirm(

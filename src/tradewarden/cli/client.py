@@ -21,7 +21,8 @@ from tradewarden.cli import environment
 from tradewarden.cli.exit_codes import ServiceProblemError
 from tradewarden.crypto.keyfile import read_private
 from tradewarden.errors import ConfigurationError, InvalidInputError, UnavailableError
-from tradewarden.outbound import is_loopback, problem_in, tls_failure, tls_reason
+from tradewarden.ip import is_this_machine
+from tradewarden.outbound import problem_in, tls_failure, tls_reason
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -130,7 +131,7 @@ def service_url(settings: Settings) -> str:
 
 def is_local(url: str) -> bool:
     """Tell whether an address can only mean this machine."""
-    return is_loopback(urlsplit(url).hostname or "")
+    return is_this_machine(urlsplit(url).hostname or "")
 
 
 def read_token(path: Path) -> str:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-import time
-from typing import TYPE_CHECKING
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Annotated
 
 import msgspec
 import typer
@@ -29,9 +29,10 @@ _WHY_NOT = "(the service has just started, or metrics:view is missing)"
 
 
 class Health(msgspec.Struct, frozen=True):
-    """What is read of `/health`."""
+    """What is read of `/health`; `timestamp` is the time that counts there, whatever this machine's clock shows."""
 
     status: str
+    timestamp: Annotated[datetime, msgspec.Meta(tz=True)]
     version: str
     components: dict[str, bool]
     active_credentials: int
@@ -53,6 +54,7 @@ class Status(msgspec.Struct):
     reachable: bool = False
     problem: str | None = None
     status: str | None = None
+    timestamp: datetime | None = None
     version: str | None = None
     ready: bool = False
     reasons: tuple[str, ...] = ()
@@ -106,14 +108,15 @@ def _token_file(path: Path) -> str | None:
 def _ask(service: Client, found: Status) -> None:
     ready = service.look("/health/ready")
     found.reachable = True
-    found.ready = ready.status == _OK
     try:
         told = msgspec.json.decode(ready.body, type=Ready)
         found.reasons, found.warnings = told.reasons, told.warnings
         health = msgspec.json.decode(service.get("/health"), type=Health)
     except msgspec.MsgspecError:
         raise UnavailableError(f"What answers at {found.url} is not Tradewarden") from None
-    found.status, found.version, found.components = health.status, health.version, health.components
+    found.ready = ready.status == _OK
+    found.status, found.timestamp = health.status, health.timestamp
+    found.version, found.components = health.version, health.components
     found.active_credentials, found.active_tokens = health.active_credentials, health.active_tokens
     metrics = service.look("/metrics")
     if metrics.status == _OK:
@@ -150,10 +153,11 @@ def _state(found: Status) -> str:
 def _expiry(found: Status) -> str:
     if not found.active_credentials:
         return "no certificate is active"
-    if found.certificate_expiry_seconds is None:
+    if found.certificate_expiry_seconds is None or found.timestamp is None:
         return f"not known here {_WHY_NOT}"
-    ends = time.strftime("%Y-%m-%d %H:%M:%SZ", time.gmtime(time.time() + found.certificate_expiry_seconds))
-    return f"certificate in {found.certificate_expiry_seconds / 86400:.1f} days, {ends}"
+    left = found.certificate_expiry_seconds
+    ends = found.timestamp.astimezone(UTC) + timedelta(seconds=left)
+    return f"certificate in {left / 86400:.1f} days, {ends:%Y-%m-%d %H:%M:%SZ}"
 
 
 def _lag(found: Status) -> str:

@@ -6,4 +6,7 @@ needed to make an issuing CA, to change the root and for the root's own CRL, so 
 
 The CAs and their rotation: `store` (rows) → `authorities` (what stands) → `custody` (files, keys) → `rotation` (plans)
 → `rotating` (carried out) → `succession` (what this process holds). `founding` is the first start.
+
+Services come to `authority`, ACME's orders to `registration`; both hold names against `allowance` and certify by
+`certifying`.
 """

@@ -1,4 +1,4 @@
-"""Which names a service may be certified under: its own, and nobody else's. The one rule, and it is pure.
+"""Which names a service may be certified under: its own, and nobody else's. The one rule, pure in `require_own`.
 
 1. A DNS name that is another registered service's own is refused to everyone, admins too. So is our own listener's.
 2. A service that is registered with names gets those and its own label, whoever asks: `orders`, the DNS names on its
@@ -61,6 +61,19 @@ class NoRegister:
         """Return that nothing is registered, and nobody's."""
         del name, dns_names
         return None, {}
+
+
+class Allowance:
+    """The rule, held against the register as it stands now."""
+
+    def __init__(self, register: NameRegister) -> None:
+        self._register = register
+
+    async def require(self, service: str, names: Names, *, vouched: bool) -> str:
+        """Raise `NameRefusedError` as `require_own` does; return the registration's incarnation, empty without one."""
+        allotted, owners = await self._register.allotment(service, names.dns)
+        require_own(service, names, allotted, owners, vouched=vouched)
+        return "" if allotted is None else allotted.incarnation
 
 
 def require_own(

@@ -14,7 +14,7 @@ from tradewarden.crypto.keyfile import private_directory
 from tradewarden.errors import ConfigurationError, InvalidInputError, NotFoundError, UnavailableError
 from tradewarden.keys.purpose import Purpose
 from tradewarden.pki import inventory, renewal
-from tradewarden.pki.allowance import NoRegister, require_own
+from tradewarden.pki.allowance import Allowance, NoRegister
 from tradewarden.pki.cas.custody import Custody
 from tradewarden.pki.cas.files import CaFiles
 from tradewarden.pki.cas.founding import Foundation
@@ -26,16 +26,14 @@ from tradewarden.pki.cas.succession import Revisions, Succession
 from tradewarden.pki.certificate.issuer import Issuer
 from tradewarden.pki.certificate.names import Names, names_of, trust_domain
 from tradewarden.pki.certificate.pem import private_key_pem
-from tradewarden.pki.certificate.profiles import ISSUED, SERVER, Profile
-from tradewarden.pki.certificate.request import ordered_key, requested_key
-from tradewarden.pki.certificate.serial import serial_number
+from tradewarden.pki.certificate.profiles import SERVER
+from tradewarden.pki.certificate.request import requested_key
 from tradewarden.pki.certifying import Certifier, Wanted
 from tradewarden.pki.counting import Count
-from tradewarden.pki.credentials import Credentials, InventoryItem, InventoryPage, Reason, RevokeCertificate, State
-from tradewarden.pki.ordered import LONGEST_SECONDS, bare_names, common_name_of
+from tradewarden.pki.credentials import Credentials, InventoryItem, InventoryPage, State
 from tradewarden.pki.published import Published
+from tradewarden.pki.registration import RegistrationAuthority
 from tradewarden.pki.revocation.revocation import Revocation
-from tradewarden.pki.store import CertificateRow, Tally
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
@@ -48,10 +46,10 @@ if TYPE_CHECKING:
     from tradewarden.keys.port import Keys
     from tradewarden.pki.allowance import NameRegister
     from tradewarden.pki.certificate.algorithm import PublicKey
-    from tradewarden.pki.credentials import IssueCredentials, RenewCredentials
-    from tradewarden.pki.ordered import Certified, OrderedCertificate
+    from tradewarden.pki.certificate.profiles import Profile
+    from tradewarden.pki.credentials import IssueCredentials, RenewCredentials, RevokeCertificate
     from tradewarden.pki.policy import Policy
-    from tradewarden.pki.store import PkiStore
+    from tradewarden.pki.store import CertificateRow, PkiStore, Tally
 
 ISSUE, READ, REVOKE = "credentials:issue", "credentials:read", "credentials:revoke"
 _HOUR = 3600
@@ -73,17 +71,17 @@ class Authority:
         register: NameRegister,
     ) -> None:
         self._store = store
-        self._register = register
+        self._allowance = Allowance(register)
         self._sealer = sealer
         self._policy = policy
         self._clock = clock
-        self._randomness = randomness
         self.cas = cas
         self.revocation = Revocation(store, sealer, cas, clock, randomness, policy.crl_hours, policy.public_url)
         cas.rotated = self.revocation.after_rotation
         self._published = Published(directory / "credentials")
         self._count = Count(store, cas, clock)
         self._certifier = Certifier(store, sealer, cas, self._count, clock, randomness)
+        self.registration = RegistrationAuthority(self, self._certifier, self._allowance, policy)
 
     @classmethod
     async def open(  # noqa: PLR0913  (the composition root's one call)
@@ -122,6 +120,7 @@ class Authority:
         made = cls(store, sealer, directory, policy, cas, clock, randomness, register or NoRegister())
         if first_start:
             await made.revocation.renew_roots()
+            await made.revocation.announce()
         return made
 
     async def close(self) -> None:
@@ -147,11 +146,11 @@ class Authority:
         grant.require(ISSUE, command.service_name)
         service = service_name(command.service_name)
         names = names_of(self._policy.trust_domain, service, command.dns_names, command.ip_addresses)
-        profile = self._profile(command.profile)
-        seconds = self._seconds(command.ttl_hours, profile)
+        profile = self._policy.profile(command.profile)
+        seconds = self._policy.seconds(command.ttl_hours, profile)
         public, private_key = await self._key(command.csr, service, profile, names)
         vouched = grant.principal != Principal(Kind.SERVICE, service)
-        incarnation = await self._require_own(service, names, vouched=vouched)
+        incarnation = await self._allowance.require(service, names, vouched=vouched)
         if spend is not None:
             await spend()
         wanted = Wanted(service, profile, names, public, seconds, incarnation=incarnation)
@@ -178,9 +177,9 @@ class Authority:
             entry.method = grant.credential.method if grant.credential else entry.method
         profile = renewal.profile_of(row)
         names = renewal.names_in(row, self._policy.trust_domain)
-        seconds = renewal.seconds_of(row, command.ttl_hours, self._seconds(None, profile), operator=not itself)
+        seconds = renewal.seconds_of(row, command.ttl_hours, self._policy.seconds(None, profile), operator=not itself)
         public, private_key = await self._key(command.csr, row.service_name, profile, names, needed=itself)
-        incarnation = await self._require_own(row.service_name, names, vouched=True)
+        incarnation = await self._allowance.require(row.service_name, names, vouched=True)
         if itself:
             incarnation = renewal.kept(row, incarnation, proof=command.proof is not None)
         wanted = Wanted(row.service_name, profile, names, public, seconds, incarnation=incarnation)
@@ -193,13 +192,7 @@ class Authority:
     ) -> None:
         """Raise what `issue` would, asked by the same caller, for a name that the service may not have."""
         names = names_of(self._policy.trust_domain, service_name(service), dns_names, ip_addresses)
-        await self._require_own(service, names, vouched=grant.principal != Principal(Kind.SERVICE, service))
-
-    async def _require_own(self, service: str, names: Names, *, vouched: bool) -> str:
-        """Hold the names against the rule; return the registration's incarnation, empty when there is none."""
-        allotted, owners = await self._register.allotment(service, names.dns)
-        require_own(service, names, allotted, owners, vouched=vouched)
-        return "" if allotted is None else allotted.incarnation
+        await self._allowance.require(service, names, vouched=grant.principal != Principal(Kind.SERVICE, service))
 
     @staticmethod
     async def _key(
@@ -224,69 +217,8 @@ class Authority:
         grant.require(ISSUE, OWN_NAME)
         names = names_of(self._policy.trust_domain, OWN_NAME, dns_names, ip_addresses)
         key = ec.generate_private_key(_CURVE)
-        wanted = Wanted(OWN_NAME, SERVER, names, key.public_key(), self._seconds(None, SERVER))
+        wanted = Wanted(OWN_NAME, SERVER, names, key.public_key(), self._policy.seconds(None, SERVER))
         return self._certifier.credentials(await self._certifier.certify(grant, wanted, entry), private_key_pem(key))
-
-    def _profile(self, name: str) -> Profile:
-        profile = ISSUED.get(name)
-        if profile is None or name not in self._policy.profiles:
-            raise InvalidInputError(f"profile must be one of {', '.join(self._policy.profiles)}")
-        return profile
-
-    def _seconds(self, ttl_hours: int | None, profile: Profile) -> int:
-        longest = min(self._policy.validity_days * 24, profile.hours or self._policy.validity_days * 24)
-        hours = longest if ttl_hours is None else ttl_hours
-        if not 1 <= hours <= longest:
-            raise InvalidInputError(f"ttl_hours must be from 1 to {longest} (CERT_VALIDITY_DAYS, or the profile's own)")
-        return hours * _HOUR
-
-    # -- orders (ACME) -------------------------------------------------------------------------
-
-    def new_serial(self) -> str:
-        """Return a serial number for an order, which its certificate will have."""
-        return inventory.serial_text(serial_number(self._clock.now(), self._randomness))
-
-    def require_profile(self, name: str) -> None:
-        """Raise `InvalidInputError` when services are not given certificates of this kind."""
-        self._profile(name)
-
-    async def require_orderable(
-        self, service: str, dns_names: Sequence[str], ip_addresses: Sequence[str], *, vouched: bool
-    ) -> None:
-        """Raise `NameRefusedError` for a name that the service may not have, vouched for by an operator or not."""
-        names = bare_names(self._policy.trust_domain, service, dns_names, ip_addresses)
-        await self._require_own(service, names, vouched=vouched)
-
-    def require_request(self, ordered: OrderedCertificate) -> None:
-        """Raise `InvalidInputError` when an order's CSR is weak, or asks for other names than the order."""
-        self._ordered(ordered)
-
-    async def issue_ordered(self, grant: Grant, ordered: OrderedCertificate, entry: Entry) -> None:
-        """Issue exactly what was ordered; raises `ConflictError` when its serial number is issued already."""
-        grant.require(ISSUE, ordered.service_name)
-        wanted = self._ordered(ordered)
-        incarnation = await self._require_own(wanted.service, wanted.names, vouched=True)
-        await self._certifier.certify(grant, wanted._replace(incarnation=incarnation), entry)
-
-    def _ordered(self, ordered: OrderedCertificate) -> Wanted:
-        service, profile = ordered.service_name, self._profile(ordered.profile)
-        names = bare_names(self._policy.trust_domain, service, ordered.dns_names, ordered.ip_addresses)
-        key = ordered_key(ordered.csr, profile, names)
-        seconds = min(self._seconds(None, profile), LONGEST_SECONDS)
-        return Wanted(service, profile, names, key, seconds, int(ordered.serial, 16), common_name_of(names))
-
-    async def held(self, serial: str) -> CertificateRow | None:
-        """Return the row of a certificate that we issued, revoked with its CA; None for any other number."""
-        row = await self._store.find(inventory.serial_of(serial))
-        return None if row is None else self.cas.judged(self._sealer.check(row))
-
-    def chain(self, row: Certified) -> str:
-        """Return a certificate that we issued, and what is between it and every trusted root (PEM)."""
-        return self._certifier.chain(row)
-
-    async def revoke_held(self, grant: Grant, serial: str, reason: str, entry: Entry) -> None:
-        """Revoke a certificate for a reason by its name (RFC 5280 section 5.3.1)."""
-        await self.revoke(grant, RevokeCertificate(serial, Reason(reason)), entry)
 
     # -- the inventory -------------------------------------------------------------------------
 
@@ -333,6 +265,11 @@ class Authority:
         entry.commit()
         self._count.forget()
         return inventory.item(row, now)
+
+    async def held(self, serial: str) -> CertificateRow | None:
+        """Return the row of a certificate that we issued, revoked with its CA; None for any other number."""
+        row = await self._store.find(inventory.serial_of(serial))
+        return None if row is None else self.cas.judged(self._sealer.check(row))
 
     async def is_revoked(self, serial: str) -> bool:
         """Tell whether a certificate counts for nothing any more, as of now, in every process; one look-up.
@@ -386,3 +323,11 @@ class Authority:
             with suppress(NotFoundError, UnavailableError):  # its key is away, and what was signed before has ended
                 found.append((await self.revocation.of(ca.fingerprint)).der)
         return found
+
+    async def announced_crl(self) -> bytes | None:
+        """Return the CRL (DER) of the issuing CA that is prepared for the next rotation; None while it has none."""
+        ca = self.cas.known.next_issuing
+        if ca is not None:
+            with suppress(NotFoundError, UnavailableError):
+                return (await self.revocation.of(ca.fingerprint)).der
+        return None

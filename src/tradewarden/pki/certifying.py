@@ -66,6 +66,10 @@ class Certifier:
         self._clock = clock
         self._randomness = randomness
 
+    def new_serial(self) -> str:
+        """Return a serial number that nobody has, for a certificate that is certified later (`Wanted.serial`)."""
+        return inventory.serial_text(serial_number(self._clock.now(), self._randomness))
+
     async def certify(self, grant: Grant, wanted: Wanted, entry: Entry) -> CertificateRow:
         """Sign what is wanted and return it once its row and its audit entry stand."""
         service, profile, names, public, seconds, chosen, common_name, incarnation = wanted

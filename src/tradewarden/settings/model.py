@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from ipaddress import ip_address
 from pathlib import Path
 
+from tradewarden.ip import is_this_machine
 from tradewarden.settings.kinds import Network, RateLimit
 from tradewarden.settings.pkcs11 import TokenUri
 from tradewarden.settings.secret import Secret
@@ -95,12 +95,7 @@ class Settings:
     @property
     def loopback(self) -> bool:
         """Whether the service listens where only this machine can call it."""
-        if self.host == "localhost":
-            return True
-        try:
-            return ip_address(self.host).is_loopback
-        except ValueError:
-            return False
+        return is_this_machine(self.host)
 
     @property
     def vault_missing(self) -> tuple[str, ...]:

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from tradewarden.access.address import is_loopback
 from tradewarden.access.permission import PermissionSet
 from tradewarden.access.principal import Kind, Principal
 from tradewarden.errors import AuthenticationError
+from tradewarden.ip import is_loopback
 from tradewarden.tokens.policy import DAY_SECONDS
 
 if TYPE_CHECKING:

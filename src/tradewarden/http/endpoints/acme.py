@@ -35,8 +35,8 @@ from tradewarden.http.route import Content, Nothing
 if TYPE_CHECKING:
     from tradewarden.access.grant import Grant
     from tradewarden.acme.order import Authorization, Challenge
-    from tradewarden.acme.orders import Opened
     from tradewarden.acme.places import Places
+    from tradewarden.acme.rows import Opened
     from tradewarden.acme.store import AccountRow
     from tradewarden.app import Warden
     from tradewarden.audit.entry import Entry
@@ -199,13 +199,13 @@ async def order(warden: Warden, grant: Grant, command: AcmeNamed, entry: Entry) 
 async def authorization(warden: Warden, grant: Grant, command: AcmeNamed, entry: Entry) -> Content:
     """Show or deactivate one authorization of an order (RFC 8555 sections 7.5 and 7.5.2)."""
     match = _matched(_AUTHORIZATION, command.id)
-    number, orders = int(match[2]), warden.acme.orders
+    number = int(match[2])
     if command.payload:
         if _payload(command, Deactivate).status != Status.DEACTIVATED:
             raise AcmeError(Kind.MALFORMED, "'status' can only become 'deactivated'")
-        opened = await orders.give_up(grant, match[1], number, entry)
+        opened = await warden.acme.authorizations.give_up(grant, match[1], number, entry)
     else:
-        opened = await orders.own(grant, match[1])
+        opened = await warden.acme.orders.own(grant, match[1])
     return _json(_authorization(warden.acme.places, opened, number), headers=_waiting(_part(opened, number).status))
 
 
@@ -215,7 +215,7 @@ async def challenge(warden: Warden, grant: Grant, command: AcmeNamed, entry: Ent
     order_id, number, kind = match[1], int(match[2]), match[3]
     if command.payload:
         _payload(command, dict)
-        opened = await warden.acme.orders.begin(grant, order_id, number, kind, entry)
+        opened = await warden.acme.authorizations.begin(grant, order_id, number, kind, entry)
     else:
         opened = await warden.acme.orders.own(grant, order_id)
     found = [each for each in _part(opened, number).challenges if each.type == kind]
@@ -231,7 +231,7 @@ async def finalize(warden: Warden, grant: Grant, command: AcmeNamed, entry: Entr
     """Hand in the CSR of an order that is ready; its certificate is issued (RFC 8555 section 7.4)."""
     order_id = _matched(_ORDER, command.id)[0]
     csr = _payload(command, Finalize).csr
-    return _order(warden, await warden.acme.orders.finalize(grant, order_id, csr, entry))
+    return _order(warden, await warden.acme.finalizer.finalize(grant, order_id, csr, entry))
 
 
 async def certificate(warden: Warden, grant: Grant, command: AcmeNamed, entry: Entry) -> Content:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final, TypeAlias
 from urllib.parse import urlsplit
 
 from tradewarden.errors import ConfigurationError
-from tradewarden.outbound import is_loopback
+from tradewarden.ip import is_this_machine
 from tradewarden.settings.secret import Secret
 
 if TYPE_CHECKING:
@@ -129,7 +129,7 @@ def _address_mistakes(config: VaultConfig) -> Iterator[str]:
         yield "VAULT_URL: is no http or https address; write for example https://vault:8200"
     elif parts.username is not None or parts.password is not None:
         yield "VAULT_URL: carries a login in the address; Vault takes none there"
-    elif parts.scheme == "http" and not config.plain_http and not is_loopback(parts.hostname):
+    elif parts.scheme == "http" and not config.plain_http and not is_this_machine(parts.hostname):
         yield f"VAULT_URL: http to {parts.hostname} would send the token in the clear; use https"
 
 

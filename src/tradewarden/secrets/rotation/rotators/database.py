@@ -13,7 +13,7 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, Final
 
 from tradewarden.errors import ConfigurationError, RotationFailedError, TradewardenError, UnavailableError
-from tradewarden.outbound import is_loopback
+from tradewarden.ip import is_this_machine
 from tradewarden.secrets.credentials.database import DatabaseCredentials
 
 if TYPE_CHECKING:
@@ -57,7 +57,7 @@ class Server:
         except ConfigurationError as error:
             raise RotationFailedError(error.detail) from None
         outbound.require(admin.host, admin.port)
-        if not is_loopback(admin.host) and admin.options.get("sslmode") not in _PROVEN:
+        if not is_this_machine(admin.host) and admin.options.get("sslmode") not in _PROVEN:
             raise RotationFailedError(
                 f"Secret '{path}' leads to another host without proof of which: give it sslmode verify-full and "
                 "sslrootcert"

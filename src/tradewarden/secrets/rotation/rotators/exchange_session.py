@@ -15,7 +15,7 @@ import requests
 import urllib3
 from requests.adapters import HTTPAdapter
 
-from tradewarden.outbound import is_loopback
+from tradewarden.ip import is_this_machine
 from tradewarden.secrets.rotation.rotators.exchange_refusal import NotAllowedError, TooMuchError
 
 if TYPE_CHECKING:
@@ -57,7 +57,7 @@ class _Guarded(HTTPAdapter):
         host, port = parts.hostname or "", parts.port or _PORTS.get(parts.scheme, 0)
         if not self._outbound.allows(host, port):
             raise NotAllowedError(f"rotations may not connect to {host[:80]}:{port}; see TRADEWARDEN_ROTATION_HOSTS")
-        if parts.scheme != "https" and not is_loopback(host):
+        if parts.scheme != "https" and not is_this_machine(host):
             raise NotAllowedError(f"{host[:80]} would be called in the clear; use https")
 
     def _read(self, answer: Any) -> bytes:  # noqa: ANN401  (as above)
