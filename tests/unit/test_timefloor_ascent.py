@@ -80,3 +80,16 @@ def test_a_clock_set_back_stops_nothing() -> None:
     rising.machine.set(-DAY)
     rising.clock.raise_to(START)
     assert rising.run(100.0) == START + 100.0
+
+
+def test_many_small_steps_are_a_leap() -> None:
+    """Fifty seconds every ten, a hundred times, lift what is stored by little more than one small step."""
+    rising = Rising(START, Machine())
+    for _ in range(100):
+        rising.machine.set(50.0)
+        rising.run(10.0)
+    assert rising.step() <= START + 1000.0 + TOLERANCE_SECONDS * (1 + 1000.0 / PROBATION_SECONDS)
+    assert not rising.ascent.vouched
+    rising.run(PROBATION_SECONDS)
+    assert rising.step() == START + 1000.0 + 5000.0 + PROBATION_SECONDS
+    assert rising.ascent.vouched

@@ -2,7 +2,8 @@
 
 A floor that followed every leap would be spoilt for years by one wrong minute of a machine that started without its
 battery. What the monotonic clock vouches for is stored at once, so a leap that is taken back costs nothing that was
-sure.
+sure. Small steps are followed at once too, but no more of them in any ten minutes than one leap may be small: many of
+them are a leap.
 """
 
 from __future__ import annotations
@@ -21,13 +22,14 @@ class Ascent:
     `vouched` tells whether the time that counts was within that at the last step.
     """
 
-    __slots__ = ("_at", "_leap", "_since", "_sure", "vouched")
+    __slots__ = ("_at", "_leap", "_since", "_spare", "_sure", "vouched")
 
     def __init__(self, floor: float, monotonic: float) -> None:
         self._sure = floor
         self._at = monotonic
         self._leap: float | None = None
         self._since = 0.0
+        self._spare = TOLERANCE_SECONDS
         self.vouched = False
 
     def step(self, now: float, behind: float, monotonic: float) -> float:
@@ -36,9 +38,16 @@ class Ascent:
         `now` is the time that counts, `behind` by how much the machine's clock is behind it.
         """
         before = self._sure
-        sure = before + max(0.0, monotonic - self._at)
-        if now - sure <= TOLERANCE_SECONDS or self._has_lasted(now - monotonic, behind, monotonic):
+        elapsed = max(0.0, monotonic - self._at)
+        sure = before + elapsed
+        spare = min(TOLERANCE_SECONDS, self._spare + elapsed * TOLERANCE_SECONDS / PROBATION_SECONDS)
+        step = max(0.0, now - sure)
+        if step <= spare:
+            spare -= step
             self._leap, sure = None, max(now, before)
+        elif self._has_lasted(now - monotonic, behind, monotonic):
+            self._leap, sure = None, now
+        self._spare = spare
         self._sure, self._at = sure, monotonic
         self.vouched = now - sure <= TOLERANCE_SECONDS
         return sure
