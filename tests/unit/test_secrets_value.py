@@ -31,12 +31,29 @@ def test_an_object_is_kept_as_compact_json(raw: bytes, compact: bytes) -> None:
 @pytest.mark.parametrize(
     "raw",
     [b"", b"1", b"[]", b'"a"', b"null", b"{", b'{"a":NaN}', b'{"a":1}x', b"{'a':1}", b'{"a":"\xff"}',
-     b'{"a":"\\ud800"}', b"\xef\xbb\xbf{}", b'{"a":1e999}', b'{"a":"', b"{1:2}", b'{"a":1,}'],
+     b'{"a":"\\ud800"}', b"\xef\xbb\xbf{}", b'{"a":"', b"{1:2}", b'{"a":1,}'],
 )  # fmt: skip
 def test_what_is_no_json_object_is_refused(raw: bytes) -> None:
     """Only one whole JSON object is a value."""
     with pytest.raises(InvalidInputError, match="not a JSON object"):
         parse_object(raw)
+
+
+@pytest.mark.parametrize(
+    "number",
+    [b"1e-400", b"1e400", b"0.12345678901234567890123", b"100000000000000000000.5", b"1e9999999999999999999"],
+)
+def test_a_number_that_would_be_rounded_is_refused(number: bytes) -> None:
+    """What comes back is what was stored, or nothing is; the message does not show the number."""
+    with pytest.raises(InvalidInputError, match="would round; write it as a text") as refused:
+        parse_object(b'{"a":[%b]}' % number)
+    assert number.decode() not in str(refused.value)
+
+
+def test_numbers_keep_their_value() -> None:
+    """However they are written, and integers at any length."""
+    kept = parse_object(b'{"a":[1.10,-0.0,5e-324,1E5,3.141592653589793,123456789012345678901234567890]}')
+    assert kept == b'{"a":[1.1,-0.0,5e-324,100000.0,3.141592653589793,123456789012345678901234567890]}'
 
 
 @pytest.mark.parametrize(

@@ -1,13 +1,15 @@
 """A secret's value: one JSON object (RFC 8259), kept as compact JSON bytes.
 
 Always true here: what two parsers could read differently is refused and not guessed (duplicate
-names, NaN), and nothing recurses over nesting that a caller chose.
+names, NaN), or would come back as another number (more digits than a 64-bit float has), and nothing recurses over
+nesting that a caller chose.
 """
 
 from __future__ import annotations
 
 import json
 import re
+from decimal import Decimal
 from typing import TYPE_CHECKING, Final
 
 import msgspec
@@ -20,7 +22,6 @@ if TYPE_CHECKING:
 MAX_BYTES: Final = 1024 * 1024
 MAX_DEPTH: Final = 32
 _STRING = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"')
-_decode = msgspec.json.Decoder(dict[str, object]).decode
 _encode = msgspec.json.Encoder().encode
 _BRACKETS = bytes(set(range(256)) - set(b"{}[]"))
 
@@ -39,6 +40,21 @@ def parse_object(raw: bytes, max_bytes: int = MAX_BYTES, name: str = "data") -> 
     if _is_deeper(compact, MAX_DEPTH):
         raise InvalidInputError(f"{name} is nested deeper than {MAX_DEPTH} levels")
     return compact
+
+
+def _exact(text: str) -> float:
+    """Return the float that a JSON number stands for; raises `InvalidInputError` when it would be rounded."""
+    number = float(text)
+    try:
+        kept = Decimal(repr(number)) == Decimal(text)
+    except ArithmeticError:  # an exponent beyond what even Decimal takes
+        kept = False
+    if not kept:
+        raise InvalidInputError("data holds a number that a 64-bit float would round; write it as a text")
+    return number
+
+
+_decode = msgspec.json.Decoder(dict[str, object], float_hook=_exact).decode
 
 
 def _compact(raw: bytes) -> bytes:
