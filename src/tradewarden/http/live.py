@@ -55,6 +55,7 @@ class LiveTls:
         self._rounded = 0.0
         self._long_until = 0.0
         self._waiting = False
+        self._timeless = False
         self._faults: dict[str, str] = {}
 
     @property
@@ -94,7 +95,8 @@ class LiveTls:
             await self._peers.look(revisions)
             self._rounded = now
         shown = await self._certificate(recheck=moved)
-        if moved or round_due or self._waiting or self._built is None or self._built[0] is not shown:
+        fits = self._built is not None and self._built[0] is shown and self._timeless is warden.floor.holds()
+        if moved or round_due or self._waiting or not fits:
             await self._build(shown)
         self._seen = seen
 
@@ -111,6 +113,7 @@ class LiveTls:
         return shown
 
     async def _build(self, shown: Shown) -> None:
+        self._timeless = self._warden.floor.holds()
         trust = Trust(()) if self._mutual is None else await self._trust()
         if self._built is not None and self._built[0] is shown and self._built[1] == trust:
             return
@@ -136,7 +139,7 @@ class LiveTls:
             if announced is not None:
                 known[prepared.row.certificate] = None
                 crls = (*crls, announced)
-        return Trust(tuple(known), crls, self._warden.floor.holds())
+        return Trust(tuple(known), crls, self._timeless)
 
     async def _crls(self) -> tuple[bytes, ...]:
         """Return the CRLs for OpenSSL; none while they are too long, which is not asked again at every revocation."""
