@@ -12,17 +12,16 @@ import asyncio
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-import structlog
-
 from tradewarden.audit.entry import EventType
 from tradewarden.errors import FeatureDisabledError, IntegrityError, TradewardenError
+from tradewarden.log import Log
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from tradewarden.rooms import Rooms
 
-_log = structlog.get_logger("tradewarden.background")
+_log = Log("tradewarden.background")
 _ROUND_SECONDS = 0.25
 _TIDY_SECONDS = 60.0
 _ROTATE_SECONDS = 1.0
@@ -72,8 +71,8 @@ async def _rotate(rooms: Rooms, stop: asyncio.Event) -> None:
             pass  # the secrets are not to be had, and readiness says so
         except TradewardenError as error:
             _log.warning("rotation of secrets failed", reason=error.reason)
-        except Exception:  # noqa: BLE001 - the next round must come
-            _log.exception("rotation of secrets failed")
+        except Exception as error:  # noqa: BLE001 - the next round must come
+            _log.failure("rotation of secrets failed", error)
         with suppress(TimeoutError):
             await asyncio.wait_for(stop.wait(), _ROTATE_SECONDS)
 

@@ -22,6 +22,7 @@ BREACHES = {
     "datadir.py": "",
     "readiness.py": "",
     "outbound.py": "",
+    "log.py": "",
     "app.py": "",
     "ground.py": "",
     "local.py": "",

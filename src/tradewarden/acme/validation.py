@@ -12,7 +12,6 @@ from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
-import structlog
 from msgspec.structs import replace
 
 from tradewarden.acme import order as rules
@@ -22,6 +21,7 @@ from tradewarden.acme.order import LOOK_SECONDS, Status
 from tradewarden.acme.problem import AcmeError, AcmeProofError, Kind
 from tradewarden.acme.store import OrderChange, row_digest
 from tradewarden.errors import TradewardenError
+from tradewarden.log import Log
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     Entries = Callable[[str, str], Entry]
     """Makes the audit entry of an action on a resource."""
 
-_log = structlog.get_logger("tradewarden.acme")
+_log = Log("tradewarden.acme")
 LEASE: Final = 3 * LOOK_SECONDS
 ROUND_SECONDS: Final = 0.25
 _AT_ONCE: Final = 16
@@ -126,7 +126,7 @@ class Validator:
         except TradewardenError as error:
             _log.warning("an ACME order could not be worked on; it is tried again", order=order_id, reason=error.reason)
         except Exception as error:  # noqa: BLE001  (logged; the order is due again when its lease ends)
-            _log.exception("work on an ACME order failed", order=order_id, exc_info=error)
+            _log.failure("work on an ACME order failed", error, order=order_id)
 
     async def _take(self, order_id: str) -> Opened | None:
         """Lease an order; None when somebody else was faster, or nothing is left to do."""

@@ -13,13 +13,12 @@ import logging
 import re
 import sys
 import time
-import traceback
 from typing import TYPE_CHECKING, Any, Final, Literal, TextIO
 
 import structlog
 
 from tradewarden.clock import rfc3339
-from tradewarden.errors import TradewardenError
+from tradewarden.log import Line, safe_reason, trace, type_name
 
 if TYPE_CHECKING:
     from collections.abc import Callable, MutableMapping
@@ -62,7 +61,7 @@ def configure(level: str = "INFO", format: Format = "json", stream: TextIO | Non
     handler.addFilter(Repeats())
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
-            foreign_pre_chain=[structlog.stdlib.add_logger_name, structlog.stdlib.add_log_level],
+            foreign_pre_chain=[_unfold, structlog.stdlib.add_logger_name, structlog.stdlib.add_log_level],
             processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *_chain(format)],
         )
     )
@@ -128,6 +127,8 @@ class Repeats(logging.Filter):
 def _identity(record: logging.LogRecord) -> tuple[str, int, str, str]:
     """Return what makes lines identical: logger, level, the text before its arguments, the exception's type."""
     message = record.msg
+    if isinstance(message, Line):
+        return record.name, record.levelno, message.event[:_LONGEST], type(message.error).__name__
     text = str(message.get("event", "")) if isinstance(message, dict) else str(message)
     error = record.exc_info[0] if isinstance(record.exc_info, tuple) else None
     if isinstance(message, dict) and isinstance(message.get("exc_info"), BaseException):
@@ -138,8 +139,20 @@ def _identity(record: logging.LogRecord) -> tuple[str, int, str, str]:
 def _note(record: logging.LogRecord, suppressed: int) -> None:
     if isinstance(record.msg, dict):
         record.msg = {**record.msg, "repeated": suppressed}
+    elif isinstance(record.msg, Line):
+        record.msg.fields["repeated"] = suppressed
     else:
         record.msg = f"{record.msg} (and {suppressed} more like this)"
+
+
+def _unfold(_logger: object, _method: str, event: EventDict) -> EventDict:
+    """Give a line of the rooms its fields back."""
+    line = event["_record"].msg
+    if isinstance(line, Line):
+        event.update(line.fields, event=line.event)
+        if line.error is not None:
+            event["exc_info"] = line.error
+    return event
 
 
 def _stamp(_logger: object, _method: str, event: EventDict) -> EventDict:
@@ -155,37 +168,10 @@ def _describe_error(_logger: object, _method: str, event: EventDict) -> EventDic
     if isinstance(error, tuple):
         error = error[1]
     if isinstance(error, BaseException):
-        event["error.type"] = _type(error)
-        event["error.message"] = _reason(error)
+        event["error.type"] = type_name(error)
+        event["error.message"] = safe_reason(error)
         event["error.stack_trace"] = trace(error)
     return event
-
-
-def trace(error: BaseException) -> str:
-    """Return the frames of an exception and of its causes, outermost cause first, without texts and locals."""
-    parts: list[str] = []
-    seen: set[int] = set()
-    current: BaseException | None = error
-    while current is not None and id(current) not in seen:
-        seen.add(id(current))
-        frames = "".join(traceback.format_list(traceback.extract_tb(current.__traceback__)))
-        parts.append(f"{frames}{_type(current)}: {_reason(current)}".rstrip(": "))
-        hidden = None if current.__suppress_context__ else current.__context__
-        current = current.__cause__ or hidden
-    return "\n-- then --\n".join(reversed(parts))
-
-
-def _type(error: BaseException) -> str:
-    kind = type(error)
-    return kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
-
-
-def _reason(error: BaseException) -> str:
-    if isinstance(error, TradewardenError):
-        return error.reason
-    if isinstance(error, OSError):
-        return error.strerror or ""
-    return ""
 
 
 def _mask(_logger: object, _method: str, event: EventDict) -> EventDict:

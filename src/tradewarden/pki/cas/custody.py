@@ -10,10 +10,10 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, cast
 
-import structlog
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from tradewarden.errors import ConfigurationError, ConflictError, TradewardenError
+from tradewarden.log import Log
 from tradewarden.pki.cas.authorities import Authorities
 from tradewarden.pki.cas.brought import brought_key, brought_key_is_here
 from tradewarden.pki.cas.files import ROOT_CERT, Layout
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from tradewarden.pki.store import AuthorityStore
     from tradewarden.settings.pkcs11 import TokenUri
 
-_log = structlog.get_logger("tradewarden.pki")
+_log = Log("tradewarden.pki")
 
 
 class Custody:

@@ -9,8 +9,6 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
-import structlog
-
 from tradewarden.errors import (
     ConfigurationError,
     IntegrityError,
@@ -18,6 +16,7 @@ from tradewarden.errors import (
     TradewardenError,
     UnavailableError,
 )
+from tradewarden.log import Log
 from tradewarden.pki.certificate.pointers import pointers, read_crl_name, read_issuer_name
 from tradewarden.pki.credentials import Reason
 from tradewarden.pki.revocation.crl import Crl, RevocationList
@@ -51,7 +50,7 @@ if TYPE_CHECKING:
 NEXT = "next.crl"
 """The name of the list of whichever CA issues after the next rotation."""
 _HOUR = 3600
-_log = structlog.get_logger("tradewarden.pki")
+_log = Log("tradewarden.pki")
 
 
 class Cas(Protocol):
