@@ -1,4 +1,4 @@
-"""The composition root: settings in, one wired `Warden` out. It and the `ground` below it alone name adapters."""
+"""The composition root: settings in, one wired `Warden` out. It, `ground` and `records` alone name adapters."""
 
 from __future__ import annotations
 
@@ -19,23 +19,22 @@ from tradewarden.audit.entry import Entry, EventType
 from tradewarden.audit.flood import Flood
 from tradewarden.audit.log import AuditLog
 from tradewarden.audit.shipping import Shipper
-from tradewarden.audit.verify import verify_log
 from tradewarden.background import work
 from tradewarden.clock import Clock, Randomness, SystemClock, system_randomness
-from tradewarden.crypto.signers import Signer, Verifier
+from tradewarden.crypto.signers import Signer
 from tradewarden.datadir import Stage, require_data, stage
 from tradewarden.errors import AuditUnavailableError, ConfigurationError, FeatureDisabledError
 from tradewarden.ground import Ground, lay_ground
 from tradewarden.identity.admin import AdminToken
 from tradewarden.identity.enrolment import Enrolment
 from tradewarden.identity.services import Services
-from tradewarden.keys.keyring import Keyring
 from tradewarden.keys.purpose import Purpose
 from tradewarden.local import Local, local_principal
 from tradewarden.lookout import Lookout, Sights
 from tradewarden.own_services import OwnServices
 from tradewarden.pki.authority import Authority
 from tradewarden.policies import acme_policy, ca_token, listener_names, pki_policy, refusals, root_sources, token_policy
+from tradewarden.records import checkpoint_signer
 from tradewarden.secrets.rewrap import Rewrap
 from tradewarden.secrets.rotation.rotations import ROTATE, Rotations
 from tradewarden.secrets.rotation.rotators.outbound import Outbound
@@ -47,19 +46,16 @@ from tradewarden.storage.sql_acme import SqlAcmeStore
 from tradewarden.storage.sql_audit import SqlAuditStore
 from tradewarden.storage.sql_enrolment import SqlJoinStore
 from tradewarden.storage.sql_identity import SqlServiceStore
-from tradewarden.storage.sql_keys import SqlKeyStore
 from tradewarden.storage.sql_pki import SqlPkiStore
 from tradewarden.storage.sql_rotation import SqlRotationStore
 from tradewarden.storage.sql_secrets import SqlSecretStore
 from tradewarden.storage.sql_tokens import SqlTokenStore
-from tradewarden.storage.sqlite import SqliteDatabase
 from tradewarden.tokens.tokens import Tokens
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
 
     from tradewarden.access.grant import Grant
-    from tradewarden.audit.examine import Report
     from tradewarden.keys.root import RootSource
     from tradewarden.pki.store import Tally
     from tradewarden.readiness import Readiness
@@ -95,7 +91,7 @@ class Warden:
         self.auditor = ground.auditor
         self.flood = Flood(ground.journal, clock)
         self.visits = Flood(ground.journal, clock, visits=True)
-        audit, signer = SqlAuditStore(database), _checkpoint_signer(keyring)
+        audit, signer = SqlAuditStore(database), checkpoint_signer(keyring)
         self.clerk = _clerk(settings, ground, audit, signer)
         self.audit_log = AuditLog(audit, signer, clock)
         secret_store = SqlSecretStore(database)
@@ -276,10 +272,6 @@ class Warden:
             self.metrics.count_vault(outcome)
 
 
-def _checkpoint_signer(keyring: Keyring) -> Signer:
-    return Signer(keyring.derive(Purpose.AUDIT, "checkpoint"))
-
-
 def _clerk(settings: Settings, ground: Ground, audit: SqlAuditStore, signer: Signer) -> Clerk:
     clock, seal = ground.clock, ground.seal
     shipper = Shipper(settings.data_dir / "audit", audit, ground.keyring.cipher(Purpose.AUDIT), seal, clock)
@@ -340,37 +332,3 @@ async def new_admin_token(settings: Settings) -> Path:
             return await warden.admin_token.issue(entry)
     finally:
         await warden.close()
-
-
-class Records:
-    """The audit log of an installation, for whoever holds its root key; made by `open_for_reading`."""
-
-    def __init__(self, store: SqlAuditStore, signer: Signer, clock: Clock) -> None:
-        self._store = store
-        self._signer = signer
-        self._log = AuditLog(store, signer, clock)
-
-    async def verify(self, verifier: Verifier | None = None, kept: bytes | None = None) -> Report:
-        """Verify the live log with a public key from elsewhere, or our own; `kept` is a checkpoint from elsewhere."""
-        return await verify_log(self._store, verifier or Verifier(self._signer.public_key), kept)
-
-    async def export(self, write: Callable[[str, bytes], None]) -> None:
-        """Give the whole log to `write(file name, next bytes)`, as `AuditLog.export` does."""
-        await self._log.export(authorize(local_principal(), ALL, "audit:read"), write)
-
-
-@asynccontextmanager
-async def open_for_reading(settings: Settings) -> AsyncIterator[Records]:
-    """Open the audit log beside a running service or without one; nothing is written, made or migrated.
-
-    Raises `ConfigurationError` when there is no installation or the root key is not its own.
-    """
-    if stage(settings.data_dir, settings.database_path) is Stage.FRESH:
-        raise ConfigurationError(f"{settings.data_dir} holds no Tradewarden data; set TRADEWARDEN_DATA_DIR")
-    database, clock = SqliteDatabase(settings.database_path), SystemClock()
-    try:
-        keyring = await Keyring.open(SqlKeyStore(database), root_sources(settings), system_randomness, clock)
-        yield Records(SqlAuditStore(database), _checkpoint_signer(keyring), clock)
-        await keyring.close()
-    finally:
-        await database.close()

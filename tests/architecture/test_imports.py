@@ -25,6 +25,7 @@ BREACHES = {
     "log.py": "",
     "app.py": "",
     "ground.py": "",
+    "records.py": "",
     "local.py": "",
     "background.py": "",
     "compromised.py": "",

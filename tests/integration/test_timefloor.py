@@ -13,7 +13,6 @@ import pytest
 from tests.support.handshakes import shake
 from tests.support.timefloor import DAY, YEARS, Machine
 from tradewarden import Warden, background, load_settings
-from tradewarden.app import open_for_reading
 from tradewarden.audit.query import Filter
 from tradewarden.background import work
 from tradewarden.clock import rfc3339
@@ -22,6 +21,7 @@ from tradewarden.ground import reset_time_floor
 from tradewarden.http.live import LiveTls
 from tradewarden.http.peers import Peers
 from tradewarden.pki.peer import identifier
+from tradewarden.records import open_for_reading
 from tradewarden.timefloor.ascent import PROBATION_SECONDS
 from tradewarden.timefloor.floor import RESET
 

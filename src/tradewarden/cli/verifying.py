@@ -43,8 +43,8 @@ def _own_key(directory: Path) -> bytes:
 
 def verify_live(settings: Settings, public_key: bytes | None, kept: bytes | None) -> Report:
     """Verify the log in the data directory."""
-    from tradewarden.app import open_for_reading
     from tradewarden.crypto.signers import Verifier
+    from tradewarden.records import open_for_reading
 
     verifier = None if public_key is None else Verifier.from_pem(public_key)
 
@@ -58,7 +58,7 @@ def verify_live(settings: Settings, public_key: bytes | None, kept: bytes | None
 
 def export_log(settings: Settings, directory: Path) -> int:
     """Write the log to a directory and return how many entries there are."""
-    from tradewarden.app import open_for_reading
+    from tradewarden.records import open_for_reading
 
     with progress("Exporting", None) as advance, _Files(directory, advance) as files:
 
