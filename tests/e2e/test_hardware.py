@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
+import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -17,6 +18,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import NameOID
 
+from tests.support.mtls import Identity, connect, issued, revoke
 from tests.support.pki import key_usage
 from tests.support.service import PROGRAM, Service, bare_environment, start, stop, wait_until
 from tests.support.softhsm import PIN, SoftHsm, module, softhsm
@@ -160,6 +162,49 @@ def test_a_worker_that_dies_while_the_ca_token_is_away(softhsm: SoftHsm, tmp_pat
         wait_until(lambda: trial.issue().is_success, "the token is back and nothing is issued")
     finally:
         stop(trial.service)
+
+
+def test_clients_are_served_while_the_ca_token_is_away(softhsm: SoftHsm, tmp_path: Path) -> None:
+    """A revocation meanwhile ends the one and not the others, before a restart and after it; then all is as before."""
+    release()
+    environment = {**settings(softhsm), "TRADEWARDEN_ROOT_KEY": f"file:{tmp_path}/root.key"}
+    service = start(tmp_path, **environment)
+    try:
+        good, lost = issued(service, "good"), issued(service, "lost")
+        assert _is_served(service, good)
+        assert _is_served(service, lost)
+        softhsm.take_away()
+        revoke(service, lost)
+        _require_for_a_while(service, good, lost)
+        assert stop(service) == 0
+        service = service.again(ready=False)
+        _require_for_a_while(service, good, lost)
+        assert httpx.get(f"{service.url}/ca/crls", trust_env=False).status_code == 503
+        softhsm.put_back()
+        trial = Hardware(service, softhsm)
+        wait_until(lambda: trial.issue().is_success, "the token is back and nothing is issued")
+        lists = httpx.get(f"{service.url}/ca/crls", trust_env=False)
+        assert lists.is_success, lists.text
+        _require_for_a_while(service, good, lost)
+    finally:
+        stop(service)
+
+
+def _is_served(service: Service, identity: Identity) -> bool:
+    """Tell whether the mTLS port takes a client and answers it."""
+    try:
+        with connect(service, identity) as wire:
+            return wire.ask("GET", "/health/live").status == 200
+    except OSError:
+        return False
+
+
+def _require_for_a_while(service: Service, good: Identity, lost: Identity) -> None:
+    """Look for longer than a listener takes to follow."""
+    end = time.monotonic() + 1.5
+    while time.monotonic() < end:
+        assert _is_served(service, good)
+        assert not _is_served(service, lost)
 
 
 def test_a_worker_that_dies_while_the_root_token_is_away(softhsm: SoftHsm, tmp_path: Path) -> None:

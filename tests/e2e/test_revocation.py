@@ -189,10 +189,27 @@ def test_the_responder_is_asked_by_get(verifier: Verifier) -> None:
     assert ocsp.load_der_ocsp_response(posted.content).certificate_status is ocsp.OCSPCertStatus.GOOD
 
 
-def test_a_list_that_is_known_is_not_sent_again(verifier: Verifier) -> None:
+def test_one_file_is_enough_for_every_certificate(verifier: Verifier) -> None:
+    """`/ca/crls` lets openssl check whole chains, of the CA before and of the next one as soon as it issues."""
+    before = verifier.issue("before")
+    revoked = verifier.issue("revoked")
+    verifier.revoke(revoked)
+    verifier.write("crls.pem", httpx.get(f"{verifier.service.url}/ca/crls").content)
+    verifier.ask("/ca/rotate", what="issuing")
+    after = verifier.issue("after")
+    assert after.issuer != before.issuer
+
+    how = ("-crl_check_all", "-CRLfile", "crls.pem")
+    for good in ("before", "after"):
+        assert verifier.verify(good, *how) == (0, f"{good}.pem: OK\n")
+    assert "certificate revoked" in verifier.verify("revoked", *how)[1]
+
+
+@pytest.mark.parametrize("path", ["/ca/crl", "/ca/crls"])
+def test_a_list_that_is_known_is_not_sent_again(verifier: Verifier, path: str) -> None:
     """A client that has the list is told so until there is another."""
     certificate = verifier.issue("bot")
-    url = f"{verifier.service.url}/ca/crl"
+    url = f"{verifier.service.url}{path}"
     first = httpx.get(url)
     headers = {"if-none-match": first.headers["etag"]}
     assert httpx.get(url, headers=headers).status_code == 304
@@ -262,10 +279,13 @@ def test_metrics_tell_of_lists_and_answers(verifier: Verifier) -> None:
     verifier.issue("bot")
     before = _counted(verifier)
     verifier.ocsp("bot")
-    httpx.post(f"{verifier.service.url}/ca/ocsp", content=b"x", headers=REQUEST)
+    for content in (b"x", b""):
+        told = httpx.post(f"{verifier.service.url}/ca/ocsp", content=content, headers=REQUEST)
+        assert (told.status_code, told.headers["content-type"]) == (200, "application/ocsp-response")
+        assert ocsp.load_der_ocsp_response(told.content).response_status is ocsp.OCSPResponseStatus.MALFORMED_REQUEST
     after = _counted(verifier)
     assert after["good"] == before["good"] + 1
-    assert after["malformed"] == before["malformed"] + 1
+    assert after["malformed"] == before["malformed"] + 2
 
 
 def _counted(verifier: Verifier) -> dict[str, float]:

@@ -248,18 +248,26 @@ async def test_peers_that_the_service_revokes_are_refused(
 
 
 @pytest.mark.parametrize("what", ["issuing", "root"])
-async def test_a_peer_of_a_new_ca_is_known_before_the_lists_are_fetched_again(
+async def test_a_rotation_keeps_nobody_who_checks_revocation_from_anybody(
     house: House, tmp_path: Path, what: str
 ) -> None:
-    """Who checks revocation has the next CA's list ahead: a certificate that it issues is taken at first try."""
+    """Peers of the CA before and of the new one, and the service itself, are taken at each try from then on."""
     async with (
         house.identity(tmp_path / "one", join_token=house.token("one"), check_revocation=True) as one,
         listening(one.server_context(), []) as port,
     ):
         house.post("/ca/rotate", {"what": what})
-        async with house.identity(tmp_path / "two", join_token=house.token("two")) as two:
+        async with (
+            house.identity(tmp_path / "two", join_token=house.token("two"), check_revocation=True) as two,
+            listening(two.server_context(), []) as other,
+        ):
             assert two.pair.chain[1].subject != one.pair.chain[1].subject
             assert (await ping(two.client_context(peer="one"), port))[0].startswith("pong")
+            assert (await ping(one.client_context(peer="two"), other))[0].startswith("pong")
+            end = time.monotonic() + 1.5  # until after the listener has a certificate of the new CA
+            while time.monotonic() < end:
+                async with httpx.AsyncClient(verify=one.client_context(peer="tradewarden"), trust_env=False) as client:
+                    assert (await client.get(f"{house.mtls_url}/health/live")).is_success
     if what == "root":
         house.post("/ca/rotate", {"what": what, "finish": True})
 

@@ -269,8 +269,8 @@ def test_plain_sockets_are_checked_too(by_itself: bool, pinned: bool) -> None:
     [
         (["abc"], None, "not the base64"),
         ("abc", None, "as a collection"),
-        ([], None, "no empty one"),
-        (None, [], "no empty one"),
+        ([], None, "Give pins .* no empty one"),
+        (None, [], "^peer is an empty collection"),
         (None, "Not A Name", "neither a service's name"),
         (None, "spiffe://", "neither a service's name"),
     ],

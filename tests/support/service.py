@@ -67,9 +67,10 @@ class Service(NamedTuple):
         wait_until(lambda: not any(map(_runs, pids)), "processes of the service outlive it")
         wait_until(lambda: _is_free(self.port), "the port of the service is still taken")
 
-    def again(self) -> Service:
+    def again(self, *, ready: bool = True) -> Service:
         """Start it once more after its end: same data, same port, same settings."""
-        return start(self.data_dir.parent, **{name: self.environment[name] for name in self.environment if _ours(name)})
+        environment = {name: self.environment[name] for name in self.environment if _ours(name)}
+        return (start if ready else begin)(self.data_dir.parent, **environment)
 
 
 def wait_until(condition: Callable[[], bool], failure: str, seconds: float = 15.0) -> None:
@@ -118,28 +119,37 @@ def _ours(name: str) -> bool:
 
 def start(directory: Path, **settings: str) -> Service:
     """Start a service on data in `directory` and return once it is ready."""
+    service = begin(directory, **settings)
+    _wait_until(service, lambda: _is_ready(service))
+    return service
+
+
+def begin(directory: Path, **settings: str) -> Service:
+    """Start a service on data in `directory` and return once it has told that all of its processes are there."""
     data = directory / "security"
     places = {"SERVICE_PORT": str(free_port()), "TRADEWARDEN_MTLS_PORT": "0"}
     chosen = {"TRADEWARDEN_DATA_DIR": str(data), **places, **settings}
-    environment = {**bare_environment(), **chosen}
+    environment = {**bare_environment(), "PYTHONFAULTHANDLER": "1", **chosen}
     with (directory / "serve.log").open("ab") as log:
         said = log.tell()
         process = subprocess.Popen([PROGRAM, "serve"], cwd=directory, env=environment, stdout=log, stderr=log)
     scheme = "http" if environment.get("ALPHAPULSE_ENV", "development") == "development" else "https"
     service = Service(f"{scheme}://127.0.0.1:{chosen['SERVICE_PORT']}", data, process, environment)
-    _wait_until_ready(service, said)
+    _wait_until(service, lambda: b"\nTry:" in service.log.read_bytes()[said:])
     return service
 
 
-def _wait_until_ready(service: Service, said: int) -> None:
-    """Wait until it answers and, behind byte `said` of its log, has told that all of its processes are there."""
+def _wait_until(service: Service, condition: Callable[[], bool]) -> None:
     end = time.monotonic() + START_SECONDS
     while time.monotonic() < end and service.process.poll() is None:
-        if b"\nTry:" in service.log.read_bytes()[said:] and _is_ready(service):
+        if condition():
             return
         time.sleep(0.05)  # the condition is the service's own answer; there is nothing to wait on before it listens
-    stop(service)
-    raise AssertionError(f"the service did not become ready:\n{service.log.read_text(errors='replace')[-4000:]}")
+    if service.process.poll() is None:  # where every thread of it hangs goes to the log (faulthandler)
+        for pid in [*service.children(), service.process.pid]:
+            os.kill(pid, signal.SIGABRT)
+        service.process.wait(STOP_SECONDS)
+    raise AssertionError(f"the service did not become ready:\n{service.log.read_text(errors='replace')[-12_000:]}")
 
 
 def _is_ready(service: Service) -> bool:

@@ -187,24 +187,24 @@ class StandIn:
         """Issue certificates that are due for renewal at once, and valid for so many seconds more."""
         self.life, self.began = life, 2 * life
 
-    def crl(self) -> bytes:
-        """Sign a revocation list."""
+    def crl(self, issuing: Authority | None = None) -> bytes:
+        """Sign a revocation list (PEM), of the CA that issues unless another is given."""
         self.crl_number += 1
-        now = datetime.now(UTC)
+        by, now = issuing or self.issuing, datetime.now(UTC)
         builder = x509.CertificateRevocationListBuilder(
-            self.issuing.certificate.subject,
+            by.certificate.subject,
             # A second apart, because OpenSSL and we take the one with the later time.
             now - timedelta(hours=1) + timedelta(seconds=self.crl_number),
             now + timedelta(seconds=self.crl_life),
         )
-        above = x509.AuthorityKeyIdentifier.from_issuer_public_key(self.issuing.key.public_key())
+        above = x509.AuthorityKeyIdentifier.from_issuer_public_key(by.key.public_key())
         builder = builder.add_extension(above, critical=False).add_extension(
             x509.CRLNumber(self.crl_number), critical=False
         )
         for serial in self.revoked:
             entry = x509.RevokedCertificateBuilder(serial, now - timedelta(minutes=1))
             builder = builder.add_revoked_certificate(entry.build())
-        return builder.sign(self.issuing.key, hashes.SHA256()).public_bytes(Encoding.DER)
+        return builder.sign(by.key, hashes.SHA256()).public_bytes(Encoding.PEM)
 
     def __enter__(self) -> Self:
         threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True).start()
@@ -244,7 +244,7 @@ class _Handler(BaseHTTPRequestHandler):
             self._answer(503, b"{}")
         elif self.path == "/ca/certificate":
             self._answer(200, b"".join(each.pem for each in ca.roots))
-        elif self.path in ("/ca/crl", f"/ca/crl/{fingerprint(ca.issuing.certificate)[:20]}.crl"):
+        elif self.path == "/ca/crls":
             self._answer(200, ca.crl())
         else:
             self._answer(404, b"{}")

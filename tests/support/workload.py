@@ -19,10 +19,10 @@ class Issuer:
         self.root: Authority = authority("root")
         self.issuing: Authority = authority("issuing", self.root)
 
-    def pair(self, service: str = "orders", life: float = 3600.0, *, hosts: bool = True) -> Pair:
+    def pair(self, service: str = "orders", life: float = 3600.0, *, hosts: bool = True, began: float = 0.0) -> Pair:
         """Return a pair that is not on disk yet."""
         key = ec.generate_private_key(ec.SECP256R1())
-        certificate = leaf(self.issuing, key.public_key(), service, life, hosts=hosts)
+        certificate = leaf(self.issuing, key.public_key(), service, life, hosts=hosts, began=began)
         chain = certificate.public_bytes(Encoding.PEM) + self.issuing.pem
         return Pair.read(pem_key(key), chain, self.root.pem)
 

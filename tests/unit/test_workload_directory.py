@@ -32,7 +32,7 @@ def directory(tmp_path: Path) -> IdentityDirectory:
 def test_holds_nothing_at_first(directory: IdentityDirectory) -> None:
     """There is no pair, no version, and nothing announced."""
     assert directory.read() is None
-    assert (directory.version(), directory.announced(), directory.joined(), directory.crls()) == ("", "", "", {})
+    assert (directory.version(), directory.announced(), directory.joined(), directory.crls()) == ("", "", "", b"")
 
 
 def test_reads_what_was_put(directory: IdentityDirectory) -> None:

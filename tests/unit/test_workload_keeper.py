@@ -162,6 +162,64 @@ def test_a_certificate_that_comes_due_is_not_asked_for_in_a_loop(kept: Kept, mon
     assert kept.renewal.asked == asked + 1
 
 
+class Ending:
+    """A CA that gives nothing beyond its own end, and backdates by a minute."""
+
+    def __init__(self, kept: Kept, life: float) -> None:
+        self.kept = kept
+        self.ends = int(kept.clock.time + life) + 0.5
+        self.made: list[Pair] = []
+
+    def obtain(self, _: Pair | None) -> Pair:
+        """Return a pair that begins a minute before the clock of the test and ends with the CA."""
+        now = time.time()
+        pair = ISSUER.pair(life=self.ends - now, began=now - self.kept.clock.time + 60)
+        self.made.append(self.kept.directory.put(pair))
+        return self.made[-1]
+
+
+def test_renewals_in_vain_stay_few(kept: Kept, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Up to the end of a CA that cannot give a longer life there is a handful of renewals, each told once."""
+    ending = Ending(kept, 33.0)
+    monkeypatch.setattr(kept.renewal, "obtain", ending.obtain)
+    kept.keeper.pair = None
+    kept.directory.put(ending.obtain(None))
+    kept.changes.clear()
+    ending.made.clear()
+    while kept.clock.time < ending.ends - 1:
+        kept.step(0.5)
+    assert 1 <= len(ending.made) <= 4
+    assert kept.changes[1:] == ending.made
+
+
+def test_a_ca_that_was_replaced_is_found_after_renewals_in_vain(kept: Kept, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the new CA gives is taken with half of the old life left, and from then on all is as usual."""
+    ending = Ending(kept, 600.0)
+    with monkeypatch.context() as patched:
+        patched.setattr(kept.renewal, "obtain", ending.obtain)
+        kept.keeper.pair = ending.obtain(None)
+        kept.step(500)
+    assert len(ending.made) == 2
+    before = kept.renewal.asked
+    kept.step(40)
+    assert kept.renewal.asked == before
+    kept.step(15)
+    assert kept.renewal.asked == before + 1
+    kept.step(1000)
+    assert kept.renewal.asked == before + 1
+
+
+def test_new_roots_from_another_process_are_no_renewal_in_vain(kept: Kept) -> None:
+    """Where another process only replaced the roots, the renewal that is due soon is not put off."""
+    kept.step(1990)
+    assert kept.keeper.pair is not None
+    kept.directory.put(kept.keeper.pair.with_roots(ISSUER.root.pem + Issuer().root.pem))
+    kept.step(1)
+    asked = kept.renewal.asked
+    kept.step(20)
+    assert kept.renewal.asked == asked + 1
+
+
 def test_a_clock_that_jumps_ahead_renews(kept: Kept) -> None:
     """After a suspended night the certificate is renewed at the next look."""
     kept.step(10 * LIFE)

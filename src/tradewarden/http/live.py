@@ -131,26 +131,28 @@ class LiveTls:
         """
         authority = self._warden.authority
         between = [ssl.PEM_cert_to_DER_cert(pem + _END) for pem in authority.ca_chain().split(_END)[:-1]]
-        known = dict.fromkeys([*authority.trusted_roots(), *between])
-        crls, prepared = await self._crls(), authority.cas.known.next_issuing
-        if prepared is not None and crls:
-            announced = await authority.announced_crl()
-            self._waiting = announced is None
-            if announced is not None:
-                known[prepared.row.certificate] = None
-                crls = (*crls, announced)
-        return Trust(tuple(known), crls, self._timeless)
+        prepared = authority.cas.known.next_issuing
+        ahead = [] if prepared is None else [prepared.row.certificate]
+        known = dict.fromkeys([*authority.trusted_roots(), *between, *ahead])
+        crls = await self._crls()
+        long = self._warden.clock.monotonic() < self._long_until
+        self._waiting = prepared is not None and prepared.fingerprint not in crls and not long
+        return Trust(tuple(known), tuple(crls.values()), self._timeless)
 
-    async def _crls(self) -> tuple[bytes, ...]:
-        """Return the CRLs for OpenSSL; none while they are too long, which is not asked again at every revocation."""
+    async def _crls(self) -> dict[str, bytes]:
+        """Return the CRLs for OpenSSL, by issuer; none while they are too long, which is not asked at every revocation.
+
+        While a CA's key is away, the list before does: the inventory, asked after each handshake, knows the rest.
+        """
         now = self._warden.clock.monotonic()
         if now < self._long_until:
-            return ()
-        crls = tuple(await self._warden.authority.crls())
-        if sum(map(len, crls)) <= MOST_CRL_BYTES:
+            return {}
+        lists = await self._warden.authority.revocation.each(or_older=True)
+        crls = {issuer: found.der for issuer, found in lists.items()}
+        if sum(map(len, crls.values())) <= MOST_CRL_BYTES:
             return crls
         self._long_until = now + _LONG_SECONDS
-        return ()
+        return {}
 
     async def _attempt(self) -> None:
         try:

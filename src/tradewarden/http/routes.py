@@ -236,6 +236,7 @@ CERTIFICATES = (
     _open("GET /ca/pins", ca.pins, SignedPins, feature=MTLS),
     _open("GET /ca/certificate", ca.certificate, "application/x-pem-file", feature=MTLS),
     _open("GET /ca/crl", revocation.crl, "application/pkix-crl", feature=MTLS),
+    _open("GET /ca/crls", revocation.all_crls, "application/x-pem-file", feature=MTLS),
     _asked("GET /ca/crl/{name}", revocation.named_crl, revocation.NamedList, "application/pkix-crl", errors=(404,)),
     _asked("GET /ca/issuers/{name}", revocation.issuer, revocation.NamedIssuer, "application/pkix-cert",
            errors=(404,)),

@@ -1,11 +1,11 @@
-"""TLS of the listeners: 1.3 only, no session tickets, HTTP/1.1 by ALPN.
+"""TLS of the listeners: 1.3 only, 128 bits of strength, no session tickets, HTTP/1.1 by ALPN.
 
-No tickets, because a resumed session is not checked against the revocation list (decision 22).
+No tickets, because a resumed session is not checked against the revocation list (decision 22). The strength comes from
+OpenSSL's security level, because Python 3.11 has no call for a list of groups.
 """
 
 from __future__ import annotations
 
-import base64
 import ssl
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from tradewarden.crypto.memory_file import memory_file
 from tradewarden.errors import ConfigurationError
 from tradewarden.http.handshake import ARRIVAL, Handshake, keep_certificate
+from tradewarden.pki.certificate.pem import crl_pem
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -27,6 +28,11 @@ _SUITES: Final = {
     "TLS_CHACHA20_POLY1305_SHA256": 0x1303,
 }
 """The suites of RFC 8446 B.4 by their numbers, as the ASGI TLS extension wants them."""
+_STRONG: Final = "DEFAULT:@SECLEVEL=3"
+"""At least 128 bits (NIST SP 800-57 part 1): OpenSSL's groups without ffdhe2048, no RSA key under 3072 bits."""
+_AS_GIVEN: Final = "DEFAULT:@SECLEVEL=2"
+_WEAKER: Final = frozenset({"EE_KEY_TOO_SMALL", "CA_KEY_TOO_SMALL", "CA_MD_TOO_WEAK"})
+"""What OpenSSL calls a certificate, or one above it, of less than 128 bits."""
 _NO_CHECK_TIME: Final = 0x200000
 """OpenSSL's `X509_V_FLAG_NO_CHECK_TIME` (x509_vfy.h), which the ssl module has no name for."""
 _MESSAGES: Final = getattr(super(ssl.SSLContext, ssl.SSLContext), "_msg_callback", None)
@@ -97,13 +103,13 @@ class LiveContext:
 def server_context(certificate: bytes | Path, key: bytes | Path, trust: Trust | None = None) -> ServerContext:
     """Return the server's context for a certificate chain (leaf first) and its key, each PEM bytes or a path.
 
-    With `trust` a client certificate is required, for the purpose clientAuth. Raises `ConfigurationError` naming what
-    cannot be loaded, never its content.
+    With `trust` a client certificate is required, for the purpose clientAuth. Without it the certificate may be
+    somebody else's, and one of 112 bits (RSA with 2048) is taken too. Raises `ConfigurationError` naming what cannot be
+    loaded, never its content.
     """
     context = _bare()
     try:
-        with _readable(certificate) as chain, _readable(key) as secret:
-            context.load_cert_chain(chain, secret, password=_no_password)
+        _show(context, certificate, key, as_given=trust is None)
     except (OSError, ValueError) as error:
         reason = getattr(error, "reason", None) or getattr(error, "strerror", None) or str(error)
         raise ConfigurationError(
@@ -114,10 +120,27 @@ def server_context(certificate: bytes | Path, key: bytes | Path, trust: Trust | 
     return context
 
 
+def _show(context: ServerContext, certificate: bytes | Path, key: bytes | Path, *, as_given: bool) -> None:
+    try:
+        _load(context, certificate, key)
+    except ssl.SSLError as error:
+        if error.reason not in _WEAKER or not as_given:
+            raise
+        # The context in which each connection begins keeps its level, and with it what is taken of a client's keys.
+        context.set_ciphers(_AS_GIVEN)
+        _load(context, certificate, key)
+
+
+def _load(context: ServerContext, certificate: bytes | Path, key: bytes | Path) -> None:
+    with _readable(certificate) as chain, _readable(key) as secret:
+        context.load_cert_chain(chain, secret, password=_no_password)
+
+
 def _bare() -> ServerContext:
     context = ServerContext(ssl.PROTOCOL_TLS_SERVER)
     context.sslobject_class = Handshake
     context.minimum_version = ssl.TLSVersion.TLSv1_3
+    context.set_ciphers(_STRONG)
     context.num_tickets = 0
     context.set_alpn_protocols(["http/1.1"])
     return context
@@ -137,12 +160,8 @@ def _trust(context: ServerContext, trust: Trust) -> None:
     context.load_verify_locations(cadata=b"".join(trust.authorities))
     if trust.crls:
         context.verify_flags |= ssl.VERIFY_CRL_CHECK_LEAF
-        with _readable(b"".join(map(_crl_pem, trust.crls))) as path:
+        with _readable(b"".join(map(crl_pem, trust.crls))) as path:
             context.load_verify_locations(path)
-
-
-def _crl_pem(der: bytes) -> bytes:
-    return b"-----BEGIN X509 CRL-----\n" + base64.encodebytes(der) + b"-----END X509 CRL-----\n"
 
 
 def tls_extension(connection: ssl.SSLObject) -> dict[str, Any]:

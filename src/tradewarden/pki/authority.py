@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import suppress
 from typing import TYPE_CHECKING, Self
 
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -11,7 +10,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from tradewarden.abreast import abreast
 from tradewarden.access.principal import OWN_NAME, Kind, Principal, service_name
 from tradewarden.crypto.keyfile import private_directory
-from tradewarden.errors import ConfigurationError, InvalidInputError, NotFoundError, UnavailableError
+from tradewarden.errors import ConfigurationError, InvalidInputError, NotFoundError
 from tradewarden.keys.purpose import Purpose
 from tradewarden.pki import inventory, renewal
 from tradewarden.pki.allowance import Allowance, NoRegister
@@ -315,19 +314,3 @@ class Authority:
     async def crl(self) -> bytes:
         """Return the issuing CA's CRL (DER), with every revocation committed before this call."""
         return (await self.revocation.crl()).der
-
-    async def crls(self) -> Sequence[bytes]:
-        """Return the CRLs (DER) of all issuing CAs whose certificates a verifier may meet, the active one's first."""
-        found = []
-        for ca in self.cas.known.met(self._clock.now()):
-            with suppress(NotFoundError, UnavailableError):  # its key is away, and what was signed before has ended
-                found.append((await self.revocation.of(ca.fingerprint)).der)
-        return found
-
-    async def announced_crl(self) -> bytes | None:
-        """Return the CRL (DER) of the issuing CA that is prepared for the next rotation; None while it has none."""
-        ca = self.cas.known.next_issuing
-        if ca is not None:
-            with suppress(NotFoundError, UnavailableError):
-                return (await self.revocation.of(ca.fingerprint)).der
-        return None

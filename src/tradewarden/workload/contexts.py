@@ -23,7 +23,12 @@ if TYPE_CHECKING:
     from tradewarden.workload.pair import Pair
 
 _STRICT: Final = ssl.VERIFY_X509_STRICT | ssl.VERIFY_X509_TRUSTED_FIRST
-"""RFC 5280 to the letter. The groups stay OpenSSL's own list: X25519, P-256, X448, P-521, P-384, all approved."""
+"""RFC 5280 to the letter."""
+_STRONG: Final = "DEFAULT:@SECLEVEL=3"
+"""At least 128 bits (NIST SP 800-57 part 1): OpenSSL's groups without ffdhe2048, no RSA key under 3072 bits.
+
+Our CA has and certifies none that is weaker, so no peer of it is shut out.
+"""
 
 
 class _Handshake:
@@ -101,6 +106,7 @@ class LiveContext(ssl.SSLContext):
         made = cls(protocol)
         made.peer, made.check_revocation, made._alpn = peer, check_revocation, ()
         made.minimum_version = ssl.TLSVersion.TLSv1_3
+        made.set_ciphers(_STRONG)
         made.verify_flags |= _STRICT | (ssl.VERIFY_CRL_CHECK_LEAF if check_revocation else 0)
         if protocol == ssl.PROTOCOL_TLS_SERVER:
             made.num_tickets = 0  # a resumed session is not checked again: neither its revocation nor its pins
@@ -157,6 +163,7 @@ def behind(protocol: int, pair: Pair, crl_pem: bytes) -> ssl.SSLContext:
     """Return a plain context that holds the pair, its roots and revocation lists."""
     made = ssl.SSLContext(protocol)
     made.minimum_version = ssl.TLSVersion.TLSv1_3
+    made.set_ciphers(_STRONG)
     made.verify_flags |= _STRICT
     try:
         with memory_file(pair.chain_pem) as chain, memory_file(pair.key_pem) as key:

@@ -2,7 +2,7 @@
 
     DIR/current -> versions/000007      the link is replaced by a rename, so it points to a whole version at any instant
     DIR/versions/000007/{key,cert,ca}.pem
-    DIR/crl/*.crl   DIR/joined   DIR/announced   DIR/.lock
+    DIR/crls.pem   DIR/joined   DIR/announced   DIR/.lock
 
 Always true here: directories are 0700 and files 0600, a version's files are never changed after the link has pointed
 to them, and a crash at any instant leaves the link on a version whose key and certificate belong together. A program
@@ -38,14 +38,12 @@ class IdentityDirectory:
     def __init__(self, path: Path) -> None:
         self.path = path.absolute()
         self._versions = self.path / "versions"
-        self._crls = self.path / "crl"
         self._link = self.path / "current"
 
     def prepare(self) -> None:
         """Make the directory, or look whether it is ours alone; raises `ConfigurationError`."""
         private_directory(self.path)
         private_directory(self._versions)
-        private_directory(self._crls)
 
     @contextmanager
     def lock(self) -> Iterator[bool]:
@@ -129,18 +127,13 @@ class IdentityDirectory:
             if each.name not in keep:
                 shutil.rmtree(each, ignore_errors=True)
 
-    def crls(self) -> dict[str, bytes]:
-        """Return the revocation lists that were fetched last (PEM), each by the name that the service has for it."""
-        found = self._crls.glob("[!.]*.crl")
-        return {each.name: read_private(each, _MAX_CRL_BYTES) for each in found}
+    def crls(self) -> bytes:
+        """Return the revocation lists that were fetched last (PEM); empty before the first time."""
+        return self._note("crls.pem", _MAX_CRL_BYTES)
 
-    def put_crl(self, name: str, pem: bytes) -> None:
-        """Keep a revocation list."""
-        write_private(self._crls / name, pem)
-
-    def forget_crl(self, name: str) -> None:
-        """Forget the list of a CA that the service has no list of any more."""
-        (self._crls / name).unlink(missing_ok=True)
+    def put_crls(self, pem: bytes) -> None:
+        """Keep the revocation lists that were fetched."""
+        write_private(self.path / "crls.pem", pem)
 
     def joined(self) -> str:
         """Return the digest of the join token that was spent last."""
@@ -158,11 +151,11 @@ class IdentityDirectory:
         """Remember that the hook command succeeded for a version."""
         write_private(self.path / "announced", version.encode())
 
-    def _note(self, name: str) -> bytes:
+    def _note(self, name: str, most: int = _MAX_BYTES) -> bytes:
         path = self.path / name
         with suppress(FileNotFoundError):
             path.lstat()
-            return read_private(path, _MAX_BYTES)
+            return read_private(path, most)
         return b""
 
 

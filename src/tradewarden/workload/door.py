@@ -64,9 +64,9 @@ class Door:
         """Whether an answer from there is known to be the service's."""
         return self.url.startswith("https:")
 
-    def enroll(self, token: str, csr: str) -> Issued:
-        """Spend a join token for a certificate."""
-        return self._issued("/credentials/enroll", {"join_token": token, "csr": csr})
+    def enroll(self, token: str, csr: str, service: str) -> Issued:
+        """Spend a join token for a certificate; one that is not for `service`, when that is known, is not spent."""
+        return self._issued("/credentials/enroll", {"join_token": token, "csr": csr, "service_name": service or None})
 
     def renew(self, body: Mapping[str, object]) -> Issued:
         """Ask for the next certificate."""
@@ -76,10 +76,9 @@ class Door:
         """Return the trust bundle (PEM)."""
         return self._call("GET", "/ca/certificate").content
 
-    def crl(self, name: str, tag: str) -> Fetched:
-        """Return a revocation list; without a name that of the active issuing CA. `tag` is that of the one held."""
-        headers = {"If-None-Match": tag} if tag else {}
-        return self._call("GET", f"/ca/crl/{name}" if name else "/ca/crl", headers=headers, most=_MAX_CRL_BYTES)
+    def crls(self, tag: str) -> Fetched:
+        """Return the revocation lists (PEM) of all CAs that can be met; `tag` is that of the ones held."""
+        return self._call("GET", "/ca/crls", headers={"If-None-Match": tag} if tag else _NONE, most=_MAX_CRL_BYTES)
 
     def _issued(self, path: str, body: Mapping[str, object]) -> Issued:
         given = msgspec.json.encode({name: value for name, value in body.items() if value is not None})
@@ -130,7 +129,8 @@ def first_contact(url: str, pin: str) -> bytes:
     if not pinned:
         raise AuthenticationError(
             f"{url} is not the service that the join token was made by: its root CA's fingerprint does not begin with "
-            f"{pin}. The token was not sent; check the address, and who answers there"
+            f"{pin}. The token was not sent; check the address, and who answers there. Or the root CA was replaced "
+            "since the token was made: then make another token"
         )
     return pem_of(pinned)
 

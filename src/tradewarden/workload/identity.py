@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 _LOG: Final = logging.getLogger("tradewarden.workload")
 _START_SECONDS: Final = 30.0
 _LEAST_SECONDS: Final = 0.05
-CRL_SECONDS: Final = 300.0
+CRL_SECONDS: Final = 60.0
 
 
 class ServiceIdentity:

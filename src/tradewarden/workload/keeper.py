@@ -15,7 +15,7 @@ from tradewarden.clock import rfc3339
 from tradewarden.errors import TradewardenError
 from tradewarden.workload.errors import EnrolmentNeededError
 from tradewarden.workload.revocation import Revocation
-from tradewarden.workload.schedule import backoff, fraction, renewal_time, spread
+from tradewarden.workload.schedule import backoff, fraction, fruitless, renewal_time, spread
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -101,13 +101,13 @@ class Keeper:
         version = self._directory.version()
         if not version or (self.pair is not None and self.pair.version == version):
             return
-        pair = self._directory.read()
+        before, pair = self.pair, self._directory.read()
         if pair is not None:
-            if self.pair is None:
+            if before is None:
                 self._revocation.load()
-            else:
-                self._rest_a_while(pair)
             self._adopt(pair)
+            if before is not None:
+                self._rest_a_while(before, pair)
 
     def _adopt(self, pair: Pair) -> None:
         renewed = self.pair is None or self.pair.serial_number != pair.serial_number
@@ -127,8 +127,9 @@ class Keeper:
     def _renew(self, renewal: Renewal) -> None:
         if self._clock.now() < self.renews_at() or (self.now < self._retry and not self._invited(renewal)):
             return
+        before = self.pair
         try:
-            pair = renewal.obtain(self.pair)
+            pair = renewal.obtain(before)
         except TradewardenError as error:
             self._failed(error)
             return
@@ -136,15 +137,24 @@ class Keeper:
             self._retry = self.now + _BUSY_SECONDS
             return
         self._adopt(pair)
-        self._rest_a_while(pair)
         _LOG.info(
             "certificate of %s until %s, serial number %s", pair.spiffe_id, rfc3339(pair.ends), pair.serial_number
         )
+        self._rest_a_while(before, pair)
 
-    def _rest_a_while(self, pair: Pair) -> None:
-        """Ask for nothing for a while after a renewal, also when what came is due already (a CA that ends itself)."""
+    def _rest_a_while(self, before: Pair | None, pair: Pair) -> None:
+        """Ask for nothing for a while after a renewal, and for long after one in vain: the CA itself ends then."""
         left = pair.ends - self._clock.now()
-        self._retry = self.now + min(LONGEST_SECONDS, max(_BUSY_SECONDS, left / 8))
+        if before is None or not _in_vain(before, pair):
+            self._retry = self.now + min(LONGEST_SECONDS, max(_BUSY_SECONDS, left / 8))
+            return
+        wait = fruitless(left, self.chance)
+        self._retry = self.now + wait
+        _LOG.warning(
+            "the new certificate ends no later than the one before, as its CA does: rotate the CA (tradewarden ca "
+            "rotate); next try in %.0f seconds at the earliest",
+            wait,
+        )
 
     def _invited(self, renewal: Renewal) -> bool:
         """Tell whether the join token has come that was waited for."""
@@ -176,7 +186,7 @@ class Keeper:
             _LOG.info("trust bundle replaced: %d roots", len(replaced.roots))
 
     def _refresh_crl(self, renewal: Renewal, pair: Pair) -> None:
-        if self._revocation.refresh(pair, renewal.crl):
+        if self._revocation.refresh(pair, renewal.crls):
             self._contexts.adopt(pair, self._revocation.pem)
 
     def _rest(self) -> float:
@@ -184,6 +194,11 @@ class Keeper:
         if self._renewal is not None:
             waits.append(max(self.renews_at() - self._clock.now(), self._retry - self.now))
         return max(0.0, min(waits))
+
+
+def _in_vain(before: Pair, pair: Pair) -> bool:
+    """Tell whether a renewal has given nothing: neither a longer life nor a root to lead to."""
+    return before.anchored and pair.serial_number != before.serial_number and pair.ends <= before.ends
 
 
 class _Periodic:

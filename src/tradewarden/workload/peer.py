@@ -61,8 +61,10 @@ def peer(pins: Collection[str] | None, names: str | Collection[str] | None, trus
     Raises `ConfigurationError`; an empty collection is refused, because it reads like a rule and would be none.
     """
     wanted = (names,) if isinstance(names, str) else names
-    if isinstance(pins, str) or (pins is not None and not pins) or (wanted is not None and not wanted):
-        raise ConfigurationError("Give pins as a collection, and no empty one; leave out what is not to be checked")
+    if isinstance(pins, str) or (pins is not None and not pins):
+        raise ConfigurationError("Give pins as a collection, and no empty one; leave pins out when any key will do")
+    if wanted is not None and not wanted:
+        raise ConfigurationError("peer is an empty collection, which nobody could be; name one, or leave peer out")
     return Peer(
         frozenset(map(_pin, pins or ())),
         frozenset(_spiffe_id(each, trust_domain) for each in wanted or ()),

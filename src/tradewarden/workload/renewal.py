@@ -141,7 +141,7 @@ class Renewal:
         door = Door(self._source.url, trusting(pinned))
         key = new_key()
         try:
-            answer = door.enroll(token.text, signing_request(key))
+            answer = door.enroll(token.text, signing_request(key), self._name(held))
         except RefusedError as refused:
             self._refused.add(token.digest)
             raise EnrolmentNeededError(self._way_back(held, _why(refused)), reason=refused.reason) from refused
@@ -153,7 +153,7 @@ class Renewal:
 
     def _take(self, pair: Pair, held: Pair | None) -> Pair:
         """Make a new pair the one that holds, once it was found to be whole, ours, and of use."""
-        name = self._source.service_name or (held.service_name if held is not None else "")
+        name = self._name(held)
         if name and pair.service_name != name:
             raise IntegrityError(f"The service certified {pair.spiffe_id}, but this identity is {name}")
         if not pair.anchored:
@@ -162,6 +162,10 @@ class Renewal:
             raise IntegrityError("The new certificate has already expired; look at both clocks")
         mutual(pair)  # OpenSSL's own judgement, before anything is replaced
         return self._directory.put(pair)
+
+    def _name(self, held: Pair | None) -> str:
+        """Return the only name that is accepted; empty when any is."""
+        return self._source.service_name or (held.service_name if held is not None else "")
 
     def has_token(self) -> bool:
         """Tell whether there is a join token worth a try; raises `ConfigurationError` for a file that is refused."""
@@ -179,7 +183,7 @@ class Renewal:
         """Say what a person has to do now; `why` goes on after a comma."""
         none = f"There is no certificate yet in {self._directory.path}"
         what = none if held is None else _state(held, self._clock.now())
-        name = self._source.service_name or (held.service_name if held is not None else "SERVICE")
+        name = self._name(held) or "SERVICE"
         file = self._source.join_token_file
         where = f"write it to {file} (mode 0600; it is read again at each try)" if file else "enrol again with it"
         told = f"{what}, and {why}" if why else what
@@ -205,16 +209,13 @@ class Renewal:
                 return None
             return self._directory.put(held.with_roots(roots_pem))
 
-    def crl(self, held: Pair, name: str, tag: str) -> Fetched | None:
-        """Return a revocation list (DER), unless it is still that of `tag`; None when there is none of this name.
-
-        An empty name is that of the active issuing CA.
-        """
+    def crls(self, held: Pair, tag: str) -> Fetched | None:
+        """Return all revocation lists (PEM), unless they are still those of `tag`; None when there are none."""
         door = self._authenticated(held)
         if door is None:
             raise UnavailableError("revocation lists are taken over an authenticated connection only")
         try:
-            return door.crl(name, tag)
+            return door.crls(tag)
         except RefusedError:
             return None
 

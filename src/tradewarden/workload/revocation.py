@@ -1,20 +1,19 @@
-"""The revocation lists that peers are checked against: one of each issuing CA that was met, never an older one.
+"""The revocation lists that peers are checked against: of each issuing CA that can be met, never an older one.
 
-Fetched are the list of the active issuing CA, that of the next one (so that a peer is known the moment after a
-rotation), those of the CAs in our own chain, and those that were fetched before (so that peers under a CA that is being
-replaced can still be checked) until the service has them no more.
+The service gives all of them together: of the CA that issues now, of those before it whose certificates still live, and
+of the next one, so that a peer is known the moment after a rotation. A list that the service has no more is let go.
 """
 
 from __future__ import annotations
 
 import logging
+import re
 from typing import TYPE_CHECKING, Final
 
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from tradewarden.errors import IntegrityError, StorageUnavailableError
-from tradewarden.workload.pair import fingerprint
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -25,10 +24,9 @@ if TYPE_CHECKING:
     from tradewarden.workload.pair import Pair
 
 _LOG: Final = logging.getLogger("tradewarden.workload")
-_ACTIVE: Final = "active.crl"
-_NEXT: Final = "next.crl"
-_NAME_DIGITS: Final = 20
-"""So much of an issuing CA's fingerprint (hex) names its list: `GET /ca/crl/<digits>.crl`."""
+_BLOCK: Final = re.compile(rb"-----BEGIN X509 CRL-----.*?-----END X509 CRL-----\n?", re.DOTALL)
+_Lists = dict[tuple[x509.Name, bytes], x509.CertificateRevocationList]
+"""By whose they are: the issuer's name and key identifier."""
 
 
 class Revocation:
@@ -36,60 +34,70 @@ class Revocation:
 
     def __init__(self, directory: IdentityDirectory) -> None:
         self._directory = directory
-        self._lists: dict[str, bytes] = {}
-        self._tags: dict[str, str] = {}
-
-    @property
-    def pem(self) -> bytes:
-        """All of them, PEM; the active CA's is often our own's."""
-        return b"".join(dict.fromkeys(self._lists.values()))
+        self._lists: _Lists = {}
+        self._tag = ""
+        self.pem = b""
 
     def load(self) -> None:
         """Read what an earlier process fetched; what cannot be read is left out, and so nobody is let in by it."""
-        self._lists = {name: pem for name, pem in self._directory.crls().items() if _readable(pem)}
+        try:
+            self._hold(_read(self._directory.crls()))
+        except ValueError:
+            self._hold({})
 
-    def refresh(self, pair: Pair, fetch: Callable[[Pair, str, str], Fetched | None]) -> bool:
-        """Fetch every list by its name (empty for the active CA's) and held tag; return whether anything is new."""
-        issuers = {f"{fingerprint(each)[:_NAME_DIGITS]}.crl" for each in pair.chain[1:]}
-        changed = False
-        for name in sorted({_ACTIVE, _NEXT, *issuers, *self._lists}):
-            tag = self._tags.get(name, "") if name in self._lists else ""
-            changed |= self._take(name, fetch(pair, "" if name == _ACTIVE else name, tag))
-        return changed
-
-    def _take(self, name: str, answer: Fetched | None) -> bool:
+    def refresh(self, pair: Pair, fetch: Callable[[Pair, str], Fetched | None]) -> bool:
+        """Fetch the lists, unless they are still those of the held tag; return whether anything is new."""
+        answer = fetch(pair, self._tag if self._lists else "")
         if answer is None:
-            self._directory.forget_crl(name)
-            return self._lists.pop(name, None) is not None
+            return self._replace({}, "")
         if not answer.fresh:
             return False
         try:
-            fetched = x509.load_der_x509_crl(answer.content)
+            fetched = _read(answer.content)
         except ValueError as error:
-            raise IntegrityError("The service's revocation list cannot be read") from error
-        held = self._lists.get(name)
-        if held is not None and not _newer(fetched, x509.load_pem_x509_crl(held)):
+            raise IntegrityError("The service's revocation lists cannot be read") from error
+        if not fetched:
+            raise IntegrityError("What the service answers holds no revocation list")
+        newest = {whose: _newer(each, self._lists.get(whose)) for whose, each in fetched.items()}
+        return self._replace(newest, answer.tag)
+
+    def _replace(self, lists: _Lists, tag: str) -> bool:
+        self._tag = tag
+        if lists == self._lists:
             return False
-        self._tags[name] = answer.tag
-        self._lists[name] = fetched.public_bytes(Encoding.PEM)
+        self._hold(lists)
         try:
-            self._directory.put_crl(name, self._lists[name])
+            self._directory.put_crls(self.pem)
         except StorageUnavailableError as error:
-            _LOG.warning("a revocation list is used and could not be kept: %s", error.detail)
+            _LOG.warning("revocation lists are used and could not be kept: %s", error.detail)
         return True
 
+    def _hold(self, lists: _Lists) -> None:
+        self._lists = lists
+        self.pem = b"".join(each.public_bytes(Encoding.PEM) for each in lists.values())
 
-def _readable(pem: bytes) -> bool:
+
+def _read(pem: bytes) -> _Lists:
+    """Return lists by their issuer, the newest of each; raises `ValueError`."""
+    found: _Lists = {}
+    for block in _BLOCK.findall(pem):
+        crl = x509.load_pem_x509_crl(block)
+        whose = (crl.issuer, _key_identifier(crl))
+        found[whose] = _newer(crl, found.get(whose))
+    return found
+
+
+def _key_identifier(crl: x509.CertificateRevocationList) -> bytes:
     try:
-        x509.load_pem_x509_crl(pem)
-    except ValueError:
-        return False
-    return True
+        return crl.extensions.get_extension_for_class(x509.AuthorityKeyIdentifier).value.key_identifier or b""
+    except x509.ExtensionNotFound:
+        return b""
 
 
-def _newer(fetched: x509.CertificateRevocationList, held: x509.CertificateRevocationList) -> bool:
-    """Tell whether a list replaces another; of the active CA it may be another CA's than before."""
-    return fetched.issuer != held.issuer or _age(fetched) > _age(held)
+def _newer(
+    fetched: x509.CertificateRevocationList, held: x509.CertificateRevocationList | None
+) -> x509.CertificateRevocationList:
+    return fetched if held is None or _age(fetched) > _age(held) else held
 
 
 def _age(found: x509.CertificateRevocationList) -> tuple[datetime, int]:

@@ -40,6 +40,14 @@ def backoff(failures: int, left: float, chance: float) -> float:
     return longest * (1 + chance) / 2
 
 
+def fruitless(left: float, chance: float) -> float:
+    """Return how long to wait after a renewal that did not lengthen the life, with `left` seconds of it to go.
+
+    Half of that, at least five seconds: a handful of certificates until the CA behind them ends or is replaced.
+    """
+    return spread(max(_LEAST_CEILING, left / 2), chance)
+
+
 def spread(seconds: float, chance: float) -> float:
     """Return a period made up to a tenth shorter or longer."""
     return seconds * (0.9 + 0.2 * chance)

@@ -1,4 +1,4 @@
-"""`/ca/crl`, `/ca/ocsp`, `/ca/issuers`: what verifiers ask about certificates. Anyone may."""
+"""`/ca/crl`, `/ca/crls`, `/ca/ocsp`, `/ca/issuers`: what verifiers ask about certificates. Anyone may."""
 
 from __future__ import annotations
 
@@ -60,13 +60,22 @@ async def crl(warden: Warden, grant: Grant, command: Nothing, entry: Entry) -> C
 
 
 async def named_crl(warden: Warden, grant: Grant, command: NamedList, entry: Entry) -> Content:
-    """Give the revocation list of any of our CAs, complete or one shard, by its name in certificates (DER).
-
-    `next.crl` is that of the CA that will issue after the next rotation: who holds it then is not surprised.
-    """
+    """Give the revocation list of any of our CAs, complete or one shard, by its name in certificates (DER)."""
     del grant, entry
     await warden.revisions()
     return _list(warden, await warden.authority.revocation.crl(command.name))
+
+
+async def all_crls(warden: Warden, grant: Grant, command: Nothing, entry: Entry) -> Content:
+    """Give the complete lists of the roots and of all CAs that may be met, now or after the next rotation (PEM).
+
+    That is what a verifier needs who reads lists from one file (nginx, PostgreSQL), or checks peers by itself.
+    """
+    del grant, command, entry
+    await warden.revisions()
+    found = await warden.authority.revocation.bundle()
+    left = found.next_update - int(warden.clock.now())
+    return cached(found.pem, "application/x-pem-file", found.tag, utc(found.this_update), min(_KEPT_SECONDS, left))
 
 
 def _list(warden: Warden, found: Crl) -> Content:

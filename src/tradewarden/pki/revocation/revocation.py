@@ -7,6 +7,8 @@ rotated. What this process holds for a CA (entries, kept answers, signing key) s
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
+from hashlib import sha256
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from tradewarden.errors import (
@@ -17,6 +19,7 @@ from tradewarden.errors import (
     UnavailableError,
 )
 from tradewarden.log import Log
+from tradewarden.pki.certificate.pem import crl_pem
 from tradewarden.pki.certificate.pointers import pointers, read_crl_name, read_issuer_name
 from tradewarden.pki.credentials import Reason
 from tradewarden.pki.revocation.crl import Crl, RevocationList
@@ -47,8 +50,6 @@ if TYPE_CHECKING:
     from tradewarden.pki.store import PkiStore
 
 
-NEXT = "next.crl"
-"""The name of the list of whichever CA issues after the next rotation."""
 _HOUR = 3600
 _log = Log("tradewarden.pki")
 
@@ -70,6 +71,15 @@ class _Desk(NamedTuple):
     responder: Responder
     signer: OcspSigner
     ended: float
+
+
+class Bundle(NamedTuple):
+    """The complete lists of several CAs: PEM, its times (seconds since the epoch), and what names it for caches."""
+
+    pem: bytes
+    this_update: int
+    next_update: int
+    tag: str
 
 
 class Revocation:
@@ -95,19 +105,18 @@ class Revocation:
         self._followed: Authorities | None = None
         self._desks: dict[str, _Desk] = {}
         self._standing: dict[str, StandingList] = {}
+        self._bundle: Bundle | None = None
         self._by_hash: dict[tuple[bytes, bytes, bytes], str] = {}
 
     # -- lists ---------------------------------------------------------------------------------
 
     async def crl(self, name: str = "") -> Crl:
-        """Return a list by its file name, or the complete one of the CA that issues now (empty), or next (`NEXT`).
+        """Return a list by its file name, or the complete one of the CA that issues now.
 
         Raises `NotFoundError`, `UnavailableError` when it cannot be made or is past its time, `IntegrityError`.
         """
         if not name:
             return await self.of(self._cas.known.issuing.fingerprint)
-        if name == NEXT:
-            return await self.of(self._prepared().fingerprint)
         beginning, shard = read_crl_name(name)
         return await self.of(self._named(beginning).fingerprint, shard)
 
@@ -121,6 +130,43 @@ class Revocation:
         if root is not None:
             await self._bring_up(root)
         return await self._standing_list(fingerprint).current(shard)
+
+    async def each(self, *, or_older: bool = False) -> dict[str, Crl]:
+        """Return the complete lists of the roots and of each CA that may be met, now or after the next rotation.
+
+        By fingerprint, the active one's first; an issuing CA whose key is not here and whose list ended has none. Where
+        a list must be made anew and cannot be, `or_older` gives the one that stands, or `UnavailableError` is raised.
+        """
+        known = self._follow()
+        prepared = [] if known.next_issuing is None else [known.next_issuing]
+        roots = {ca.fingerprint for ca in known.trusted}
+        found: dict[str, Crl] = {}
+        for ca in (*known.met(self._clock.now()), *prepared, *known.trusted):
+            try:
+                found[ca.fingerprint] = await self.of(ca.fingerprint)
+            except NotFoundError:
+                continue
+            except UnavailableError:
+                if not or_older and (ca.fingerprint in self._desks or ca.fingerprint in roots):
+                    raise
+                with suppress(NotFoundError, UnavailableError):
+                    found[ca.fingerprint] = await self._standing_list(ca.fingerprint).current()
+        return found
+
+    async def bundle(self) -> Bundle:
+        """Return all that a verifier needs, in one file; the same object while no list of it changes.
+
+        Raises `UnavailableError` when a list must be signed and cannot be.
+        """
+        lists = [*(await self.each()).values()]
+        if not lists:
+            raise NotFoundError("There is no revocation list")
+        tag = sha256("\n".join(found.tag for found in lists).encode()).hexdigest()[:32]
+        if self._bundle is None or self._bundle.tag != tag:
+            pem = await asyncio.to_thread(_joined, [found.der for found in lists])
+            newest, first = max(found.this_update for found in lists), min(found.next_update for found in lists)
+            self._bundle = Bundle(pem, newest, first, tag)
+        return self._bundle
 
     async def renew(self) -> None:
         """Make every list anew that stands in the second half of its life; the roots' when they lack something."""
@@ -178,12 +224,6 @@ class Revocation:
         """Return a CA's certificate (DER) by its file name, and since when it is there; raises `NotFoundError`."""
         ca = self._named(read_issuer_name(name))
         return ca.row.certificate, int(ca.row.created_at)
-
-    def _prepared(self) -> Ca:
-        prepared = self._cas.known.next_issuing
-        if prepared is None:
-            raise NotFoundError("No CA is prepared to issue next")
-        return prepared
 
     def _named(self, beginning: str) -> Ca:
         found = next((ca for ca in self._cas.known.all if ca.fingerprint.startswith(beginning)), None)
@@ -255,6 +295,10 @@ class Revocation:
         if found is None:
             found = self._standing[fingerprint] = StandingList(self._store, self._sealer, fingerprint, self._clock)
         return found
+
+
+def _joined(lists: Sequence[bytes]) -> bytes:
+    return b"".join(map(crl_pem, lists))
 
 
 def _revoked_below(known: Authorities, root: Ca) -> list[RevokedCa]:
