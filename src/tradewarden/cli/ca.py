@@ -208,7 +208,8 @@ def rotate(
 ) -> None:
     """Rotate the issuing CA, or begin to change the root; what was issued before stays valid.
 
-    A new root and the old one are both trusted until --finish, or until certificates of the old one have ended.
+    A new root and the old one are both trusted until --finish, or until certificates of the old one have ended. A root
+    that has ended, or is compromised, is replaced at once: every client has to be given the new one.
     """
     if compromised:
         confirm(f"Revoke everything that the {what.value} CA ever issued, at once and for good?", confirmed=confirmed)
@@ -217,6 +218,13 @@ def rotate(
     with connect(target(context)) as service:
         raw = service.post("/ca/rotate", {"what": what.value, "compromised": compromised, "finish": finish})
     _show_authorities(raw, as_json=as_json)
+    if what is What.ROOT and not finish and not _two_roots(raw):
+        note("Only the new root is trusted now; give it to every client that lacks it: tradewarden ca cert")
+
+
+def _two_roots(raw: bytes) -> bool:
+    known = msgspec.json.decode(raw, type=Authorities).authorities
+    return any((ca.role, ca.state) == ("root", "next") for ca in known)
 
 
 def _show_authorities(raw: bytes, *, as_json: bool) -> None:

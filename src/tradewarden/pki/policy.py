@@ -46,6 +46,10 @@ class Policy(msgspec.Struct, frozen=True):
         """How long a rotation of the root trusts both."""
         return (self.overlap_days or self.validity_days) * 86_400
 
+    def brought(self, own: Path) -> Path | None:
+        """Return where the CA that is brought along lies; None when the settings name none, or our `own` file."""
+        return None if self.ca_cert_path == own else self.ca_cert_path
+
     def profile(self, name: str) -> Profile:
         """Return a profile that services are given; raises `InvalidInputError`."""
         profile = ISSUED.get(name)

@@ -24,14 +24,19 @@ if TYPE_CHECKING:
     from tradewarden.pki.certificate.algorithm import PrivateKey
 
 
-def brought_certificate(path: Path, now: float) -> x509.Certificate:
-    """Return the CA certificate at `path` when it may be our root; raises `ConfigurationError` naming it."""
+def brought_certificate(path: Path) -> x509.Certificate:
+    """Return the certificate at `path`, whatever it may be; raises `ConfigurationError` naming a broken file."""
     name = f"CA_CERT_PATH ({path})"
-    certificate = parse_certificate(_read(path, name), name)
+    return parse_certificate(_read(path, name), name)
+
+
+def acceptable_root(path: Path, now: float) -> x509.Certificate:
+    """Return the CA certificate at `path` when it may become our root; raises `ConfigurationError` naming it."""
+    certificate = brought_certificate(path)
     try:
         _acceptable(certificate, now)
     except InvalidInputError as error:
-        raise ConfigurationError(f"{name} is refused: {error.detail}") from error
+        raise ConfigurationError(f"CA_CERT_PATH ({path}) is refused: {error.detail}") from error
     return certificate
 
 

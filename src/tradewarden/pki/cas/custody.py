@@ -53,8 +53,7 @@ class Custody:
     @property
     def brought(self) -> Path | None:
         """Where the CA that was brought along lies, when a setting names one that is not our own file."""
-        own = self.policy.ca_cert_path in (None, self.files.directory / ROOT_CERT)
-        return None if own else self.policy.ca_cert_path
+        return self.policy.brought(self.files.directory / ROOT_CERT)
 
     async def rows(self) -> list[AuthorityRow]:
         """Return the rows as they stand, checked; raises `IntegrityError` for a forged one."""

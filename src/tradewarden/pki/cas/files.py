@@ -49,6 +49,11 @@ class Layout(NamedTuple):
     active: frozenset[str]
 
 
+def own_root(data_directory: Path) -> Path:
+    """Return where the certificate of our own root lies."""
+    return data_directory / "ca" / ROOT_CERT
+
+
 def plain(name: str) -> str:
     """Return the name that a file has while its CA is active: `issuing_key.1a2b3c4d.pem` is `issuing_key.pem` then."""
     return f"{name.partition('.')[0]}.pem"
@@ -60,7 +65,7 @@ class CaFiles:
     __slots__ = ("_active", "_password", "directory", "pending")
 
     def __init__(self, data_directory: Path, password: bytes) -> None:
-        self.directory = data_directory / "ca"
+        self.directory = own_root(data_directory).parent
         self.pending = data_directory / "ca.pending"
         self._password = password
         self._active: frozenset[str] = frozenset()

@@ -8,12 +8,20 @@ from __future__ import annotations
 
 import asyncio
 from hashlib import sha256
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from tradewarden.crypto.token_keys import TokenKey
 from tradewarden.errors import ConfigurationError
 from tradewarden.pki.cas.authorities import Authorities
-from tradewarden.pki.cas.brought import brought_certificate, brought_key, brought_key_is_here, may_have_issuing
+from tradewarden.pki.cas.brought import (
+    acceptable_root,
+    brought_certificate,
+    brought_key,
+    brought_key_is_here,
+    may_have_issuing,
+)
+from tradewarden.pki.cas.files import own_root
+from tradewarden.pki.cas.hardware import TokenKeys
 from tradewarden.pki.cas.keys import FileKeys
 from tradewarden.pki.cas.making import MadeCa, certificate_name, fingerprint, key_name
 from tradewarden.pki.store import Role, Standing
@@ -27,6 +35,7 @@ if TYPE_CHECKING:
     from tradewarden.pki.cas.custody import Custody
     from tradewarden.pki.cas.making import CaMaker
     from tradewarden.pki.certificate.algorithm import PrivateKey
+    from tradewarden.pki.policy import Policy
 
 _MARK_DIGITS = 8
 
@@ -95,28 +104,24 @@ class Foundation:
         return [self._maker.issuing(above, made, state) for made, state in keys]
 
     def _under_brought(self, path: Path) -> list[MadeCa]:
-        root = brought_certificate(path, self._now)
-        key_path = self._custody.policy.ca_key_path
-        if key_path is None:
-            raise ConfigurationError("CA_KEY_PATH: unset, while CA_CERT_PATH is set; the first start needs the key")
-        key = brought_key(key_path, root, self._custody.policy.access)
+        files = isinstance(self._custody.keys, FileKeys)
+        root, key = foundable(path, self._custody.policy, self._now, files=files)
         mark = fingerprint(root)
         made = MadeCa(root, self._maker.row(Role.ROOT, root, mark, "", Standing.ACTIVE))
         if may_have_issuing(root):
             return [made, *self._below(root, key)]
-        if not isinstance(self._custody.keys, FileKeys) or isinstance(key, TokenKey):
-            raise ConfigurationError(
-                f"CA_CERT_PATH ({path}) is refused: its path length allows no CA below it, so it would have to issue"
-                " itself, and its key cannot be moved into a token or out of one"
-            )
         name = key_name(Role.ISSUING, mark[:_MARK_DIGITS])
-        self._custody.keys.keep(name, key)
+        cast("FileKeys", self._custody.keys).keep(name, key)
         return [made, MadeCa(root, self._maker.row(Role.ISSUING, root, mark, name, Standing.ACTIVE))]
 
     # -- every other start ---------------------------------------------------------------------
 
     def _still_brought(self, path: Path, known: Authorities) -> None:
-        certificate = brought_certificate(path, self._now)
+        """Hold the CA that the settings name against the one that they named at first.
+
+        It was judged then. One that has ended since stops nothing but what needs it: secrets and tokens go on.
+        """
+        certificate = brought_certificate(path)
         ours = next((ca for ca in known.of(Role.ROOT) if ca.certificate == certificate), None)
         if ours is None:
             raise ConfigurationError(
@@ -126,3 +131,32 @@ class Foundation:
         access = self._custody.policy.access
         if key_path is not None and brought_key_is_here(key_path, access):
             brought_key(key_path, certificate, access)
+
+
+def require_foundable(data_directory: Path, policy: Policy, now: float) -> None:
+    """Raise, before anything of a first start is made, what the settings would raise in `Foundation.lay`.
+
+    Writes nothing. Raises `ConfigurationError` naming what is wrong, `UnavailableError` when our keys' token is away.
+    """
+    if policy.ca_keys is not None:
+        TokenKeys(policy.ca_keys, policy.access).require_present()
+    path = policy.brought(own_root(data_directory))
+    if path is not None:
+        foundable(path, policy, now, files=policy.ca_keys is None)
+
+
+def foundable(path: Path, policy: Policy, now: float, *, files: bool) -> tuple[x509.Certificate, PrivateKey]:
+    """Return the CA that is brought along and its key, when an authority can be founded under it; writes nothing.
+
+    `files`: our own keys are kept in files. Raises `ConfigurationError` naming what is wrong.
+    """
+    root = acceptable_root(path, now)
+    if policy.ca_key_path is None:
+        raise ConfigurationError("CA_KEY_PATH: unset, while CA_CERT_PATH is set; the first start needs the key")
+    key = brought_key(policy.ca_key_path, root, policy.access)
+    if not may_have_issuing(root) and (not files or isinstance(key, TokenKey)):
+        raise ConfigurationError(
+            f"CA_CERT_PATH ({path}) is refused: its path length allows no CA below it, so it would have to issue"
+            " itself, and its key cannot be moved into a token or out of one"
+        )
+    return root, key

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Final
 
-from tradewarden.pki.cas.listing import minute
+from tradewarden.pki.cas.ending import minute
 from tradewarden.pki.certificate.profiles import OCSP
 from tradewarden.pki.revocation.crl_entries import SHARDS, WHOLE
 from tradewarden.pki.store import Standing

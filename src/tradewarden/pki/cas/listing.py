@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from tradewarden.pki.cas.ending import minute, way_on
 from tradewarden.pki.cas.rotating import What
+from tradewarden.pki.cas.rotation import certifies_roots
 from tradewarden.pki.certificate.issuer import BACKDATED_SECONDS
 from tradewarden.pki.store import Role, Standing
 
@@ -73,29 +75,61 @@ def _shown(ca: Ca, custody: Custody) -> CaShown:
 
 
 def warnings(known: Authorities, custody: Custody, now: float) -> tuple[str, ...]:
-    """Return what an operator should do about CAs that near their end, in words."""
-    found = []
-    if known.next_root is None and now >= known.root.ageing:
-        found.append(f"ca: the root CA ends on {_day(known.root)}; rotate it: tradewarden ca rotate root")
-    if now < known.issuing.starts - BACKDATED_SECONDS:
-        told = f"ca: the issuing CA is not valid before {minute(known.issuing.starts)}, so nothing is issued"
-        found.append(f"{told}; {_way_out(known, custody)}")
-    if now >= known.issuing.starts + (known.issuing.ends - known.issuing.starts) * _LATE:
-        found.append(f"ca: the issuing CA ends on {_day(known.issuing)}; {_way_out(known, custody)}")
-    return tuple(found)
+    """Return what an operator should do about CAs that near their end or have ended, in words."""
+    found = (_of_root(known, custody, now), _of_issuing(known, custody, now), _of_brought(known, custody))
+    return tuple(filter(None, found))
+
+
+def _of_root(known: Authorities, custody: Custody, now: float) -> str:
+    root = known.root
+    if root.ends <= now:
+        meaning = "" if known.next_root else ": no certificate is issued, and none below it is accepted any more"
+        return f"ca: the root CA ended on {minute(root.ends)}{meaning}; {way_on(known)}"
+    if known.next_root is None and now >= root.ageing:
+        return f"ca: the root CA ends on {_day(root)}; {_roots_way_out(root, custody)}"
+    return ""
+
+
+def _roots_way_out(root: Ca, custody: Custody) -> str:
+    if not certifies_roots(root):
+        return (
+            "its path length allows it to certify no other; from that day on 'tradewarden ca rotate root' puts a new"
+            " one in its place, which every client has to be given"
+        )
+    if not custody.is_here(root):
+        return f"bring {custody.missing(root)} back, then: tradewarden ca rotate root"
+    return "rotate it: tradewarden ca rotate root"
+
+
+def _of_issuing(known: Authorities, custody: Custody, now: float) -> str:
+    issuing = known.issuing
+    if known.trusted[-1].ends <= now:
+        return ""  # `_of_root` says it
+    if issuing.ends <= now:
+        told = f"ended on {minute(issuing.ends)}: no certificate is issued, and none of its own is accepted any more"
+    elif now < issuing.starts - BACKDATED_SECONDS:
+        told = f"is not valid before {minute(issuing.starts)}, so nothing is issued"
+    elif now >= issuing.starts + (issuing.ends - issuing.starts) * _LATE:
+        told = f"ends on {_day(issuing)}"
+    else:
+        return ""
+    return f"ca: the issuing CA {told}; {_way_out(known, custody)}"
 
 
 def _way_out(known: Authorities, custody: Custody) -> str:
-    if known.issuing.ends >= known.trusted[-1].ends:
-        return "its root ends with it; rotate that first: tradewarden ca rotate root"
-    if custody.is_here(known.trusted[-1]):
+    newest = known.trusted[-1]
+    if known.issuing.ends >= newest.ends:
+        first = "; rotate that first: tradewarden ca rotate root" if certifies_roots(newest) else ""
+        return f"its root ends with it{first}"
+    if custody.is_here(newest):
         return "rotate it: tradewarden ca rotate issuing"
-    return f"bring {custody.missing(known.trusted[-1])} back, then: tradewarden ca rotate issuing"
+    return f"bring {custody.missing(newest)} back, then: tradewarden ca rotate issuing"
 
 
-def minute(seconds: float) -> str:
-    """Write a time for people, to the minute and in UTC."""
-    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%d %H:%MZ}"
+def _of_brought(known: Authorities, custody: Custody) -> str:
+    if custody.brought is None or any(not root.row.key for root in known.trusted):
+        return ""
+    return f"ca: CA_CERT_PATH ({custody.brought}) names a CA that is no root here any more; unset it and CA_KEY_PATH"
 
 
 def _day(ca: Ca) -> str:

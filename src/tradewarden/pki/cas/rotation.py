@@ -13,6 +13,7 @@ from cryptography import x509
 from msgspec.structs import replace
 
 from tradewarden.errors import ConflictError, TradewardenError
+from tradewarden.pki.cas.ending import minute, way_on
 from tradewarden.pki.cas.making import MadeCa
 from tradewarden.pki.store import AuthorityRow, Role, Standing
 
@@ -49,16 +50,21 @@ class Planner:
     def issuing(self, *, compromised: bool) -> Plan:
         """Make the prepared issuing CA the active one and prepare another.
 
-        Raises `ConflictError` naming the root's key when it is needed and away: when none is prepared.
+        Raises `ConflictError` naming the root's key when it is needed and away: when none is prepared; and naming the
+        rotation of the root when that has ended.
         """
         known = self._known
+        newest = known.trusted[-1]
+        if newest.ends <= self._now:
+            raise ConflictError(
+                f"The root CA ended on {minute(newest.ends)}, so no issuing CA can stand under it; {way_on(known)}"
+            )
         if known.issuing.fingerprint == known.root.fingerprint:
             raise ConflictError(
                 "The CA that was brought along issues by itself, because its path length allows no CA below it;"
                 " it cannot be rotated here"
             )
-        above, newest = self._above(), known.trusted[-1]
-        prepared = self._prepared()
+        above, prepared = self._above(), self._prepared()
         if prepared is not None and prepared.row.issuer == newest.fingerprint:
             promoted = replace(prepared.row, state=Standing.ACTIVE, active_from=self._now)
             following = [] if above is None else [self._next(above)]
@@ -88,8 +94,12 @@ class Planner:
 
     def _above(self) -> Issuer | None:
         """Return the newest trusted root when its key is here: what an older one certified would end with it."""
+        return self._custody.signer(self._known.trusted[-1]) if self._signs() else None
+
+    def _signs(self) -> bool:
+        """Tell whether the newest trusted root can sign: its key is here, and it has not ended."""
         root = self._known.trusted[-1]
-        return self._custody.signer(root) if self._custody.is_here(root) and root.ends > self._now else None
+        return root.ends > self._now and self._custody.is_here(root)
 
     def _prepared(self) -> Ca | None:
         """Return the prepared issuing CA when it is valid now (a wrong clock may have made it) and its key is here."""
@@ -111,12 +121,15 @@ class Planner:
     def root(self) -> Plan:
         """Make a new root beside the old one, each certified by the other, and issue under the new one from now on.
 
-        Raises `ConflictError` when a rotation is under way, or naming the old root's key when that is away.
+        An old one that has ended certifies nothing, and needs no key: the new one takes its place at once. Raises
+        `ConflictError` when a rotation is under way, or naming the old root's key when that is needed and away.
         """
         known = self._known
         if known.next_root is not None:
             raise ConflictError("A rotation of the root CA is under way; finish it first (ca rotate root --finish)")
-        if not _certifies_roots(known.root.certificate):
+        if known.root.ends <= self._now:
+            return self._replaced()
+        if not certifies_roots(known.root):
             raise ConflictError(
                 "The CA that was brought along allows too few CAs below it (path length) to certify another root;"
                 " clients could not follow"
@@ -139,12 +152,18 @@ class Planner:
             made, changed = self.finish()
             lost = [ca for ca in known.all if ca.row.issuer == known.root.fingerprint]
         else:
-            key = self._maker.key(Role.ROOT)
-            new = self._maker.root(key, Standing.ACTIVE)
-            issuing, changed = self._under(self._custody.above(new.certificate, key.key), compromised=True)
-            made, lost = [new, *issuing], list(known.all)
-        revoked = {ca.fingerprint: self._ended(ca, compromised=True) for ca in lost if self._lives(ca)}
-        return Plan(made, [*(row for row in changed if row.fingerprint not in revoked), *revoked.values()])
+            made, changed = self._replaced()
+            lost = list(known.all)
+        revoked = [self._ended(ca, compromised=True) for ca in lost if self._lives(ca)]
+        names = {row.fingerprint for row in revoked}
+        return Plan(made, [*(row for row in changed if row.fingerprint not in names), *revoked])
+
+    def _replaced(self) -> Plan:
+        """Put a new root in the old one's place. Nothing leads from one to the other: clients must be given it."""
+        key = self._maker.key(Role.ROOT)
+        new = self._maker.root(key, Standing.ACTIVE)
+        made, changed = self._under(self._custody.above(new.certificate, key.key), compromised=False)
+        return Plan([new, *made], [*changed, self._ended(self._known.root)])
 
     def finish(self) -> Plan:
         """End the overlap: the new root alone is trusted. Raises `ConflictError` when no rotation is under way."""
@@ -165,24 +184,29 @@ class Planner:
         """Tell whether no issuing CA is prepared, and one can be."""
         known = self._known
         alone = known.issuing.fingerprint == known.root.fingerprint and known.next_root is None
-        return known.next_issuing is None and not alone and self._custody.is_here(known.trusted[-1])
+        return known.next_issuing is None and not alone and self._signs()
 
     def due(self) -> bool:
-        """Tell whether the issuing CA's time for a rotation has come and a rotation would give a longer life."""
+        """Tell whether the issuing CA's time for a rotation has come and a rotation would give a longer life.
+
+        Once it has ended, any life is longer.
+        """
         known = self._known
         if self._now < known.issuing.ageing:
             return False
+        needed = known.issuing.ends + _WORTH_SECONDS if known.issuing.ends > self._now else self._now
         root = known.trusted[-1]
         above = [root.ends] if self._custody.is_here(root) else []
         ahead = [known.next_issuing.ends] if known.next_issuing else []
-        return max([*above, *ahead], default=0) > known.issuing.ends + _WORTH_SECONDS
+        return max([*above, *ahead], default=0) > needed
 
     def overlap_is_over(self, seconds: float) -> bool:
-        """Tell whether two roots were trusted for that long."""
-        new = self._known.next_root
-        return new is not None and self._now >= new.row.created_at + seconds
+        """Tell whether two roots were trusted for that long, or the old one has ended: nobody can trust it any more."""
+        old, new = self._known.root, self._known.next_root
+        return new is not None and (self._now >= new.row.created_at + seconds or old.ends <= self._now)
 
 
-def _certifies_roots(root: x509.Certificate) -> bool:
-    length = root.extensions.get_extension_for_class(x509.BasicConstraints).value.path_length
+def certifies_roots(root: Ca) -> bool:
+    """Tell whether a root's path length leaves room for another root below it, and that one's issuing CA."""
+    length = root.certificate.extensions.get_extension_for_class(x509.BasicConstraints).value.path_length
     return length is None or length >= _BELOW_CROSS

@@ -125,8 +125,8 @@ class Issuer:
         """
         if not self.starts - BACKDATED_SECONDS <= now < self.ends:
             raise UnavailableError(
-                f"No certificate can be issued: the issuing CA is valid from {utc(self.starts):%Y-%m-%d} to"
-                f" {utc(self.ends):%Y-%m-%d} only; check the clock, or renew the issuing CA",
+                f"No certificate can be issued: the issuing CA is valid from {utc(self.starts):%Y-%m-%d %H:%MZ} to"
+                f" {utc(self.ends):%Y-%m-%d %H:%MZ} only; check the clock, or see what 'tradewarden status' advises",
                 reason="issuing CA is not valid now",
             )
         return max(int(now) - BACKDATED_SECONDS, self.starts), min(int(now) + seconds, self.ends)

@@ -79,7 +79,8 @@ def requested_key(pem: str, service: str, profile: Profile, names: Names) -> Pub
 def ordered_key(der: bytes, profile: Profile, names: Names) -> PublicKey:
     """Return the public key of an order's request (DER), which names exactly what was ordered (RFC 8555 section 7.4).
 
-    Its subject's CN, if there is one, repeats one of the names. Raises `InvalidInputError` naming what is refused.
+    DNS names compare without case (RFC 4343); the certificate has them as they were ordered. Its subject's CN, if there
+    is one, repeats one of the names. Raises `InvalidInputError` naming what is refused.
     """
     try:
         request = x509.load_der_x509_csr(der)
@@ -88,7 +89,8 @@ def ordered_key(der: bytes, profile: Profile, names: Names) -> PublicKey:
         _repeats(request.subject, ordered)
         _exactly(request, names)
         for extension in request.extensions:
-            _asks(extension.value, profile, names)
+            wanted = extension.value
+            _asks(_folded(wanted) if isinstance(wanted, x509.SubjectAlternativeName) else wanted, profile, names)
     except InvalidInputError as error:
         raise InvalidInputError(f"The CSR is refused: {error.detail}") from error
     except _UNREADABLE as error:
@@ -103,7 +105,7 @@ def _repeats(subject: x509.Name, ordered: set[str]) -> None:
     for attribute in subject:
         if attribute.oid != NameOID.COMMON_NAME:
             raise InvalidInputError(f"its subject holds {attribute.rfc4514_attribute_name}; only CN is accepted")
-        if attribute.value not in ordered:
+        if _lower(str(attribute.value)) not in ordered:
             raise InvalidInputError("its subject's CN is not one of the names that were ordered")
 
 
@@ -113,9 +115,21 @@ def _exactly(request: x509.CertificateSigningRequest, names: Names) -> None:
         asked = request.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
     except x509.ExtensionNotFound as error:
         raise InvalidInputError("it names nothing as subject alternative name") from error
-    missing = set(_values(names.general()[1:])) - set(_values(asked))
+    missing = set(_values(names.general()[1:])) - set(_values(_folded(asked)))
     if missing:
         raise InvalidInputError(f"it leaves out {min(missing).partition(':')[2]!r}, which was ordered")
+
+
+def _folded(wanted: x509.SubjectAlternativeName) -> x509.SubjectAlternativeName:
+    """Return names that are asked for with DNS names in lower case, as ours are."""
+    return x509.SubjectAlternativeName(
+        [x509.DNSName(_lower(name.value)) if isinstance(name, x509.DNSName) else name for name in wanted]
+    )
+
+
+def _lower(name: str) -> str:
+    """Return A to Z in lower case and every other letter as it is (RFC 4343 section 3)."""
+    return name.lower() if name.isascii() else name
 
 
 def _read(pem: str) -> x509.CertificateSigningRequest:
