@@ -11,18 +11,17 @@ from typing import TYPE_CHECKING
 from tradewarden.access.grant import authorize
 from tradewarden.access.permission import ALL
 from tradewarden.audit.log import AuditLog
-from tradewarden.audit.verify import verify_log
+from tradewarden.audit.verify import verify_installation
 from tradewarden.clock import Clock, SystemClock, system_randomness
 from tradewarden.crypto.signers import Signer, Verifier
-from tradewarden.datadir import Stage, stage
-from tradewarden.errors import ConfigurationError
+from tradewarden.datadir import require_data
 from tradewarden.keys.keyring import Keyring
 from tradewarden.keys.purpose import Purpose
 from tradewarden.local import local_principal
 from tradewarden.policies import root_sources
+from tradewarden.storage.frozen import opened_for_reading
 from tradewarden.storage.sql_audit import SqlAuditStore
 from tradewarden.storage.sql_keys import SqlKeyStore
-from tradewarden.storage.sqlite import SqliteDatabase
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
@@ -41,7 +40,7 @@ class Records:
 
     async def verify(self, verifier: Verifier | None = None, kept: bytes | None = None) -> Report:
         """Verify the live log with a public key from elsewhere, or our own; `kept` is a checkpoint from elsewhere."""
-        return await verify_log(self._store, verifier or Verifier(self._signer.public_key), kept)
+        return await verify_installation(self._store, verifier or Verifier(self._signer.public_key), kept)
 
     async def export(self, write: Callable[[str, bytes], None]) -> None:
         """Give the whole log to `write(file name, next bytes)`, as `AuditLog.export` does."""
@@ -52,17 +51,17 @@ class Records:
 async def open_for_reading(settings: Settings) -> AsyncIterator[Records]:
     """Open the audit log of an installation.
 
-    Raises `ConfigurationError` when there is no installation or the root key is not its own.
+    Raises `ConfigurationError` when there is no installation, when the root key is not its own, or when the place that
+    it stands in cannot be read without writing there.
     """
-    if stage(settings.data_dir, settings.database_path) is Stage.FRESH:
-        raise ConfigurationError(f"{settings.data_dir} holds no Tradewarden data; set TRADEWARDEN_DATA_DIR")
-    database, clock = SqliteDatabase(settings.database_path), SystemClock()
-    try:
-        keyring = await Keyring.open(SqlKeyStore(database), root_sources(settings), system_randomness, clock)
+    require_data(settings.data_dir, settings.database_path)
+    async with opened_for_reading(settings.database_path) as database:
+        clock = SystemClock()
+        keyring = await Keyring.open(
+            SqlKeyStore(database), root_sources(settings), system_randomness, clock, first_start=False
+        )
         yield Records(SqlAuditStore(database), checkpoint_signer(keyring), clock)
         await keyring.close()
-    finally:
-        await database.close()
 
 
 def checkpoint_signer(keyring: Keyring) -> Signer:

@@ -19,10 +19,10 @@ from tradewarden.crypto.signers import Signer, Verifier
 from tradewarden.errors import ConflictError, IntegrityError
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Sequence
     from pathlib import Path
 
-    from tradewarden.audit.store import Leader, Numbering
+    from tradewarden.audit.store import InboxRow, Leader, Numbering, Shipped
 
 
 @pytest.fixture
@@ -252,6 +252,63 @@ async def test_two_shippers_ship_once(room: Room) -> None:
     names = [each["resource"] for each in await _lines(room)]
     assert sorted(names) == sorted(f"a/{e}/{n}" for e in range(20) for n in range(10))
     clerks[1]._shipper.close()
+
+
+async def test_a_faster_shipper_is_no_fault(room: Room, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who comes second to a chunk lets the file go and begins anew; nothing is asked of a closed file."""
+    second = room.another_clerk()
+    ship = room.store.ship
+
+    async def after_the_other(
+        before: Shipped | None, after: Shipped, rows: Sequence[InboxRow], notes: Sequence[bytes]
+    ) -> bool:
+        monkeypatch.setattr(room.store, "ship", ship)
+        assert (await second.run_once()).faults == ()
+        return await ship(before, after, rows, notes)
+
+    await room.read("a/1")
+    monkeypatch.setattr(room.store, "ship", after_the_other)
+    assert (await room.clerk.run_once()).faults == ()
+    await room.read("a/2")
+    assert (await room.clerk.run_once()).faults == ()
+    await second.run_once()
+    assert [each["resource"] for each in await _lines(room)] == ["a/1", "a/2"]
+    second._shipper.close()
+
+
+async def test_the_end_waits_for_who_reads(room: Room, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A clerk that finishes while somebody waits for the log to settle closes no file under that one's hands."""
+    await room.read("a/1")
+    resign, settling = room.clerk.resign, asyncio.Event()
+
+    async def slowly() -> None:
+        settling.set()
+        await asyncio.sleep(0)
+        await resign()
+
+    shipped = room.store.shipped
+
+    async def give_way(boot: str) -> Shipped | None:
+        for _ in range(20):
+            await asyncio.sleep(0)
+        return await shipped(boot)
+
+    monkeypatch.setattr(room.clerk, "resign", slowly)
+    ending = asyncio.create_task(room.clerk.finish())
+    await settling.wait()
+    await room.read("a/2")
+    monkeypatch.setattr(room.store, "shipped", give_way)
+    await asyncio.gather(ending, room.clerk.settle())
+    assert {each["resource"] for each in await _lines(room)} == {"a/1", "a/2"}
+
+
+async def test_lag_passes_over_a_journal_that_goes(room: Room, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A journal that another shipper removes between two looks at the directory is nothing to count."""
+    await room.read("a/1")
+    (path,) = room.journals.glob("*.journal")
+    gone = path.with_name("gone.journal")
+    monkeypatch.setattr(type(path), "glob", lambda *_: iter([gone, path]))
+    assert (await room.clerk.lag()).unshipped_bytes == path.stat().st_size
 
 
 async def test_a_fenced_leader_writes_nothing(room: Room, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -76,9 +76,10 @@ class Clerk:
 
     async def finish(self) -> None:
         """Do a last round, so that what was answered is in the log, and give the lead up."""
-        await self.run_once(last=True)
-        await self.resign()
-        self._shipper.close()
+        async with self._turn:  # to the end: who settles meanwhile reads journals that this would close
+            await self._round(last=True)
+            await self.resign()
+            self._shipper.close()
 
     async def run_once(self, *, last: bool = False) -> Progress:
         """Ship, number, sign. What fails becomes a fault; the other steps are still tried.

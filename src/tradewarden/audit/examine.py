@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from tradewarden.audit.finding import INTEGRITY, TORN, UNCLOSED
+from tradewarden.audit.store import Misfit
 from tradewarden.audit.tree import Frontier
 
 if TYPE_CHECKING:
@@ -23,7 +24,9 @@ if TYPE_CHECKING:
     from tradewarden.audit.checkpoint import Checkpoint
 
 MAX_LISTED = 100
-COLUMNS, TREE, CHECKPOINT = "columns", "tree", "checkpoint"
+COLUMNS, TREE, CHECKPOINT, STATE = "columns", "tree", "checkpoint", "state"
+CUT_OFF = "cut_off"
+AROUND = (COLUMNS, TREE, CHECKPOINT, STATE)
 _MAX_JOURNALS = 100_000
 
 
@@ -31,7 +34,7 @@ class Problem(msgspec.Struct, frozen=True):
     """Entries `first` to `last` (by sequence) are not as they were: `kind` says what was done.
 
     changed · removed · reordered · added · cut_off; and, about what surrounds them: columns (search
-    would miss it), tree (stored hashes), checkpoint (signature; `first` is its size).
+    would miss it), tree (stored hashes), checkpoint (signature; `first` is its size), state (lead, journals, inbox).
     """
 
     kind: str
@@ -74,6 +77,11 @@ class Numbered(msgspec.Struct, frozen=True):
     reason: str = ""
 
 
+def stored_as(content: bytes) -> str:
+    """Return, for content whose type is never written in its place, words that say so; else nothing."""
+    return f"; it is stored as {content.kind}" if isinstance(content, Misfit) else ""
+
+
 _read = msgspec.json.Decoder(Numbered).decode
 _TELLING = frozenset({INTEGRITY, TORN, UNCLOSED})
 
@@ -84,15 +92,16 @@ class _Order:
     def __init__(self) -> None:
         self.place = -1
         self._found = 0
+        self._why = ""
         self._again_in_place = self._elsewhere = False
         self.last = -1
 
-    def look(self, place: int, sequence: int) -> None:
-        """Take the next line's sequence; -1 when the line cannot be read."""
+    def look(self, place: int, sequence: int, why: str = "") -> None:
+        """Take the next line's sequence; -1, and why, when the line cannot be read."""
         self.last = max(self.last, sequence)
         if self.place < 0:
             if sequence != place:
-                self.place, self._found = place, sequence
+                self.place, self._found, self._why = place, sequence, why
             return
         self._again_in_place = self._again_in_place or sequence == place
         self._elsewhere = self._elsewhere or sequence == self.place
@@ -103,7 +112,7 @@ class _Order:
         if place < 0:
             return None
         if found < 0:
-            return Problem("changed", place, place, f"entry {place} cannot be read")
+            return Problem("changed", place, place, f"entry {place} cannot be read{self._why}")
         if found > place and self._elsewhere:
             detail = f"entry {found} stands in the place of entry {place}, which stands elsewhere"
             return Problem("reordered", place, place, detail)
@@ -180,7 +189,7 @@ class Examiner:
         try:
             entry = _read(line)
         except (msgspec.MsgspecError, UnicodeDecodeError):
-            self._order.look(place, -1)
+            self._order.look(place, -1, stored_as(line))
             return None
         self._order.look(place, entry.sequence)
         told = entry.reason if entry.action in _TELLING else ""
@@ -224,10 +233,10 @@ class Examiner:
         end = max(self.size, self._order.last + 1)
         if end < length:
             detail = f"entries from {end} to {length - 1} were cut off"
-            found.append(Problem("cut_off", end, length - 1, detail))
+            found.append(Problem(CUT_OFF, end, length - 1, detail))
         end = min((each.first for each in found), default=self.size)
         found += [each for each in self.problems if each.kind != COLUMNS or each.first < end]
-        found.sort(key=lambda each: (each.first, each.kind in (COLUMNS, TREE, CHECKPOINT)))
+        found.sort(key=lambda each: (each.first, each.kind in AROUND))
         size = newest.size if newest else 0
         return Report(
             self.size,

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Protocol
 import msgspec
 
 from tradewarden.audit.query import Query, checked, decode_cursor, encode_cursor
-from tradewarden.audit.store import read_columns
-from tradewarden.audit.tiles import places_of, range_hash, split
+from tradewarden.audit.store import Misfit, changed_entry, columns_of
+from tradewarden.audit.tiles import changed_tile, places_of, range_hash, split
 from tradewarden.audit.tree import Range, consistency, inclusion
-from tradewarden.errors import InvalidInputError, NotFoundError
+from tradewarden.errors import IntegrityError, InvalidInputError, NotFoundError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -107,7 +107,7 @@ class AuditLog:
             low, high = (end, high) if wanted.oldest_first else (low, begin)
             if self._clock.monotonic() > until:
                 break
-        lines = [each.line for each in found if wanted.matches(read_columns(each.line))]
+        lines = [each.line for each in found if wanted.matches(columns_of(each))]
         if len(found) == query.limit:
             return Page(lines, encode_cursor(found[-1].sequence))
         if low < high:
@@ -123,7 +123,7 @@ class AuditLog:
         stored = await self._store.checkpoint(size)
         if stored is None:
             raise NotFoundError("There is no such checkpoint; the first is signed within a second")
-        return stored
+        return _whole(stored)
 
     async def inclusion(self, grant: Grant, sequence: int, tree_size: int | None = None) -> InclusionProof:
         """Return the audit path of one entry in the log of `tree_size` entries (None: the newest checkpoint's).
@@ -174,7 +174,7 @@ class AuditLog:
         while page := await self._store.checkpoints(after, _PAGE):
             for each in page:
                 if each.size <= size:
-                    note = StoredNote(each.size, each.note.decode("utf-8", "replace"))
+                    note = StoredNote(each.size, _whole(each).note.decode("utf-8", "replace"))
                     write(CHECKPOINTS, msgspec.json.encode(note) + b"\n")
             after = page[-1].size
 
@@ -183,6 +183,9 @@ class AuditLog:
         while first < size:
             page = await self._store.entries(first, _PAGE)
             lines = [each.line for each in page if each.sequence < size]
+            for each in page:
+                if isinstance(each.line, Misfit):
+                    raise changed_entry(each)
             if not lines:
                 break
             write(ENTRIES, b"\n".join(lines) + b"\n")
@@ -190,5 +193,18 @@ class AuditLog:
         for first in range(0, size, 256):
             leaves = [(each, each + 1) for each in range(first, min(first + 256, size))]
             tiles = await self._store.tiles(places_of(leaves[:1]))
+            for place, tile in tiles.items():
+                if isinstance(tile, Misfit):
+                    raise changed_tile(place, f"it is stored as {tile.kind}")
             hashes = split(next(iter(tiles.values()), b""))[: len(leaves)]
             write(LEAVES, b"".join(hashes).ljust(32 * len(leaves), b"\x00"))
+
+
+def _whole(stored: StoredCheckpoint) -> StoredCheckpoint:
+    if isinstance(stored.note, Misfit):
+        raise IntegrityError(
+            f"The audit checkpoint of size {stored.size} was changed outside Tradewarden;"
+            " run 'tradewarden audit verify'",
+            reason=f"checkpoint {stored.size} is stored as {stored.note.kind}",
+        )
+    return stored

@@ -73,8 +73,9 @@ def promising(low: int, high: int, found: Marks, wanted: Collection[bytes]) -> l
     ranges: list[Range] = []
     for tile in range(low >> HEIGHT, (high - 1 >> HEIGHT) + 1):
         marks = found.get(tile)
-        # Bytes of two neighbours may look like a mark, too: one more tile is read, seldom.
-        if marks is not None and not all(each in marks for each in wanted):
+        # Bytes of two neighbours may look like a mark, too: one more tile is read, seldom. No entry is without marks:
+        # where they are empty, what stands there are none.
+        if marks and not all(each in marks for each in wanted):
             continue
         begin, end = max(low, tile << HEIGHT), min(high, tile + 1 << HEIGHT)
         if ranges and begin - ranges[-1][1] <= _GAP:

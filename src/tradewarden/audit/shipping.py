@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
@@ -78,7 +79,10 @@ class Shipper:
 
     def unshipped(self) -> int:
         """Return how many bytes of the directory's journals have not arrived yet."""
-        sizes = {path.name: path.stat().st_size for path in self._directory.glob(f"*{SUFFIX}")}
+        sizes = {}
+        for path in self._directory.glob(f"*{SUFFIX}"):
+            with suppress(FileNotFoundError):  # another shipper has removed it meanwhile
+                sizes[path.name] = path.stat().st_size
         done = {name: reader.offset for name, reader in self._readers.items() if name in sizes}
         return sum(sizes.values()) - sum(done.values())
 
@@ -151,9 +155,10 @@ class Shipper:
 
     async def _end(self, reader: JournalReader, tail: Tail, *, orphaned: bool) -> bool:
         """Do what the end of a file asks for; tell whether the file is gone."""
-        name, size, offset = reader.path.name, reader.size, reader.offset
+        name = reader.path.name
         if name not in self._readers or not (orphaned or tail is Tail.DAMAGED):
-            return False
+            return False  # the first: another shipper was faster, and this reader is closed
+        size, offset = reader.size, reader.offset
         if tail is Tail.DAMAGED:
             if not orphaned and not self._doubted(name):
                 return False
@@ -228,8 +233,9 @@ class Shipper:
     def _remove_unfinished(self) -> None:
         """Remove files whose process died between making and naming them; they hold no entry."""
         for path in self._directory.glob(f"*{UNFINISHED_SUFFIX}"):
-            if self._clock.now() - path.stat().st_mtime > _UNFINISHED_SECONDS:
-                _unlink_if_unlocked(path)
+            with suppress(FileNotFoundError):  # it has its name by now, or another shipper has removed it
+                if self._clock.now() - path.stat().st_mtime > _UNFINISHED_SECONDS:
+                    _unlink_if_unlocked(path)
 
 
 def _is_past(state: Shipped, reader: JournalReader) -> bool:

@@ -12,12 +12,32 @@ from typing import TYPE_CHECKING, Protocol
 import msgspec
 
 from tradewarden.audit.tiles import Place, Tiles
+from tradewarden.errors import IntegrityError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from tradewarden.audit.marks import Marks
     from tradewarden.audit.query import Filter
+
+
+class Misfit(bytes):
+    """Stands for stored bytes that came back as a value of another type: `kind`, which is never written there.
+
+    Empty, so that nothing verifies by it and nothing is read out of it.
+    """
+
+    kind: str
+
+    @classmethod
+    def of(cls, value: object) -> Misfit:
+        """Return what stands for a value of a type that does not belong there."""
+        misfit = cls()
+        misfit.kind = _KINDS.get(type(value), type(value).__name__)
+        return misfit
+
+
+_KINDS = {str: "TEXT", int: "INTEGER", float: "REAL", bytes: "BLOB", type(None): "NULL"}
 
 
 class Shipped(msgspec.Struct, frozen=True):
@@ -71,6 +91,23 @@ class StoredEntry(Columns, frozen=True):
 
     sequence: int
     line: bytes
+
+
+def columns_of(entry: StoredEntry) -> Columns:
+    """Return what an entry's line says it is found by; raises `IntegrityError`, naming it, when that is no entry."""
+    try:
+        return read_columns(entry.line)
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        raise changed_entry(entry) from error
+
+
+def changed_entry(entry: StoredEntry) -> IntegrityError:
+    """Return the error for an entry whose line is none that was ever written."""
+    stored = f"its line is stored as {entry.line.kind}" if isinstance(entry.line, Misfit) else "its line is no entry"
+    return IntegrityError(
+        f"Entry {entry.sequence} of the audit log was changed outside Tradewarden; run 'tradewarden audit verify'",
+        reason=f"entry {entry.sequence}: {stored}",
+    )
 
 
 class Span(msgspec.Struct, frozen=True):
@@ -169,7 +206,7 @@ class LogWriter(Protocol):
 
 
 class LogReader(Protocol):
-    """What the log tells."""
+    """What the log tells. In place of bytes that are of another type in the database stands a `Misfit`."""
 
     async def size(self) -> int:
         """Return how many entries are numbered."""
@@ -203,6 +240,10 @@ class LogReader(Protocol):
 
     async def spans(self, first: int, last: int) -> list[Span]:
         """Return the spans of level 0 tiles `first` to `last`, of those that have one."""
+        ...
+
+    async def misfits(self) -> list[str]:
+        """Return, for each row around the log (lead, journals, inbox) that nobody here wrote so, what it is."""
         ...
 
     async def checkpoint(self, size: int | None = None) -> StoredCheckpoint | None:

@@ -64,12 +64,17 @@ def extend(size: int, last: Mapping[Place, bytes], leaves: Sequence[bytes]) -> T
 
 def _hashes(tile: bytes, expected: int, place: Place) -> list[bytes]:
     if len(tile) != expected * HASH_BYTES:
-        raise IntegrityError(
-            f"Tile {place.number} of level {place.level} of the audit tree was changed outside"
-            " Tradewarden; run 'tradewarden audit verify'",
-            reason=f"tile {place} holds {len(tile)} bytes instead of {expected * HASH_BYTES}",
-        )
+        raise changed_tile(place, f"it holds {len(tile)} bytes instead of {expected * HASH_BYTES}")
     return split(tile)
+
+
+def changed_tile(place: Place, why: str) -> IntegrityError:
+    """Return the error for a tile that is not as it was written."""
+    return IntegrityError(
+        f"Tile {place.number} of level {place.level} of the audit tree was changed outside"
+        " Tradewarden; run 'tradewarden audit verify'",
+        reason=f"tile {place}: {why}",
+    )
 
 
 def split(tile: bytes) -> list[bytes]:

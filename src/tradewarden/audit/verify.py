@@ -19,10 +19,10 @@ from tradewarden.audit.checkpoint import (
     CheckpointVerifier,
     read_checkpoint,
 )
-from tradewarden.audit.examine import COLUMNS, TREE, Examiner, Problem, Report
+from tradewarden.audit.examine import COLUMNS, CUT_OFF, STATE, TREE, Examiner, Problem, Report, stored_as
 from tradewarden.audit.log import CHECKPOINT, CHECKPOINTS, ENTRIES, LEAVES, StoredNote
 from tradewarden.audit.marks import missed
-from tradewarden.audit.store import read_columns
+from tradewarden.audit.store import columns_of
 from tradewarden.audit.tiles import HEIGHT, WIDTH, Place, Tiles, split
 from tradewarden.audit.tree import HASH_BYTES, complete
 from tradewarden.errors import IntegrityError, InvalidInputError
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from pathlib import Path
 
-    from tradewarden.audit.store import LogReader, StoredEntry
+    from tradewarden.audit.store import AuditStore, LogReader, StoredEntry
 
 _PAGE = 1024
 _MAX_LINE_BYTES = 1 << 20
@@ -51,7 +51,7 @@ class _Signed:
         try:
             checkpoint = read_checkpoint(note, self._verifier)
         except IntegrityError as error:
-            self._examiner.note(Problem(examine.CHECKPOINT, 0, 0, f"{which}: {error.detail}"))
+            self._examiner.note(Problem(examine.CHECKPOINT, 0, 0, f"{which}: {error.detail}{stored_as(note)}"))
             return None
         self._origin = self._origin or checkpoint.origin
         if checkpoint.origin == self._origin:
@@ -145,7 +145,10 @@ def _history(path: Path, signed: _Signed) -> Iterator[Checkpoint]:
 
 
 async def verify_log(store: LogReader, verifier: CheckpointVerifier, kept: bytes | None = None) -> Report:
-    """Verify the live log: entries, search columns, marks and spans, every tile, every kept checkpoint."""
+    """Verify the live log: entries, search columns, marks and spans, every tile, every kept checkpoint.
+
+    Raises `IntegrityError` when not even its length can be read.
+    """
     examiner = Examiner()
     signed = _Signed(examiner, verifier, kept)
     stored = await store.checkpoint()
@@ -153,7 +156,9 @@ async def verify_log(store: LogReader, verifier: CheckpointVerifier, kept: bytes
     size = await store.size()  # asked last: a living log grows, and never below its newest checkpoint
     if stored is None and size:
         examiner.note(Problem(examine.CHECKPOINT, 0, 0, "no checkpoint is kept"))
-    tiles = _TileCheck(store, examiner)
+    for detail in await store.misfits():
+        examiner.note(Problem(STATE, 0, 0, detail))
+    tiles = _TileCheck(store, examiner, size)
     row = 0
     while page := await store.entries(row, _PAGE):
         page = [each for each in page if each.sequence < size]
@@ -172,8 +177,17 @@ async def verify_log(store: LogReader, verifier: CheckpointVerifier, kept: bytes
         await _check_marks(store, examiner, agreeing)
         await _check_spans(store, examiner, agreeing)
         row = page[-1].sequence + 1
-    await tiles.check_above(size)
+    await tiles.check_above(min(size, row))  # no farther than entries are, whatever the length is said to be
     return examiner.report(newest, max(signed.length(newest), size))
+
+
+async def verify_installation(store: AuditStore, verifier: CheckpointVerifier, kept: bytes | None = None) -> Report:
+    """As `verify_log`, for a database that holds keys: their making was recorded with them, so some entry there is."""
+    report = await verify_log(store, verifier, kept)
+    if report.entries or report.problems or (await store.backlog()).entries or await store.size():
+        return report
+    detail = "the log is empty: every entry was removed, for the first one records the making of the installation"
+    return msgspec.structs.replace(report, problems=(Problem(CUT_OFF, 0, 0, detail),))
 
 
 async def _expect_page(store: LogReader, signed: _Signed, first: int, last: int) -> None:
@@ -184,7 +198,10 @@ async def _expect_page(store: LogReader, signed: _Signed, first: int, last: int)
 
 
 def _columns_differ(entry: StoredEntry, sequence: int) -> bool:
-    told = msgspec.structs.astuple(read_columns(entry.line))
+    try:
+        told = msgspec.structs.astuple(columns_of(entry))
+    except IntegrityError:
+        return True
     return msgspec.structs.astuple(entry)[: len(told)] != told or entry.sequence != sequence
 
 
@@ -222,9 +239,10 @@ def _by_tile(page: list[StoredEntry]) -> dict[int, list[StoredEntry]]:
 class _TileCheck:
     """Whether the stored tiles follow from each other; and the leaf hashes out of them."""
 
-    def __init__(self, store: LogReader, examiner: Examiner) -> None:
+    def __init__(self, store: LogReader, examiner: Examiner, size: int) -> None:
         self._store = store
         self._examiner = examiner
+        self._size = size
 
     async def leaves(self, first: int, count: int) -> list[bytes | None]:
         """Return the stored leaf hashes of a page; None where there is none."""
@@ -232,8 +250,14 @@ class _TileCheck:
         tiles = await self._store.tiles([Place(0, index) for index in range(low, high + 1)])
         found: list[bytes | None] = []
         for index in range(low, high + 1):
-            hashes: list[bytes | None] = [*split(tiles.get(Place(0, index), b""))]
+            tile = tiles.get(Place(0, index), b"")
+            hashes: list[bytes | None] = [*split(tile)]
             found += [*hashes, *[None] * (WIDTH - len(hashes))]
+            due = min(WIDTH, self._size - (index << HEIGHT))
+            if len(tile) < due * HASH_BYTES:
+                at = (index << HEIGHT) + len(tile) // HASH_BYTES
+                detail = f"tile {index} of level 0 was changed: it has {len(tile) // HASH_BYTES} of {due} hashes"
+                self._examiner.note(Problem(TREE, at, at, detail + stored_as(tile)))
         start = first - (low << HEIGHT)
         return found[start : start + count]
 

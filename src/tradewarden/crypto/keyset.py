@@ -125,13 +125,21 @@ class Sealer:
         if isinstance(seal, bytes):
             version = seal[: _VERSION.size]
             key = self._keys.get(version)
-            if key is not None and hmac.compare_digest(seal, version + _mac(key, record)):
-                return record
+            try:
+                if key is not None and hmac.compare_digest(seal, version + _mac(key, record)):
+                    return record
+            except UnicodeEncodeError:
+                pass  # a stored text that is no UTF-8: nobody sealed that
         table: str = record.table  # type: ignore[attr-defined]
-        raise IntegrityError(
-            f"A row of table {table} was changed outside Tradewarden and is refused; restore it from a backup",
-            reason=f"seal of a {table} row does not match",
-        )
+        raise changed_outside(table, f"seal of a {table} row does not match")
+
+
+def changed_outside(table: str, reason: str) -> IntegrityError:
+    """Return the error for a row that is not as it was written; `reason` never holds its values."""
+    return IntegrityError(
+        f"A row of table {table} was changed outside Tradewarden and is refused; restore it from a backup",
+        reason=reason,
+    )
 
 
 def _mac(key: MacKey, record: msgspec.Struct) -> bytes:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeGuard
 
 from msgspec.structs import astuple
 
@@ -11,6 +11,7 @@ from tradewarden.audit.store import (
     Backlog,
     InboxRow,
     Leader,
+    Misfit,
     Numbering,
     Pending,
     Shipped,
@@ -19,7 +20,8 @@ from tradewarden.audit.store import (
     StoredEntry,
 )
 from tradewarden.audit.tiles import HEIGHT, WIDTH, Place, Tiles, edge
-from tradewarden.errors import ConflictError
+from tradewarden.crypto.keyset import changed_outside
+from tradewarden.errors import ConflictError, IntegrityError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -27,19 +29,21 @@ if TYPE_CHECKING:
     from tradewarden.audit.marks import Marks
     from tradewarden.audit.query import Filter
     from tradewarden.audit.tree import Range
-    from tradewarden.storage.database import Database, Transaction, Value
+    from tradewarden.storage.database import Database, Row, Transaction, Value
 
 _SHIPPED = "SELECT boot, counter, segment, position FROM audit_journals WHERE boot = ?"
+_JOURNALS = "SELECT boot, counter, segment, position FROM audit_journals ORDER BY boot"
 _PUT_SHIPPED = (
     "INSERT INTO audit_journals (boot, counter, segment, position) VALUES (?, ?, ?, ?)"
     " ON CONFLICT (boot) DO UPDATE SET counter = excluded.counter, segment = excluded.segment,"
     " position = excluded.position"
 )
 _PUT_BATCH = "INSERT INTO audit_inbox (journal, first, count, batch) VALUES (?, ?, ?, ?)"
-_WAITING = "SELECT coalesce(sum(count), 0) FROM audit_inbox"
+_WAITING = "SELECT coalesce(sum(CASE WHEN count > 0 AND count < 4294967296 THEN count ELSE 1 END), 0) FROM audit_inbox"
 _COUNTS = "SELECT id, count FROM audit_inbox ORDER BY id LIMIT ?"
 _ROWS = "SELECT id, journal, first, count, batch FROM audit_inbox WHERE id <= ? ORDER BY id"
 _OLDEST = "SELECT id, journal, first, count, batch FROM audit_inbox ORDER BY id LIMIT 1"
+_NEXT_ROWS = "SELECT id, journal, first, count, batch FROM audit_inbox WHERE id > ? ORDER BY id LIMIT ?"
 _TAKE = "DELETE FROM audit_inbox WHERE id = ?"
 _LEADER = "SELECT holder, epoch, expires_at FROM audit_leader WHERE id = 1"
 _LEAD = "UPDATE audit_leader SET holder = ?, epoch = ?, expires_at = ? WHERE id = 1"
@@ -85,6 +89,7 @@ _THIN = (
     "DELETE FROM audit_checkpoints WHERE hour < ? AND size NOT IN"
     " (SELECT max(size) FROM audit_checkpoints WHERE hour < ? GROUP BY hour)"
 )
+_PAGE = 256
 _LAST_TEXT = "\U0010ffff"
 
 
@@ -97,7 +102,7 @@ class SqlAuditStore:
     async def shipped(self, boot: str) -> Shipped | None:
         """Return how far a boot's journal has come; None when nothing of it has."""
         row = await self._database.one(_SHIPPED, boot)
-        return None if row is None else Shipped(*row)  # type: ignore[arg-type]
+        return None if row is None else _shipped(row)
 
     async def ship(
         self,
@@ -110,7 +115,7 @@ class SqlAuditStore:
 
         async def work(transaction: Transaction) -> bool:
             row = await transaction.one(_SHIPPED, after.boot)
-            if (None if row is None else Shipped(*row)) != before:  # type: ignore[arg-type]
+            if (None if row is None else _shipped(row)) != before:
                 return False
             await transaction.run(_PUT_SHIPPED, after.boot, after.counter, after.segment, after.offset)
             await transaction.run_many(
@@ -126,15 +131,14 @@ class SqlAuditStore:
         """Return what waits for its numbers."""
         ((waiting,),) = await self._database.all(_WAITING)
         row = await self._database.one(_OLDEST)
-        oldest = None if row is None else InboxRow(*row)  # type: ignore[arg-type]
-        return Backlog(waiting, oldest)  # type: ignore[arg-type]
+        return Backlog(waiting, None if row is None else _inbox_row(row))  # type: ignore[arg-type]
 
     async def lead(self, holder: str, now: float, lease: float) -> Leader | None:
         """Take or keep the lead; a new lead has a new epoch."""
 
         async def work(transaction: Transaction) -> Leader | None:
             row = await transaction.one(_LEADER)
-            present = Leader(*row) if row else Leader("", 0, 0)  # type: ignore[arg-type]
+            present = _leader(row) if row else Leader("", 0, 0)
             if present.bars(holder, now, lease):
                 return None
             epoch = present.epoch + (present.holder != holder)
@@ -148,15 +152,16 @@ class SqlAuditStore:
         size = await self.size()
         counts = await self._database.all(_COUNTS, limit)
         last, taken = -1, 0
-        for row_id, count in counts:
-            if taken and taken + count > limit:  # type: ignore[operator]
+        for row_id, stored in counts:
+            count = stored if type(stored) is int and stored > 0 else 1
+            if taken and taken + count > limit:
                 break
-            last, taken = row_id, taken + count  # type: ignore[assignment,operator]
+            last, taken = row_id, taken + count  # type: ignore[assignment]
         rows = await self._database.all(_ROWS, last) if counts else []
         tiles = await self.tiles(edge(size)) if rows else {}
         begun = await self._database.one(_BEGUN_MARKS, size >> HEIGHT) if rows else None
-        marks = None if begun is None else begun[0]
-        return Pending(size, tiles, marks, [InboxRow(*row) for row in rows])  # type: ignore[arg-type]
+        marks = begun[0] if begun is not None and type(begun[0]) is bytes else None
+        return Pending(size, tiles, marks, [_inbox_row(row) for row in rows])
 
     async def number(self, leader: Leader, numbering: Numbering) -> None:
         """Write a numbering; raises `ConflictError` when the lead or the length is not as it was."""
@@ -198,12 +203,19 @@ class SqlAuditStore:
     async def size(self) -> int:
         """Return how many entries are numbered."""
         row = await self._database.one(_SIZE)
-        return 0 if row is None else row[0]  # type: ignore[return-value]
+        if row is None:
+            return 0
+        size: Value = row[0]
+        if _is_count(size):
+            return size
+        raise IntegrityError(
+            "The length of the audit log (table audit_tree) was changed outside Tradewarden; restore it from a backup",
+            reason=f"audit_tree.size is {Misfit.of(size).kind}",
+        )
 
     async def entries(self, first: int, limit: int) -> list[StoredEntry]:
         """Return up to `limit` entries from sequence `first` on."""
-        rows = await self._database.all(_ENTRIES, first, limit)
-        return [StoredEntry(*row) for row in rows]  # type: ignore[arg-type]
+        return _entries(await self._database.all(_ENTRIES, first, limit))
 
     async def find(self, wanted: Filter, low: int, high: int, limit: int) -> list[StoredEntry]:
         """Return up to `limit` matching entries between two sequences, in the filter's order."""
@@ -227,8 +239,7 @@ class SqlAuditStore:
             f"SELECT {_ENTRY} FROM audit_entries WHERE sequence >= ? AND sequence < ?"  # noqa: S608
             f"{conditions} ORDER BY sequence {'ASC' if wanted.oldest_first else 'DESC'} LIMIT ?"
         )
-        rows = await self._database.all(sql, low, high, *args, limit)
-        return [StoredEntry(*row) for row in rows]  # type: ignore[arg-type]
+        return _entries(await self._database.all(sql, low, high, *args, limit))
 
     async def bounds(self, since: str, until: str) -> tuple[int, int]:
         """Return sequences between which every entry of that time lies."""
@@ -254,28 +265,114 @@ class SqlAuditStore:
         for place in places:
             row = await self._database.one(_TILE, *place)
             if row is not None:
-                found[place] = row[0]  # type: ignore[assignment]
+                found[place] = _bytes(row[0])
         return found
 
     async def marks(self, first: int, last: int) -> Marks:
         """Return the marks of level 0 tiles `first` to `last`, of those that have any."""
-        return dict(await self._database.all(_MARKS, first, last))  # type: ignore[arg-type]
+        rows = await self._database.all(_MARKS, first, last)
+        return {tile: _bytes(marks) for tile, marks in rows}  # type: ignore[misc]
 
     async def spans(self, first: int, last: int) -> list[Span]:
         """Return the spans of level 0 tiles `first` to `last`, of those that have one."""
         rows = await self._database.all(_SPANS, first, last)
-        return [Span(tile, str(earliest), str(latest)) for tile, earliest, latest in rows]  # type: ignore[arg-type]
+        return [_span(row) for row in rows]
+
+    async def misfits(self) -> list[str]:
+        """Return, for each row around the log (lead, journals, inbox) that nobody here wrote so, what it is."""
+        found = []
+        lead = await self._database.one(_LEADER)
+        if lead is not None and not _is_leader(lead):
+            found.append("the row of table audit_leader was changed")
+        journals = [row for row in await self._database.all(_JOURNALS) if not _is_shipped(row)]
+        found += [f"the row of journal {row[0]!a} in table audit_journals was changed" for row in journals]
+        after: Value = -1
+        while rows := await self._database.all(_NEXT_ROWS, after, _PAGE):
+            found += [f"row {row[0]!a} of table audit_inbox was changed" for row in rows if not _is_inbox_row(row)]
+            after = rows[-1][0]
+        return found
 
     async def checkpoint(self, size: int | None = None) -> StoredCheckpoint | None:
         """Return the checkpoint of one size, or the newest."""
         sql, args = (_NEWEST, ()) if size is None else (_CHECKPOINT, (size,))
         row = await self._database.one(sql, *args)
-        return None if row is None else StoredCheckpoint(*row)  # type: ignore[arg-type]
+        return None if row is None else _checkpoint(row)
 
     async def checkpoints(self, after: int, limit: int) -> list[StoredCheckpoint]:
         """Return up to `limit` checkpoints of more than `after` entries, smallest first."""
         rows = await self._database.all(_CHECKPOINTS, after, limit)
-        return [StoredCheckpoint(*row) for row in rows]  # type: ignore[arg-type]
+        return [_checkpoint(row) for row in rows]
+
+
+# The door: the types of what was read are looked at here, once. Who can write to the file can store any of them.
+
+
+def _bytes(value: Value) -> bytes:
+    return value if type(value) is bytes else Misfit.of(value)
+
+
+def _entries(rows: list[Row]) -> list[StoredEntry]:
+    if {type(row[-1]) for row in rows} - {bytes}:
+        rows = [(*row[:-1], _bytes(row[-1])) for row in rows]
+    return [StoredEntry(*row) for row in rows]  # type: ignore[arg-type]
+
+
+def _span(row: Row) -> Span:
+    """Return a span; one of another type holds no time at all."""
+    tile, earliest, latest = row
+    if type(earliest) is str and type(latest) is str:
+        return Span(tile, earliest, latest)  # type: ignore[arg-type]
+    return Span(tile, _LAST_TEXT, "")  # type: ignore[arg-type]
+
+
+def _is_count(value: Value) -> TypeGuard[int]:
+    return type(value) is int and 0 <= value < 1 << 62
+
+
+def _checkpoint(row: Row) -> StoredCheckpoint:
+    size, hour, note = row
+    whole = type(hour) is int
+    return StoredCheckpoint(size, hour if whole else 0, _bytes(note) if whole else Misfit.of(hour))  # type: ignore[arg-type]
+
+
+def _is_inbox_row(row: Row) -> bool:
+    _, journal, first, count, batch = row
+    numbers = _is_count(first) and _is_count(count) and 0 < count < 1 << 32
+    return numbers and type(journal) is str and journal.isascii() and type(batch) is bytes
+
+
+def _inbox_row(row: Row) -> InboxRow:
+    """Return an inbox row; one that nobody here wrote becomes a change that no seal holds, and so a finding."""
+    if _is_inbox_row(row):
+        return InboxRow(*row)  # type: ignore[arg-type]
+    told = repr(row[1:]).encode("ascii", "backslashreplace")
+    return InboxRow(row[0], "", 0, 1, told)  # type: ignore[arg-type]
+
+
+def _is_shipped(row: Row) -> bool:
+    boot, counter, segment, offset = row
+    return type(boot) is str and _is_count(counter) and _is_count(segment) and type(offset) is int
+
+
+def _shipped(row: Row) -> Shipped:
+    if not _is_shipped(row):
+        raise _changed("audit_journals")
+    return Shipped(*row)  # type: ignore[arg-type]
+
+
+def _is_leader(row: Row) -> bool:
+    holder, epoch, expires_at = row
+    return type(holder) is str and _is_count(epoch) and type(expires_at) is float
+
+
+def _leader(row: Row) -> Leader:
+    if not _is_leader(row):
+        raise _changed("audit_leader")
+    return Leader(*row)  # type: ignore[arg-type]
+
+
+def _changed(table: str) -> IntegrityError:
+    return changed_outside(table, f"a value of {table} has a type that is never written there")
 
 
 async def _fence(transaction: Transaction, leader: Leader) -> None:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from msgspec.structs import astuple
 
+from tradewarden.crypto.keyset import changed_outside
 from tradewarden.secrets.store import SecretChange, SecretHead, SecretState, SecretVersion
 
 if TYPE_CHECKING:
@@ -88,7 +89,11 @@ class SqlSecretStore:
             row = await self._database.one(_READ_ONE, version, path)
         if row is None:
             return None
-        value: bytes = row[_BOTH_WIDTH] or b""  # type: ignore[assignment]
+        value = row[_BOTH_WIDTH]
+        if value is None:
+            value = b""
+        elif type(value) is not bytes:
+            raise changed_outside(SecretVersion.table, f"a value is stored as {type(value).__name__}")
         return _head(row), _version(row[_HEAD_WIDTH:_BOTH_WIDTH]), value
 
     async def mark(self) -> int:
