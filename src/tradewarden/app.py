@@ -22,7 +22,7 @@ from tradewarden.audit.shipping import Shipper
 from tradewarden.background import work
 from tradewarden.clock import Clock, Randomness, SystemClock, system_randomness
 from tradewarden.crypto.signers import Signer
-from tradewarden.datadir import Stage, require_data, stage
+from tradewarden.datadir import require_data, stage
 from tradewarden.errors import AuditUnavailableError, ConfigurationError, FeatureDisabledError
 from tradewarden.ground import Ground, lay_ground
 from tradewarden.identity.admin import AdminToken
@@ -42,6 +42,7 @@ from tradewarden.secrets.rotation.rotators.registry import rotators
 from tradewarden.secrets.secrets import SecretLimits, Secrets
 from tradewarden.secrets.vaulted.vaulted import VaultedSecrets
 from tradewarden.settings import Settings, load_settings
+from tradewarden.storage.beginning import Stage
 from tradewarden.storage.sql_acme import SqlAcmeStore
 from tradewarden.storage.sql_audit import SqlAuditStore
 from tradewarden.storage.sql_enrolment import SqlJoinStore
@@ -312,7 +313,7 @@ class Measured(Protocol):
 
 
 async def initialise(settings: Settings) -> Path:
-    """Make a new installation (`tradewarden init`) and return where its admin token lies.
+    """Make a new installation (`tradewarden init`), or finish one that was cut off; return where its admin token lies.
 
     Raises `ConfigurationError` when there is one already.
     """

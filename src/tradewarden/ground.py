@@ -1,12 +1,13 @@
 """What every room stands on: database, keys, journal, clock and time floor, opened from settings and closed again.
 
-Order matters: the directory is judged before anything is written; the root key is recognised before anything is
-decrypted; the journal stands before anything is answered.
+Order matters: the directory is judged, and what a first start needs is checked, before anything is written; the root
+key is recognised before anything is decrypted; the journal stands before anything is answered.
 """
 
 from __future__ import annotations
 
 import asyncio
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, NamedTuple
 
 from tradewarden.access.grant import ANY
@@ -16,13 +17,16 @@ from tradewarden.audit.seal import InboxSeal
 from tradewarden.clock import Clock, Randomness, SystemClock, system_randomness
 from tradewarden.crypto.keyfile import private_directory
 from tradewarden.crypto.pkcs11 import release
-from tradewarden.datadir import Stage, require_data, require_init
+from tradewarden.datadir import require_data, require_init
+from tradewarden.errors import ConfigurationError
 from tradewarden.keys.keyring import Keyring
 from tradewarden.keys.purpose import Purpose
 from tradewarden.local import local_principal
-from tradewarden.policies import root_sources
+from tradewarden.pki.cas.founding import require_foundable
+from tradewarden.policies import pki_policy, root_sources
 from tradewarden.secrets.providers.vault.config import vault_config
 from tradewarden.secrets.providers.vault.connect import connect
+from tradewarden.storage.beginning import Stage, reached
 from tradewarden.storage.migration import migrate_sqlite
 from tradewarden.storage.sql_keys import SqlKeyStore
 from tradewarden.storage.sql_timefloor import SqlFloorStore
@@ -31,6 +35,9 @@ from tradewarden.timefloor.clock import FlooredClock
 from tradewarden.timefloor.floor import FloorReset, TimeFloor
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tradewarden.keys.source import RootSources
     from tradewarden.secrets.providers.vault.client import Client
     from tradewarden.secrets.providers.vault.engine import Engine
     from tradewarden.settings import Settings
@@ -39,7 +46,7 @@ _HERE = Origin()
 
 
 class Ground(NamedTuple):
-    """What every room stands on. `first`: nothing was there before; `vault`: None when secrets stay here."""
+    """What every room stands on. `first`: no first start was completed before; `vault`: None when secrets stay here."""
 
     database: SqliteDatabase
     keyring: Keyring
@@ -75,12 +82,16 @@ async def lay_ground(
     """
     vault = connect(vault_config(settings)) if settings.enable_vault and not settings.vault_missing else None
     path = settings.database_path
-    found = require_init(settings.data_dir, path, development=settings.development or create)
+    found = await asyncio.to_thread(require_init, settings.data_dir, path, development=settings.development or create)
+    sources, first = root_sources(settings), found is not Stage.INITIALISED
+    await asyncio.to_thread(_foresee, settings, sources, found, machine.now())
     await asyncio.to_thread(private_directory, settings.data_dir)
     await asyncio.to_thread(migrate_sqlite, path)
     database, clock = SqliteDatabase(path), FlooredClock(machine)
     try:
-        keyring = await Keyring.open(SqlKeyStore(database), root_sources(settings), randomness, clock, follow=follow)
+        with _hopeful(settings, found):
+            store = SqlKeyStore(database)
+            keyring = await Keyring.open(store, sources, randomness, clock, follow=follow, first_start=first)
         await keyring.reserve(Purpose.AUDIT)
         audit = settings.data_dir / "audit"
         sync = settings.audit_sync == "full"
@@ -91,9 +102,34 @@ async def lay_ground(
     seal = InboxSeal(keyring.derive(Purpose.AUDIT, "inbox"))
     auditor = Auditor(journal, clock, seal)
     floor = TimeFloor(SqlFloorStore(database), keyring.sealer(Purpose.AUDIT), clock)
-    return Ground(
-        database, keyring, journal, seal, auditor, clock, floor, randomness, first=found is Stage.FRESH, vault=vault
-    )
+    return Ground(database, keyring, journal, seal, auditor, clock, floor, randomness, first=first, vault=vault)
+
+
+def _foresee(settings: Settings, sources: RootSources, found: Stage, now: float) -> None:
+    """Raise what a first start would trip over later, before anything of it is made."""
+    try:
+        if found < Stage.KEYED:
+            sources.configured.examine()
+        if found < Stage.FOUNDED:
+            require_foundable(settings.data_dir, pki_policy(settings), now)
+    except ConfigurationError:
+        if reached(settings.database_path) is found:
+            raise
+        # Another process makes the first start meanwhile: what it made was in the way.
+
+
+@contextmanager
+def _hopeful(settings: Settings, found: Stage) -> Iterator[None]:
+    """Say of a root key that does not fit a first start which was cut off what can be done without the right one."""
+    try:
+        yield
+    except ConfigurationError as error:
+        if found not in (Stage.KEYED, Stage.FOUNDED):
+            raise
+        raise ConfigurationError(
+            f"{error.detail}. The first start on {settings.data_dir} was cut off, so nothing is kept there yet: you may"
+            " also move it away and begin anew"
+        ) from error
 
 
 async def reset_time_floor(settings: Settings, machine: Clock | None = None) -> FloorReset:

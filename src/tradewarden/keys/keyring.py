@@ -88,8 +88,9 @@ class Keyring:
         clock: Clock,
         *,
         follow: bytes | None = None,
+        first_start: bool = True,
     ) -> Keyring:
-        """Return the keyring over `store`; an empty store gets its first keys.
+        """Return the keyring over `store`; in a first start an empty store gets its first keys.
 
         A process of a running service gives the `lineage` of that service's keys as `follow`; then the root key may
         also come from where another process rotated it to, as long as it opens those keys.
@@ -100,6 +101,8 @@ class Keyring:
         ring = cls(store, sources, randomness, clock)
         state = await store.load()
         if state.root is None:
+            if not first_start:
+                raise damaged("the root record is gone")
             state = await ring._create()
         await ring._recognise(state, follow)
         if set(Purpose) - ring._ring.purposes:

@@ -90,6 +90,10 @@ class RootSource(Protocol):
         """
         ...
 
+    def examine(self) -> None:
+        """Raise, before a first start, what can be told of what `prepare` would raise in it; writes nothing."""
+        ...
+
     def open(self, check_value: bytes, stretching: Stretching) -> RootKey:
         """Do what `look` does, and finish what a crash has cut off. For a source that the operator named."""
         ...

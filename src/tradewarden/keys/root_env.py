@@ -35,6 +35,10 @@ class EnvRoot:
         """Return the key in the variable."""
         return self._read()
 
+    def examine(self) -> None:
+        """Raise `ConfigurationError` when the variable holds no key."""
+        self._read()
+
     def open(self, check_value: bytes, stretching: Stretching) -> RootKey:  # noqa: ARG002
         """Return the key in the variable."""
         return self._read()

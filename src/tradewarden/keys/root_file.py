@@ -45,6 +45,10 @@ class FileRoot:
         """Return the key that the database was written under, from PATH or its waiting name; else the one at PATH."""
         return self._find(check_value)[0]
 
+    def examine(self) -> None:
+        """Raise `ConfigurationError` when PATH is taken, by a root key or by anything else."""
+        self._require_room(None)
+
     def open(self, check_value: bytes, stretching: Stretching) -> RootKey:  # noqa: ARG002
         """Return the key at PATH, or finish the rename of the one that the database was written under."""
         root, waiting = self._find(check_value)
@@ -71,12 +75,7 @@ class FileRoot:
     def prepare(self, randomness: Randomness, replaces: bytes | None) -> tuple[RootKey, Stretching]:
         """Make a key at its waiting name; refuses to take over a PATH that holds some other key."""
         private_directory(self._path.parent)
-        present = self._read(self._path)
-        if present is not None and (replaces is None or not present.matches(replaces)):
-            raise ConfigurationError(
-                f"{self._path} holds a root key, but not of this database; "
-                "restore the database that belongs to it, or move the file away to start anew"
-            )
+        self._require_room(replaces)
         key = randomness(KEY_BYTES)
         root = RootKey(key)
         create_private(self._candidate(root.check_value), b64encode(key) + b"\n")
@@ -95,6 +94,14 @@ class FileRoot:
         """Remove the key that was never used."""
         with suppress(OSError):
             self._candidate(root.check_value).unlink()
+
+    def _require_room(self, replaces: bytes | None) -> None:
+        present = self._read(self._path)
+        if present is not None and (replaces is None or not present.matches(replaces)):
+            raise ConfigurationError(
+                f"{self._path} holds a root key, but not of this database; "
+                "restore the database that belongs to it, or move the file away to start anew"
+            )
 
     def _candidate(self, check_value: bytes) -> Path:
         return Path(f"{self._path}.{check_value[:8].hex()}")

@@ -33,6 +33,10 @@ class PassphraseRoot:
         self.name = name
         self._read = read
 
+    def examine(self) -> None:
+        """Raise `ConfigurationError` when there is no passphrase, or one that is too short."""
+        self._passphrase()
+
     def open(self, check_value: bytes, stretching: Stretching) -> RootKey:
         """Stretch the passphrase as the root record says."""
         return self.look(check_value, stretching)
@@ -61,13 +65,16 @@ class PassphraseRoot:
         """Do nothing: the passphrase is its owner's to keep."""
 
     def _stretch(self, salt: bytes, profile: Argon2Profile) -> RootKey:
+        return RootKey(argon2id(self._passphrase(), salt, profile))
+
+    def _passphrase(self) -> bytes:
         passphrase = self._read()
         if len(passphrase.decode(errors="replace")) < FEWEST_CHARACTERS:
             raise ConfigurationError(
                 f"{self.name} must hold a passphrase of at least {FEWEST_CHARACTERS} characters; "
                 "six random words or more are a good one"
             )
-        return RootKey(argon2id(passphrase, salt, profile))
+        return passphrase
 
 
 def passphrase_from_environment(variable: str, environment: Mapping[str, str]) -> PassphraseRoot:

@@ -65,6 +65,10 @@ class TokenRoot:
             raise UnavailableError(f"The root key cannot be opened: {error.detail}") from error
         return RootKey(key)
 
+    def examine(self) -> None:
+        """Raise `ConfigurationError` when the token does not let us in, `UnavailableError` when it is away."""
+        self._token.require_present()
+
     def open(self, check_value: bytes, stretching: Stretching) -> RootKey:
         """Do what `look` does."""
         return self.look(check_value, stretching)

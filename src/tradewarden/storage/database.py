@@ -64,7 +64,11 @@ Making = Callable[[Transaction, Sequence[C]], Coroutine[None, None, Sequence[T |
 
 
 class Database(Protocol):
-    """One database, seen from one process. Every failure is a `StorageUnavailableError`."""
+    """One database, seen from one process. Every failure is a `StorageUnavailableError`.
+
+    Values of a row have the types that are stored, whatever they are: who has changed the database may have put
+    others there. Who reads a row checks its seal, or its types at the store's door.
+    """
 
     async def one(self, sql: str, *args: Value) -> Row | None:
         """Return the first row, or None. For point look-ups."""

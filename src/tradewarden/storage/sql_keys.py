@@ -87,7 +87,7 @@ def _state(rows: list[Row]) -> KeyState:
         keys = [_record(PurposeKey, row[_ROOT_WIDTH:_KEY_END]) for row in rows if row[_ROOT_WIDTH] is not None]
         budgets = [_record(KeyBudget, row[_KEY_END:]) for row in rows if row[_KEY_END] is not None]
         return KeyState(_record(RootRecord, rows[0][:_ROOT_WIDTH]), tuple(keys), tuple(budgets))
-    except msgspec.ValidationError as error:
+    except (msgspec.ValidationError, UnicodeEncodeError) as error:
         raise IntegrityError(
             "The key tables were changed outside Tradewarden and are refused; restore the database from a backup",
             reason=str(error),

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from tradewarden.crypto.keyset import changed_outside
 from tradewarden.errors import ConflictError
 from tradewarden.pki.store import AuthorityRow, CertificateRow, CrlRow, Role, Standing, Tally, moved
 
@@ -161,5 +162,9 @@ def _certificate(row: tuple[object, ...] | None) -> CertificateRow | None:
 
 
 def _authority(row: tuple[object, ...]) -> AuthorityRow:
+    """Return a row of `authorities`; raises `IntegrityError` for a role or state that there is not."""
     role, fingerprint, issuer, state, *rest = row
-    return AuthorityRow(Role(str(role)), fingerprint, issuer, Standing(str(state)), *rest)  # type: ignore[arg-type]
+    try:
+        return AuthorityRow(Role(role), fingerprint, issuer, Standing(state), *rest)  # type: ignore[arg-type]
+    except ValueError as error:
+        raise changed_outside(AuthorityRow.table, "no such role or state") from error

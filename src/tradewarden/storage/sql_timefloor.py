@@ -56,5 +56,5 @@ def _row(found: Row | None) -> FloorRow | None:
         return None
     try:
         return msgspec.convert(dict(zip(FloorRow.__struct_fields__, found, strict=True)), FloorRow)
-    except msgspec.ValidationError as error:
+    except (msgspec.ValidationError, UnicodeEncodeError) as error:
         raise IntegrityError("The time floor was changed outside Tradewarden", reason=str(error)) from error

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
 
-from tradewarden.storage.connection import connect, unavailable
+from tradewarden.crypto.keyset import changed_outside
+from tradewarden.storage.connection import connect, read_again, unavailable
 from tradewarden.storage.database import Making, Revisions, Row, Transaction, Value
 from tradewarden.storage.writer import Job, Writer
 
@@ -21,14 +22,16 @@ C = TypeVar("C")
 T = TypeVar("T")
 _TURNS = 3
 """How many turns of the loop gather one group: requests that came at once do not all get here in one."""
+_REVISIONS = "SELECT kind, value FROM revisions"
 
 
 class SqliteDatabase:
     """A `Database` in one SQLite file, shared by any number of processes of one host."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, frozen: bool = False) -> None:
         self.path = path
-        self._reader = connect(path, read_only=True)
+        self._frozen = frozen
+        self._reader = connect(path, read_only=True, frozen=frozen)
         self._data_version = -1
         self._revisions = Revisions()
         self._long = ThreadPoolExecutor(1, "tradewarden-read")
@@ -47,8 +50,14 @@ class SqliteDatabase:
         try:
             row: Row | None = self._reader.execute(sql, args).fetchone()
         except sqlite3.Error as error:
-            raise unavailable(error, self.path) from error
+            return next(iter(self._again(self._reader, sql, args, error)), None)
         return row
+
+    def _again(self, reader: sqlite3.Connection, sql: str, args: tuple[Value, ...], error: sqlite3.Error) -> list[Row]:
+        try:
+            return read_again(reader, sql, args, error)
+        except sqlite3.Error as final:
+            raise unavailable(final, self.path) from final
 
     async def all(self, sql: str, *args: Value) -> list[Row]:
         """Return all rows, read on a thread of its own."""
@@ -57,12 +66,13 @@ class SqliteDatabase:
         return await asyncio.get_running_loop().run_in_executor(self._long, self._all, sql, args)
 
     def _all(self, sql: str, args: tuple[Value, ...]) -> list[Row]:
+        reader = self._long_reader
+        if reader is None:
+            reader = self._long_reader = connect(self.path, read_only=True, frozen=self._frozen)
         try:
-            if self._long_reader is None:
-                self._long_reader = connect(self.path, read_only=True)
-            return self._long_reader.execute(sql, args).fetchall()
+            return reader.execute(sql, args).fetchall()
         except sqlite3.Error as error:
-            raise unavailable(error, self.path) from error
+            return self._again(reader, sql, args, error)
 
     async def mark(self) -> int:
         """Return `data_version`: it moves on every commit but its own connection's, and this one commits nothing."""
@@ -75,13 +85,16 @@ class SqliteDatabase:
     async def revisions(self) -> Revisions:
         """Return the revisions as of now."""
         version = await self.mark()
-        try:
-            if version != self._data_version:
-                rows = self._reader.execute("SELECT kind, value FROM revisions").fetchall()
+        if version != self._data_version:
+            try:
+                rows = self._reader.execute(_REVISIONS).fetchall()
+            except sqlite3.Error as error:
+                rows = self._again(self._reader, _REVISIONS, (), error)
+            try:
                 self._revisions = msgspec.convert(dict(rows), Revisions)
-                self._data_version = version
-        except (sqlite3.Error, msgspec.ValidationError) as error:
-            raise unavailable(error, self.path) from error
+            except (msgspec.ValidationError, UnicodeEncodeError) as error:
+                raise changed_outside("revisions", str(error)) from error
+            self._data_version = version
         return self._revisions
 
     async def transact(self, work: Callable[[Transaction], Coroutine[None, None, T]]) -> T:

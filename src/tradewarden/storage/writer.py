@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from tradewarden.audit.inbox import pack
 from tradewarden.errors import ConflictError, StorageUnavailableError
-from tradewarden.storage.connection import connect
+from tradewarden.storage.connection import connect, read_again
 from tradewarden.storage.database import Row, Value
 from tradewarden.storage.writelock import WriteLock
 
@@ -57,12 +57,18 @@ class SqliteTransaction:
 
     async def one(self, sql: str, *args: Value) -> Row | None:
         """Return the first row, or None."""
-        row: Row | None = self._connection.execute(sql, args).fetchone()
+        try:
+            row: Row | None = self._connection.execute(sql, args).fetchone()
+        except sqlite3.OperationalError as error:
+            return next(iter(read_again(self._connection, sql, args, error)), None)
         return row
 
     async def all(self, sql: str, *args: Value) -> list[Row]:
         """Return all rows."""
-        return self._connection.execute(sql, args).fetchall()
+        try:
+            return self._connection.execute(sql, args).fetchall()
+        except sqlite3.OperationalError as error:
+            return read_again(self._connection, sql, args, error)
 
     async def run(self, sql: str, *args: Value) -> int:
         """Execute and return how many rows were changed."""
