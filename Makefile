@@ -59,7 +59,7 @@ image: setup ## build the wheel and lay out services/security_service/dist/ for 
 lock: ## resolve dependencies anew: uv.lock, constraints.txt (ARGS=--upgrade)
 	@scripts/bootstrap --uv-only
 	@.tools/uv lock $(ARGS)
-	@.tools/uv export --quiet --frozen --no-dev --all-extras --no-emit-project --no-hashes --no-header \
+	@.tools/uv export --quiet --frozen --all-extras --no-emit-project --no-hashes --no-header \
 		--no-annotate -o constraints.txt >/dev/null
 	@scripts/bootstrap
 

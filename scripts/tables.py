@@ -142,6 +142,7 @@ _LIMITS = {
     "headers": "header fields of a request",
     "header_bytes": "header bytes of a request",
     "target_bytes": "bytes of the request target (path and query)",
+    "framing_bytes": "bytes of chunk extensions and trailers of a request",
     "pipelined": "requests sent ahead on one connection",
     "header_seconds": "seconds for a request's head, and for a TLS handshake",
     "keep_alive_seconds": "seconds that an idle connection stays open",

@@ -85,6 +85,15 @@ class NameRefusedError(PermissionDeniedError):
         TradewardenError.__init__(self, detail, reason=reason)
 
 
+class RefreshRefusedError(PermissionDeniedError):
+    """A refresh token was asked for with nothing proven: under the bootstrap rule, or with a token that came of it."""
+
+    code = "refresh_refused"
+
+    def __init__(self, detail: str, *, reason: str = "") -> None:
+        TradewardenError.__init__(self, detail, reason=reason)
+
+
 class ProviderRefusedError(PermissionDeniedError):
     """A provider of secrets does not let us do this. The detail names provider and secret and says what to look at."""
 

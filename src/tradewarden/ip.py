@@ -1,9 +1,10 @@
-"""IP addresses given as text, and which hosts are this very machine. Pure."""
+"""IP addresses given as text, the host of a web address, and which hosts are this very machine. Pure."""
 
 from __future__ import annotations
 
 from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address, ip_address
+from urllib.parse import SplitResult, urlsplit
 
 Address = IPv4Address | IPv6Address
 
@@ -28,3 +29,19 @@ def is_loopback(address: str) -> bool:
 def is_this_machine(host: str) -> bool:
     """Tell whether a host, an address or a name, can only mean this very machine."""
     return host == "localhost" or is_loopback(host)
+
+
+def web_address(url: str) -> SplitResult:
+    """Return the parts of an http or https address with a host that can be called; raises `ValueError`.
+
+    A port is a number, a name has labels of 1 to 63 characters and can be written in ASCII (RFC 5890 section 2.3.2).
+    """
+    parts = urlsplit(url)
+    host, _ = parts.hostname or "", parts.port
+    if parts.scheme not in ("http", "https") or not host or not url.isprintable() or " " in url:
+        raise ValueError("no http or https address")
+    if "[" in parts.netloc:
+        ip_address(host)
+    else:
+        host.encode("idna").decode("idna")
+    return parts

@@ -8,17 +8,17 @@ from __future__ import annotations
 import ssl
 import time
 from typing import TYPE_CHECKING, Final
-from urllib.parse import urlsplit
 
 import msgspec
 
 from tradewarden.errors import ConfigurationError, UnavailableError
-from tradewarden.ip import is_this_machine
+from tradewarden.ip import is_this_machine, web_address
 
 if TYPE_CHECKING:
     import httpx
 
 _SHOWN: Final = 200
+_NO_LOGIN: Final = "an address of a service holds no user name and no password; write https://host:port"
 
 
 class Problem(msgspec.Struct, frozen=True):
@@ -47,15 +47,16 @@ def address(url: str) -> str:
     """Return a base address without its last slash: https, or http to this very machine."""
     shown = repr(url[:_SHOWN])
     try:
-        parts = urlsplit(url)
-        host, _ = parts.hostname, parts.port
+        parts = web_address(url)
     except ValueError:
+        if "@" in url:  # it may be a password that is shown
+            raise ConfigurationError(_NO_LOGIN) from None
         raise ConfigurationError(f"{shown} is no address of a service; write https://host:port") from None
     if parts.username is not None or parts.password is not None:
-        raise ConfigurationError("an address of a service holds no user name and no password; write https://host:port")
-    if parts.scheme not in ("http", "https") or not host or parts.query or parts.fragment:
+        raise ConfigurationError(_NO_LOGIN)
+    if parts.query or parts.fragment:
         raise ConfigurationError(f"{shown} is no address of a service; write https://host:port")
-    if parts.scheme == "http" and not is_this_machine(host):
+    if parts.scheme == "http" and not is_this_machine(parts.hostname or ""):
         raise ConfigurationError(f"{shown}: nothing is sent in the clear to another host; use https")
     return url.rstrip("/")
 

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import tomllib
 import zipfile
+from importlib import metadata
 from pathlib import Path
 
 import msgspec
@@ -92,16 +93,41 @@ def test_bounds_fit_the_lock() -> None:
         assert Version(packages[requirement.name].version) in requirement.specifier
 
 
-def test_constraints_are_the_lock_without_the_tools() -> None:
-    """`pip install -r requirements.txt` gets the locked versions."""
+def named_in(file: str) -> list[Requirement]:
+    """Returns the packages that a file for pip names, without its options and comments."""
+    lines = (ROOT / file).read_text().splitlines()
+    return [Requirement(line) for line in lines if line and not line.startswith(("#", "-"))]
+
+
+def test_constraints_are_the_lock() -> None:
+    """`pip install -r requirements.txt` gets the locked versions, of the tools that it brings as well."""
     packages = locked()
-    lines = [line for line in (ROOT / "constraints.txt").read_text().splitlines() if line]
-    pinned = [Requirement(line) for line in lines if not line.startswith("#")]
+    pinned = named_in("constraints.txt")
     for requirement in pinned:
         assert str(requirement.specifier) == f"=={packages[requirement.name].version}"
-    runtime = {Requirement(text).name for text in pyproject().project.dependencies}
-    assert runtime <= {requirement.name for requirement in pinned}
+    wanted = [Requirement(text) for text in pyproject().project.dependencies] + named_in("requirements.txt")
+    assert {requirement.name for requirement in wanted} <= {requirement.name for requirement in pinned}
     assert "-c constraints.txt" in (ROOT / "requirements.txt").read_text().splitlines()
+
+
+def test_requirements_bring_what_tradpal_s_pytest_lines_need(tmp_path: Path) -> None:
+    """Pytest understands those lines and our configuration with no plugins but those of `requirements.txt`."""
+    brought = [requirement.name for requirement in named_in("requirements.txt")]
+    assert "pytest" in brought
+    entries = [entry for name in brought for entry in metadata.distribution(name).entry_points]
+    plugins = [f"-p{entry.value}" for entry in entries if entry.group == "pytest11"]
+    ran = subprocess.run(
+        [sys.executable, "-m", "pytest", "tests.py", "--cov=service", "--cov-report=", "--collect-only", "-q",
+         "-pno:cacheprovider", *plugins],
+        cwd=ROOT / "services" / "security_service",
+        env={**os.environ, "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1", "COVERAGE_FILE": str(tmp_path / "coverage"),
+             "COVERAGE_RCFILE": os.devnull},
+        capture_output=True,
+        text=True,
+        check=False,
+    )  # fmt: skip
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+    assert "TestSecurityServiceIntegration" in ran.stdout
 
 
 def test_one_version_everywhere() -> None:

@@ -332,6 +332,7 @@ def test_an_account_changes_its_key(client: Client) -> None:
     taken = client.pair.jws({"alg": "ES256", "jwk": client.pair.jwk, "url": url}, inner)
     told = client.post(url, taken)
     assert (told.status, told.json()["type"]) == (409, PREFIX + Kind.MALFORMED)
+    assert told.headers["location"] == client.kid
     assert client.post(url, new.jws({"alg": "EdDSA", "jwk": new.jwk, "url": url}, inner)).status == 200
     assert_problem(client.post(client.kid), Kind.BAD_SIGNATURE_ALGORITHM)
     client.pair = new

@@ -136,6 +136,20 @@ def test_the_bootstrap_rule_gives_no_more_than_it_says(stranger: Wire) -> None:
     assert done(bootstrap(stranger, permissions=[]))["permissions"] == []
 
 
+def test_a_token_of_the_bootstrap_rule_gets_no_refresh_token_later(stranger: Wire, ledger: Ledger) -> None:
+    """Whatever is asked for with such a token, or with one that was, by whatever way: tokens to its end, no refresh."""
+    name = fresh("stray")
+    command = {"service_name": name, "permissions": ["read", "write"]}
+    token = done(bootstrap(stranger, service_name=name))["token"]
+    for more in ([], [("Origin", "http://evil.com")], [("X-Forwarded-For", "1.2.3.4")]):
+        headers = [*more, ("Authorization", f"Bearer {token}")]
+        answer = stranger.ask("POST", GENERATE, {**command, "refresh": True}, headers)
+        request_id = assert_refused(answer, 403)
+        assert answer.json()["code"] == "refresh_refused"
+        ledger.expect(request_id, result="denied", reason="bootstrap: no refresh token", action="issue")
+        token = done(stranger.ask("POST", GENERATE, command, headers))["token"]
+
+
 def test_a_service_that_others_can_reach_has_no_bootstrap(tmp_path: Path) -> None:
     """With SERVICE_HOST=0.0.0.0 development gives nobody a token, not even a caller on loopback."""
     service = start(tmp_path, SERVICE_HOST="0.0.0.0")  # noqa: S104

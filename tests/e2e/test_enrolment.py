@@ -145,6 +145,26 @@ def test_a_refused_csr_leaves_the_token_good(admin: Wire, stranger: Wire) -> Non
     done(enroll(stranger, token, csr(cn="careful")))
 
 
+def test_a_command_for_one_service_leaves_anothers_token_good(service: Service, admin: Wire, tmp_path: Path) -> None:
+    """`ca enroll --service aa` with bb's token says so, and the token still lets bb in."""
+    file = tmp_path / "token"
+    file.write_text(invited(admin, "bb"))
+    file.chmod(0o600)
+
+    def enrols(name: str) -> subprocess.CompletedProcess[str]:
+        command = [str(PROGRAM), "ca", "enroll", "--service", name, "--dir", name, "--join-token-file", str(file)]
+        return subprocess.run(
+            command, env=service.environment, cwd=tmp_path, capture_output=True, text=True, check=False
+        )
+
+    refused = enrols("aa")
+    assert refused.returncode != 0
+    assert "The join token is for the service 'bb', not for 'aa'; it was not used" in refused.stderr
+    assert not (tmp_path / "aa" / "current").exists()
+    assert done(admin.ask("GET", "/credentials?service_name=bb"))["certificates"] == []
+    assert enrols("bb").returncode == 0
+
+
 def test_of_ten_that_race_one_gets_a_certificate(service: Service, admin: Wire) -> None:
     """Over ten connections to two workers."""
     token, request, gate = invited(admin, "raced"), csr(cn="raced"), Barrier(10)

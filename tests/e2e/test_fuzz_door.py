@@ -35,6 +35,7 @@ BEFORE_THE_DOOR = frozenset(
         "http_version",
         "target_too_long",
         "headers_too_large",
+        "framing_too_large",
         "slow_headers",
         "slow_body",
         "pipeline",

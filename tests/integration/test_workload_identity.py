@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import stat
 import time
 from collections.abc import Iterator
@@ -69,7 +70,7 @@ async def test_the_token_is_not_sent_to_another_service(ca: StandIn) -> None:
     token = ca.token("orders")
     ca.rotate(keep=False)
     ca.renew_own()
-    with pytest.raises(AuthenticationError, match="The token was not sent"):
+    with pytest.raises(AuthenticationError, match=r"The token was not sent.*root CA was replaced.*make another token"):
         await identity(ca, join_token=token).start(0)
     assert ca.asked == ["GET /ca/certificate"]
 
@@ -194,6 +195,7 @@ async def test_another_name_is_not_taken(ca: StandIn) -> None:
     with pytest.raises(IntegrityError, match="this identity is payments"):
         await identity(ca, service_name="payments", join_token=ca.token("orders")).start(0)
     assert not (ca.directory / "identity" / "current").exists()
+    assert json.loads(ca.bodies[-1])["service_name"] == "payments"  # so that the service refuses, the token unspent
 
 
 async def test_a_rotated_root_reaches_the_bundle(ca: StandIn) -> None:

@@ -255,7 +255,7 @@ async def test_an_account_gets_a_new_key(room: AcmeRoom) -> None:
             await accounts.change_key(grant, url, call, room.entry())
     with pytest.raises(AcmeError) as error:
         await accounts.change_key(grant, url, inner(used, old, kid, url), room.entry())
-    assert error.value.account == other.id
+    assert error.value.account == f"{BASE}/acme/account/{other.id}"
     changed = await accounts.change_key(grant, url, inner(new, old, kid, url), room.entry())
     assert changed.thumbprint == new.public.thumbprint
     assert await room.store.holder(old.public.thumbprint) is None
@@ -580,6 +580,17 @@ async def test_a_csr_that_leaves_a_name_out_is_refused(room: AcmeRoom) -> None:
     with pytest.raises(AcmeError) as error:
         await finalized(room, order, grant_for(account), request(NAME))
     assert "leaves out 'web'" in error.value.detail
+
+
+async def test_a_csr_may_spell_names_in_capitals(room: AcmeRoom) -> None:
+    """DNS names compare without case (RFC 4343), in order, CSR and CN; the certificate has small letters."""
+    account = await room.account(Pair(), "web", ".test.internal")
+    order = await room.ready(account, NAME.upper())
+    done = await finalized(room, order, grant_for(account), request(NAME.title(), cn=NAME.upper()))
+    leaf = x509.load_pem_x509_certificate((await room.acme.certificates.chain(done)).encode())
+    names = leaf.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    assert names.get_values_for_type(x509.DNSName) == [NAME]
+    assert leaf.subject.rfc4514_string() == f"CN={NAME}"
 
 
 async def test_finalizing_again_finds_the_same_certificate(room: AcmeRoom) -> None:

@@ -238,7 +238,7 @@ def test_import_dry_run_writes_nothing(cli: Cli, monkeypatch: pytest.MonkeyPatch
     """`--dry-run` says what would change and sends no write."""
     fake = FakeService({"GET /secrets/new": NOT_FOUND}).stand_in(monkeypatch)
     _, out, _ = _import(cli, tmp_path, "in.json", '{"new":{"p":"x"}}', "--dry-run", "--json")
-    expected = {"dry_run": True, "created": ["new"], "updated": [], "unchanged": [], "skipped": []}
+    expected = {"dry_run": True, "created": ["new"], "updated": [], "unchanged": [], "skipped": [], "empty": []}
     assert json.loads(out) == expected
     assert all(call.startswith("GET") for call, _ in fake.calls)
 
@@ -255,6 +255,7 @@ def test_import_reads_dotenv(cli: Cli, monkeypatch: pytest.MonkeyPatch, tmp_path
     code, out, _ = _import(cli, tmp_path, ".env", text, "--under", "team", "--json")
     assert code == 0
     assert json.loads(out)["skipped"] == ["JWT_SECRET_KEY"]
+    assert json.loads(out)["empty"] == ["EMPTY"]
     stored = {
         body["path"]: json.loads(msgspec.json.encode(body["data"])) for call, body in fake.calls if "store" in call
     }
@@ -264,6 +265,24 @@ def test_import_reads_dotenv(cli: Cli, monkeypatch: pytest.MonkeyPatch, tmp_path
         "team/polygon_api_key": {"value": "pk"},
         "team/other": {"a": 1},
     }
+
+
+def test_import_names_what_has_no_value(cli: Cli, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """A NAME without a value overwrites nothing and is said by name, in words and in JSON; so is it alone in a file."""
+    answers: dict[str, bytes | ServiceProblemError] = {
+        "POST /secrets/store": STORED,
+        "GET /secrets/a_b": NOT_FOUND,
+        "GET /secrets/bad-name": NOT_FOUND,
+    }
+    fake = FakeService(answers).stand_in(monkeypatch)
+    text = "A_B=1\nD=\nE=''\nexport F\nALPHAPULSE_DB_PASSWORD=\nbad-name=1\n"
+    code, out, err = _import(cli, tmp_path, ".env", text)
+    assert code == 0
+    assert "2 created, 0 updated, 0 unchanged" in out
+    assert "Left out, because they have no value: D, E, F, ALPHAPULSE_DB_PASSWORD" in err
+    assert len(fake.calls) == 4
+    assert json.loads(_import(cli, tmp_path, ".env", "D=\n", "--json").out)["empty"] == ["D"]
+    assert "no value: D" in _import(cli, tmp_path, ".env", "D=\n").err
 
 
 @pytest.mark.parametrize(

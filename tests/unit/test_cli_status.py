@@ -62,3 +62,13 @@ def test_an_answer_without_a_time_is_not_tradewarden_s(cli: Cli, monkeypatch: py
     assert code == ExitCode.UNAVAILABLE
     assert "first to expire" not in out
     assert "is not Tradewarden" in out
+
+
+@pytest.mark.parametrize("url", ["http://[::1", "http://h:x", "http://h\x01", "http://..", "http://me:hunter2@[::1"])
+@pytest.mark.parametrize("command", [("status",), ("secrets", "list")])
+def test_an_address_that_is_none_is_said_in_one_sentence(cli: Cli, url: str, command: tuple[str, ...]) -> None:
+    """A URL that cannot be read is the user's to mend: one sentence, exit code 2, and nothing of a password."""
+    code, out, err = cli("--url", url, *command)
+    assert (code, out) == (ExitCode.USAGE, "")
+    assert err.count("\n") == 1
+    assert "hunter2" not in err

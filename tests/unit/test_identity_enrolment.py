@@ -181,6 +181,16 @@ async def test_what_is_refused_before_signing_costs_nothing() -> None:
     assert await made.enroll(token)
 
 
+async def test_a_token_of_another_service_than_expected_stays_good() -> None:
+    """Who says which service it expects is told of another's token before that is used up, and the log has both."""
+    made = await enrolment_room()
+    token = (await made.invite("bot")).join_token
+    with pytest.raises(InvalidInputError, match="is for the service 'bot', not for 'desk'; it was not used"):
+        await made.enrolment.enroll(token, made.entry(), made.certify, "desk")
+    assert made.issued == []
+    assert await made.enrolment.enroll(token, made.entry(), made.certify, "bot")
+
+
 @pytest.mark.parametrize("failure", [StorageUnavailableError("The disk is full"), OSError("boom")])
 async def test_a_failed_issue_says_what_to_do(failure: Exception) -> None:
     """The token is used up all the same, and the answer says how to get another one."""

@@ -225,6 +225,7 @@ BAD_CSRS = {
         csr(sans=(x509.UniformResourceIdentifier("spiffe://trade.example/other"),)),
         "spiffe://trade.example/other",
     ),
+    "its own DNS name in capitals": (csr(sans=(x509.DNSName("BOT"),)), "DNSName:BOT"),
     "foreign DNS name": (csr(sans=(x509.DNSName("other"),)), "DNSName:other"),
     "wildcard": (csr(sans=(x509.DNSName("*.internal"),)), r"\*\.internal"),
     "IP as DNS": (csr(sans=(x509.DNSName("10.0.0.7"),)), "10.0.0.7"),

@@ -13,6 +13,7 @@ from tradewarden.errors import (
     AuthenticationError,
     InvalidInputError,
     PermissionDeniedError,
+    RefreshRefusedError,
     TokenError,
     TradewardenError,
 )
@@ -233,3 +234,32 @@ async def test_bootstrap_never_gives_a_registered_name_or_a_refresh_token(
     with pytest.raises(error) as refused:
         await made.tokens.issue(grant, command, made.entry())
     assert refused.value.reason.startswith(reason)
+
+
+async def test_what_came_of_bootstrap_never_gets_a_refresh_token() -> None:
+    """A token of the rule, and one that was asked for with it, give tokens to their end and no refresh token."""
+    made = await room(TokenPolicy(unregistered_ceiling=("read", "write")))
+    issued = await made.tokens.issue(authorize(BOOTSTRAP, RIGHTS, ISSUE, "bot"), IssueToken("bot"), made.entry())
+    for _ in range(3):
+        proven = await made.authenticate(issued.token)
+        assert proven.bootstrap
+        credential = Credential("token", "bot", proven.names, proven.expires_at, bootstrap=proven.bootstrap)
+        grant = authorize(proven.principal, proven.permissions, ISSUE, "bot", credential)
+        with pytest.raises(RefreshRefusedError, match="without credentials") as refused:
+            await made.tokens.issue(grant, IssueToken("bot", refresh=True), made.entry())
+        assert refused.value.reason == "bootstrap: no refresh token is given"
+        made.clock.move(60)
+        issued = await made.tokens.issue(grant, IssueToken("bot"), made.entry())
+    assert issued.expires_in == 86_400 - 180
+
+
+async def test_a_token_that_somebody_proven_gave_may_ask_for_a_refresh_token() -> None:
+    """The rule's limit holds for its own tokens alone, not for an unregistered name's that an admin gave."""
+    made = await room(TokenPolicy(unregistered_ceiling=("read", "write")))
+    issued = await made.tokens.issue(admin(ISSUE, "bot"), IssueToken("bot"), made.entry())
+    proven = await made.authenticate(issued.token)
+    assert not proven.bootstrap
+    credential = Credential("token", "bot", proven.names, proven.expires_at, bootstrap=proven.bootstrap)
+    grant = authorize(proven.principal, proven.permissions, ISSUE, "bot", credential)
+    again = await made.tokens.issue(grant, IssueToken("bot", refresh=True), made.entry())
+    assert again.refresh_token

@@ -38,6 +38,8 @@ PAIR = ClientCertificate(Path("c.pem"), Path("c.key"))
     ("more", "says"),
     [
         ({"url": "vault:8200"}, "VAULT_URL: is no http or https address"),
+        ({"url": "https://[::1"}, "VAULT_URL: is no http or https address"),
+        ({"url": "https://v:x"}, "VAULT_URL: is no http or https address"),
         ({"url": "https://v/?x=1"}, "VAULT_URL: is no http or https address"),
         ({"url": "https://me:pw@v"}, "VAULT_URL: carries a login"),
         ({"url": "http://vault:8200"}, "VAULT_URL: http to vault would send the token in the clear"),

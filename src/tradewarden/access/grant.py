@@ -25,7 +25,8 @@ class Credential(msgspec.Struct, frozen=True):
 
     `expires_at` is in seconds since the epoch, 0 for what does not end by itself. `thumbprint`, `serial` and `peer`
     tell of the client certificate on whose connection the call came, whatever the proof was (empty: without one): its
-    `x5t#S256` (RFC 8705), its serial number, and the service that it names.
+    `x5t#S256` (RFC 8705), its serial number, and the service that it names. `bootstrap` says of a token that in the end
+    nobody was proven for it: it comes from the bootstrap rule, or was asked for with a token that does.
     """
 
     method: str
@@ -35,6 +36,7 @@ class Credential(msgspec.Struct, frozen=True):
     thumbprint: str = ""
     serial: str = ""
     peer: str = ""
+    bootstrap: bool = False
 
 
 class Grant:

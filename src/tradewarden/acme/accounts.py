@@ -138,7 +138,8 @@ class Accounts:
             if old.thumbprint != row.thumbprint:
                 raise AcmeError(Kind.MALFORMED, "'oldKey' is not the account's key")
             if holder is not None:
-                raise AcmeError(Kind.MALFORMED, "The new key has an account already", account=holder.id)
+                place = self._places.account(holder.id)
+                raise AcmeError(Kind.MALFORMED, "The new key has an account already", account=place)
             return replace(row, jwk=key.text, thumbprint=key.thumbprint)
 
         return await self._change(account_id, key.thumbprint, decide, entry)

@@ -59,7 +59,7 @@ class Subproblem(msgspec.Struct, frozen=True):
 
 
 class AcmeError(TradewardenError):
-    """A call that is proven and not done; `account` is the one that a new key belongs to already."""
+    """A call that is proven and not done; `account` is where the one is that a new key belongs to already."""
 
     code: ClassVar[str] = "acme_refused"
 

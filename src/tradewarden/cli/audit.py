@@ -34,7 +34,7 @@ Action = Annotated[str, typer.Option("--action", help="Such as read, write or is
 Result = Annotated[str, typer.Option("--result", help="success, failure or denied.")]
 
 _SHOWN_CELL = 60
-_AROUND = frozenset({"checkpoint", "tree", "columns"})
+_AROUND = frozenset({"checkpoint", "tree", "columns", "state"})
 """Problems of what surrounds the entries."""
 
 

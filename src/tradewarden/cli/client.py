@@ -21,7 +21,7 @@ from tradewarden.cli import environment
 from tradewarden.cli.exit_codes import ServiceProblemError
 from tradewarden.crypto.keyfile import read_private
 from tradewarden.errors import ConfigurationError, InvalidInputError, UnavailableError
-from tradewarden.ip import is_this_machine
+from tradewarden.ip import is_this_machine, web_address
 from tradewarden.outbound import problem_in, tls_failure, tls_reason
 
 if TYPE_CHECKING:
@@ -40,6 +40,7 @@ _LOGIN_HINT = (
     "; give a token with --token-file or TRADEWARDEN_TOKEN, or run this beside the data directory, where "
     "'tradewarden admin token' makes one"
 )
+_URL_HINT = "--url must be like http://127.0.0.1:8002 or https://host:8002"
 _WILDCARDS = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - where to call a service that listens everywhere
 
 
@@ -67,9 +68,12 @@ class Whereabouts:
         given = self._target.url
         if not given:
             return service_url(self.settings)
-        parts = urlsplit(given)
-        if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.username:
-            raise InvalidInputError("--url must be like http://127.0.0.1:8002 or https://host:8002")
+        try:
+            parts = web_address(given)
+        except ValueError:
+            raise InvalidInputError(_URL_HINT) from None
+        if parts.query or parts.fragment or parts.username is not None or parts.password is not None:
+            raise InvalidInputError(_URL_HINT)
         return given.rstrip("/")
 
     @cached_property
@@ -80,7 +84,7 @@ class Whereabouts:
         return os.environ.get(environment.TOKEN, "").strip() or self._admin_token()
 
     def _admin_token(self) -> str:
-        if self._target.url and not is_local(self._target.url) and self._target.url.rstrip("/") != self._own_url():
+        if self._target.url and not is_local(self.url) and self.url != self._own_url():
             return ""
         try:
             path = self.settings.data_dir / "admin.token"

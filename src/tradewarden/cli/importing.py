@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from io import StringIO
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, NamedTuple
 from urllib.parse import quote
 
 import msgspec
@@ -47,13 +47,22 @@ class Current(msgspec.Struct, frozen=True):
 
 
 class Outcome(msgspec.Struct):
-    """What became of each path; `skipped` are variables that are settings of the service, not secrets."""
+    """What became of each path; of variables, `skipped` are settings of the service, `empty` have no value."""
 
     dry_run: bool
     created: list[str] = []
     updated: list[str] = []
     unchanged: list[str] = []
     skipped: list[str] = []
+    empty: list[str] = []
+
+
+class Found(NamedTuple):
+    """What a file holds: compact JSON objects by path, and the names of variables that are left out, by why."""
+
+    secrets: dict[str, bytes]
+    skipped: list[str]
+    empty: list[str]
 
 
 def import_secrets(
@@ -70,11 +79,12 @@ def import_secrets(
 
     In a .env file ALPHAPULSE_DB_* becomes database_credentials, ALPHAPULSE_BINANCE_* and the other exchanges
     binance_credentials; any other NAME becomes name, its text in the field 'value' or, when it is a JSON object, as it
-    is. The service's own settings are left out.
+    is. The service's own settings are left out, and so is a NAME without a value: nothing is overwritten by it.
     """
-    found, skipped = read_import(file)
-    wanted = {secret_path(f"{under.rstrip('/')}/{path}" if under else path): data for path, data in found.items()}
-    outcome = Outcome(dry_run, skipped=skipped)
+    found = read_import(file)
+    below = f"{under.rstrip('/')}/" if under else ""
+    wanted = {secret_path(below + path): data for path, data in found.secrets.items()}
+    outcome = Outcome(dry_run, skipped=found.skipped, empty=found.empty)
     with connect(target(context)) as service, progress("Importing", len(wanted)) as advance:
         for path, data in wanted.items():
             try:
@@ -87,11 +97,11 @@ def import_secrets(
     _report(outcome, as_json=as_json)
 
 
-def read_import(file: str) -> tuple[dict[str, bytes], list[str]]:
-    """Return compact JSON objects by path, and the names that were left out; raises `InvalidInputError`."""
+def read_import(file: str) -> Found:
+    """Return what a file holds; raises `InvalidInputError`."""
     content = read_bytes(file)
     if content.lstrip()[:1] == b"{":
-        return _from_json(content), []
+        return Found(_from_json(content), [], [])
     if file == "-" or Path(file).suffix == ".json":
         raise InvalidInputError(f'{file} must be a JSON object: {{"path": {{"field": "value"}}}}')
     return _from_dotenv(file, content)
@@ -108,7 +118,7 @@ def _from_json(content: bytes) -> dict[str, bytes]:
     return found
 
 
-def _from_dotenv(file: str, content: bytes) -> tuple[dict[str, bytes], list[str]]:
+def _from_dotenv(file: str, content: bytes) -> Found:
     from dotenv.parser import parse_stream
 
     from tradewarden.settings.table import CREDENTIALS, VARIABLES
@@ -116,6 +126,7 @@ def _from_dotenv(file: str, content: bytes) -> tuple[dict[str, bytes], list[str]
     settings = {variable.name for variable in VARIABLES} - {variable.name for variable in CREDENTIALS}
     secrets: dict[str, dict[str, object]] = {}
     skipped: list[str] = []
+    empty: list[str] = []
     try:
         bindings = list(parse_stream(StringIO(content.decode("utf-8-sig"))))
     except UnicodeDecodeError as error:
@@ -123,13 +134,16 @@ def _from_dotenv(file: str, content: bytes) -> tuple[dict[str, bytes], list[str]
     for binding in bindings:
         if binding.error:
             raise InvalidInputError(f"{file}: line {binding.original.line} is not NAME=value")
-        if binding.key is None or not binding.value:
+        if binding.key is None:
             continue
         if binding.key.removesuffix("_FILE") in settings:
             skipped.append(binding.key)
-            continue
-        _file_away(secrets, binding.key, binding.value)
-    return {secret_path(path): msgspec.json.encode(fields) for path, fields in secrets.items()}, skipped
+        elif not binding.value:
+            empty.append(binding.key)
+        else:
+            _file_away(secrets, binding.key, binding.value)
+    found = {secret_path(path): msgspec.json.encode(fields) for path, fields in secrets.items()}
+    return Found(found, skipped, empty)
 
 
 def _file_away(secrets: dict[str, dict[str, object]], name: str, text: str) -> None:
@@ -186,3 +200,5 @@ def _report(outcome: Outcome, *, as_json: bool) -> None:
     line(f"{'Would be: ' if outcome.dry_run else ''}{counts}.")
     if outcome.skipped:
         note(f"Left out, because they are settings of the service: {', '.join(outcome.skipped)}")
+    if outcome.empty:
+        note(f"Left out, because they have no value: {', '.join(outcome.empty)}")

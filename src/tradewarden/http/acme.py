@@ -64,8 +64,9 @@ def problem(error: BaseException, request_id: str) -> Content:
     status = _STATUS.get(kind, 400) if isinstance(error, AcmeError) else usual.status
     if isinstance(error, AcmeProofError):
         status = 401 if kind is Kind.UNAUTHORIZED else _STATUS.get(kind, 400)
-    if isinstance(error, AcmeError) and error.account:
-        status = 409
+    kept = tuple(each for each in usual.headers if each[0] != b"www-authenticate")
+    if isinstance(error, AcmeError) and error.account:  # RFC 8555 section 7.3.5
+        status, kept = 409, (*kept, (b"location", error.account.encode()))
     body = AcmeProblem(
         PREFIX + kind,
         told.title if status == usual.status else _TITLE,
@@ -76,7 +77,6 @@ def problem(error: BaseException, request_id: str) -> Content:
         error.subproblems if isinstance(error, AcmeError) else (),
         ALGORITHMS if kind is Kind.BAD_SIGNATURE_ALGORITHM else (),
     )
-    kept = tuple(each for each in usual.headers if each[0] != b"www-authenticate")
     return Content(msgspec.json.encode(body), general.MEDIA_TYPE, status, kept)
 
 

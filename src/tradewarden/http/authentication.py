@@ -147,7 +147,8 @@ class Authentication:
         proven = await warden.tokens.authenticate(token, revisions)
         if proven.confirmation and (peer is None or proven.confirmation != peer.thumbprint):
             raise AuthenticationError("Invalid token", reason="the token is bound to another client certificate")
-        credential = _shown(Credential("token", proven.service_name, proven.names, proven.expires_at), peer)
+        given = Credential("token", proven.service_name, proven.names, proven.expires_at, bootstrap=proven.bootstrap)
+        credential = _shown(given, peer)
         return Caller(proven.principal, f"service:{proven.service_name}", proven.permissions, credential)
 
     async def _basic(self, value: bytes, peer: PeerCertificate | None = None) -> Caller:

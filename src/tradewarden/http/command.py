@@ -33,7 +33,7 @@ async def read_command(route: Route, argument: str, connection: Connection, limi
     if b"content-length" in headers or b"transfer-encoding" in headers:
         body = await connection.body(limit)
     try:
-        if body:
+        if body or route.raw:  # what is taken as it is may be empty
             return _from_body(route, connection, body)
         return _from_query(route, argument, connection.query)
     except msgspec.ValidationError as error:

@@ -14,12 +14,16 @@ if TYPE_CHECKING:
 
 
 class ServerLimits(msgspec.Struct, frozen=True, kw_only=True):
-    """What one listener accepts. Sizes in bytes, times in seconds."""
+    """What one listener accepts. Sizes in bytes, times in seconds.
+
+    `framing_bytes` are what a chunked body may hold beside its content: chunk extensions and trailers together.
+    """
 
     connections: int = 4096
     headers: int = 100
     header_bytes: int = 32 * 1024
     target_bytes: int = 8 * 1024
+    framing_bytes: int = 4 * 1024
     pipelined: int = 16
     header_seconds: float = 10.0
     body_seconds: float = 30.0
@@ -51,6 +55,11 @@ def target_too_long() -> Refusal:
 def headers_too_large() -> Refusal:
     """Return the refusal of too many headers, or of too many bytes of them (RFC 6585 5)."""
     return Refusal(431, "Headers too large", "headers_too_large", "Too many or too large headers")
+
+
+def framing_too_large() -> Refusal:
+    """Return the refusal of a chunked body with too much in it that is no content (RFC 9112 7.1.1)."""
+    return Refusal(413, "Content too large", "framing_too_large", "Too large chunk extensions or trailers")
 
 
 def require_small(target: bytes, headers: Sequence[tuple[bytes, bytes]], limits: ServerLimits) -> None:
@@ -95,3 +104,10 @@ def origin_form(target: bytes, method: bytes, scheme: str, host: bytes) -> bytes
     if target[: len(prefix)].lower() != prefix or not slash or authority.lower() != host.lower():
         raise unreadable("The target is a path, or a URL whose authority is the Host")
     return slash + path
+
+
+def without_upgrade(method: bytes, target: bytes, version: str, headers: Sequence[tuple[bytes, bytes]]) -> bytes:
+    """Return a head that was read already, written anew without its `Upgrade`."""
+    lines = [b"%b %b HTTP/%b" % (method, target, version.encode())]
+    lines += [b"%b: %b" % header for header in headers if header[0] != b"upgrade"]
+    return b"\r\n".join([*lines, b"", b""])

@@ -21,12 +21,14 @@ from tradewarden.http.handshake import Handshake
 from tradewarden.http.head import (
     Refusal,
     ServerLimits,
+    framing_too_large,
     headers_too_large,
     origin_form,
     require_one_reading,
     require_small,
     target_too_long,
     unreadable,
+    without_upgrade,
 )
 from tradewarden.http.tls import tls_extension
 
@@ -44,6 +46,10 @@ if TYPE_CHECKING:
 PEER: Final = "tradewarden.peer"
 """The scope's extension that carries the `PeerCertificate` of an mTLS connection."""
 _WATCHED: Final = frozenset({b"host", b"content-length", b"transfer-encoding", b"expect"})
+_PIECE_BYTES: Final = 4096
+"""What the parser gets at once where a limit is counted between pieces."""
+_CHUNK_BYTES: Final = 12
+"""What each chunk may take beyond its content: a size of eight digits and two line ends (RFC 9112 7.1)."""
 _LINGER_SECONDS: Final = 2.0
 _LINGER_BYTES: Final = 1 << 20
 _STALLED_SECONDS: Final = 30.0
@@ -97,8 +103,10 @@ class GuardedProtocol(HttpToolsProtocol):
         self.peer: PeerCertificate | None = None
         self._in_head = False
         self._in_body = False
+        self._chunked = False
         self._fresh = False
         self._head_bytes = 0
+        self._framing_bytes = 0
         self._framing: dict[bytes, bytes] = {}
         self._twice = b""
         self._ending = False
@@ -240,17 +248,33 @@ class GuardedProtocol(HttpToolsProtocol):
             if self._discarded > _LINGER_BYTES:
                 self.transport.abort()
             return
+        if len(data) > _PIECE_BYTES and (self._chunked or not self._in_body):
+            self._take_in_pieces(data)
+            return
         self._fresh = False
         try:
             self.parser.feed_data(data)
-        except httptools.HttpParserUpgrade:
-            self._ignore_upgrade()
+        except httptools.HttpParserUpgrade as stop:
+            end = stop.args[0]
         except httptools.HttpParserError as error:
             cause = error.__context__
             self.refuse(cause if isinstance(cause, Refusal) else unreadable(f"Not HTTP/1.1: {error}"))
             return
-        if self._in_head and not self._ending:
-            self._bound_head(0 if self._fresh else len(data))
+        else:
+            if self._in_head and not self._ending:
+                self._bound_head(0 if self._fresh else len(data))
+            elif self._in_body and self._chunked and not self._ending:
+                self._bound_framing(0 if self._fresh else len(data))
+            return
+        self._ignore_upgrade(data[end:])
+
+    def _take_in_pieces(self, data: bytes) -> None:
+        """Feed heads and chunks a piece at a time, so that their limits hold within one read; a plain body whole."""
+        rest = memoryview(data)
+        while rest and not self._ending:
+            size = len(rest) if self._in_body and not self._chunked else _PIECE_BYTES
+            self.data_received(rest[:size])  # type: ignore[arg-type]  # the parser takes any buffer
+            rest = rest[size:]
 
     def eof_received(self) -> None:
         """A client that ends its side ends the connection."""
@@ -261,12 +285,22 @@ class GuardedProtocol(HttpToolsProtocol):
         if self._head_bytes > limits.header_bytes + limits.target_bytes:
             self.refuse(target_too_long() if not self.headers and not self._framing else headers_too_large())
 
-    def _ignore_upgrade(self) -> None:
-        """Answer as HTTP/1.1 and close: bytes after an upgrade request belong to nobody (RFC 9110 7.8)."""
-        if self.cycle is not None:
-            self.cycle.keep_alive = False
-            if self.cycle.response_complete:
-                self.linger()
+    def _bound_framing(self, received: int) -> None:
+        """Count what of a chunked body is no content: extensions, trailers, sizes with many zeros (RFC 9112 7.1)."""
+        self._framing_bytes = max(0, self._framing_bytes + received)
+        if self._framing_bytes > self.guard.limits.framing_bytes:
+            self.refuse(framing_too_large())
+
+    def _ignore_upgrade(self, rest: bytes) -> None:
+        """Read the request once more without its Upgrade, which a server may ignore (RFC 9110 7.8), then what follows.
+
+        The parser takes what follows the head for another protocol; here it is the body, and the next requests.
+        """
+        upgrading, self.parser = self.parser, _parser(self)
+        version: str = upgrading.get_http_version()
+        self.data_received(without_upgrade(upgrading.get_method(), self.url, version, self.headers))
+        if rest:
+            self.data_received(rest)
 
     def on_message_begin(self) -> None:
         """Start a head."""
@@ -300,6 +334,8 @@ class GuardedProtocol(HttpToolsProtocol):
         target = self.url
         if target[:1] != b"/" or b"#" in target:
             target = origin_form(target, method, self.scheme or "http", framing.get(b"host", b""))
+        if self.parser.should_upgrade():
+            return  # the parser stops here: `_ignore_upgrade`
         raw_path, _, query = target.partition(b"?")
         path = raw_path.decode("ascii")
         self.scope = {
@@ -327,6 +363,8 @@ class GuardedProtocol(HttpToolsProtocol):
             raise unreadable("Too many requests sent ahead", "pipeline")
         self._in_head = False
         self._in_body = True
+        self._chunked = b"transfer-encoding" in self._framing
+        self._framing_bytes = 0
         self.due = self.guard.now + self.guard.limits.body_seconds
         keep = version == "1.1" and not self.guard.draining and self.parser.should_keep_alive()
         self.cycle = Cycle(self, self.scope, expect_100_continue=expected, keep_alive=keep)
@@ -338,11 +376,19 @@ class GuardedProtocol(HttpToolsProtocol):
 
     def on_body(self, body: bytes) -> None:
         """Pass a piece of the body on, or drop it when its answer has left already."""
+        if self._chunked:
+            self._framing_bytes -= len(body)
         if not self.cycle.response_complete:
             super().on_body(body)
 
+    def on_chunk_header(self) -> None:
+        """Allow each chunk its size and line ends."""
+        self._framing_bytes -= _CHUNK_BYTES
+
     def on_message_complete(self) -> None:
         """The request is whole: from here on its time is the application's."""
+        if self._in_head:
+            return  # an Upgrade, not begun yet
         self._in_body = False
         self.due = inf
         cycle = self.cycle
@@ -369,3 +415,10 @@ class GuardedProtocol(HttpToolsProtocol):
         task = self.loop.create_task(cycle.run_asgi(app))
         task.add_done_callback(self.tasks.discard)
         self.tasks.add(task)
+
+
+def _parser(connection: GuardedProtocol) -> httptools.HttpRequestParser:
+    """Return a parser as uvicorn makes them."""
+    parser = httptools.HttpRequestParser(connection)
+    parser.set_dangerous_leniencies(lenient_data_after_close=True)
+    return parser

@@ -116,10 +116,14 @@ class JoinTokensWithdrawn(msgspec.Struct, frozen=True):
 
 
 class Enroll(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Exchange a join token for a certificate over the key of a CSR (PEM)."""
+    """Exchange a join token for a certificate over the key of a CSR (PEM).
+
+    Who names a `service_name` gets no certificate for another one, and a token that is another's stays good.
+    """
 
     join_token: str
     csr: str
+    service_name: str = ""
 
     def __repr__(self) -> str:
         return "Enroll(…)"

@@ -170,15 +170,22 @@ class Enrolment:
         entry.commit()
         return ended
 
-    async def enroll(self, token: str, entry: Entry, certify: Callable[[Joining], Awaitable[T]]) -> T:
+    async def enroll(
+        self, token: str, entry: Entry, certify: Callable[[Joining], Awaitable[T]], expected: str = ""
+    ) -> T:
         """Let a service in: find its token good, have everything else checked, use the token up, certify.
 
-        `certify` awaits `Joining.spend` when nothing is left but to sign. What it refuses before that leaves the token
-        as good as it was. Raises `AuthenticationError`, one for every cause; `UnavailableError` saying what to do when
-        the token is used up and there is no certificate.
+        `expected`, when given, is the only service that is let in. `certify` awaits `Joining.spend` when nothing is
+        left but to sign. What is refused before that leaves the token as good as it was. Raises `AuthenticationError`,
+        one for every cause; `InvalidInputError` for a token of another service; `UnavailableError` saying what to do
+        when the token is used up and there is no certificate.
         """
         row = await self._good(token)
         entry.user, entry.method, entry.resource = f"service:{row.service_name}", "join_token", row.service_name
+        if expected not in ("", row.service_name):
+            raise InvalidInputError(
+                f"The join token is for the service {row.service_name!r}, not for {expected[:80]!r}; it was not used"
+            )
         spent = False
 
         async def spend() -> None:

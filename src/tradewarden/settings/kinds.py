@@ -14,8 +14,9 @@ from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 from pathlib import Path
 from types import MappingProxyType
 from typing import Generic, NamedTuple, TypeVar
-from urllib.parse import unquote, urlsplit
+from urllib.parse import unquote
 
+from tradewarden.ip import web_address
 from tradewarden.settings.pkcs11 import TokenUri, is_token_uri, parse_token_uri
 from tradewarden.settings.secret import Secret
 
@@ -176,14 +177,10 @@ def _host_port(item: str) -> tuple[str, int]:
 
 def _web_address(text: str) -> str:
     try:
-        parts = urlsplit(text)
-        usable = parts.scheme in {"http", "https"} and parts.hostname
-        has_login = parts.username is not None or parts.password is not None
+        parts = web_address(text)
     except ValueError:
-        usable, has_login = None, False
-    if not usable:
-        raise ValueError("is no http or https address; write for example https://vault:8200")
-    if has_login:
+        raise ValueError("is no http or https address; write for example https://vault:8200") from None
+    if parts.username is not None or parts.password is not None:
         raise ValueError("carries a login in the address; put it into its own variable")
     return text.rstrip("/")
 

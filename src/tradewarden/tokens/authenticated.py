@@ -16,6 +16,7 @@ class Authenticated(msgspec.Struct, frozen=True, eq=False):
     none); whoever takes the token must see that certificate on the call's own connection.
     `permissions` are what the token grants, and the rights of a holder over its own tokens; `names`
     are what it grants as it was asked for. `answer` is ready for `/tokens/validate`.
+    `bootstrap`: in the end it comes from the bootstrap rule.
     """
 
     principal: Principal
@@ -29,3 +30,4 @@ class Authenticated(msgspec.Struct, frozen=True, eq=False):
     expires_at: int
     answer: TokenValid
     confirmation: str = ""
+    bootstrap: bool = False

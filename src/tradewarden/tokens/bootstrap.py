@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 BOOTSTRAP: Final = Principal(Kind.ANONYMOUS, "bootstrap")
 """Who asks under this rule: nobody is proven, and it stands so in the audit log."""
+BOOTSTRAP_TEXT: Final = str(BOOTSTRAP)
+"""Who issued a token of this rule, and every token that was asked for with one, as the register has it."""
 HANDED_ON: Final = PermissionSet(("read", "write"))
 """The most that a token under this rule gets."""
 RIGHTS: Final = PermissionSet((*HANDED_ON.names, "tokens:issue"))

@@ -16,7 +16,7 @@ from tradewarden.tokens.minting import Term, service_subject, token_digest
 from tradewarden.tokens.parts import names_text
 from tradewarden.tokens.policy import DAY_SECONDS, TokenKind
 from tradewarden.tokens.refreshing import is_replay, require_bond, rotated
-from tradewarden.tokens.rights import end_of_proof, grantable, term
+from tradewarden.tokens.rights import end_of_proof, grantable, issuer_of, term
 from tradewarden.tokens.standing import (
     check_family,
     generation_of,
@@ -86,7 +86,7 @@ class Issuing:
         period = term(command, grant, parts.policy, parts.now())
         signer = (await parts.ring()).signer(TokenKind.ACCESS)
         bond = grant.credential.thumbprint if grant.credential else ""
-        draft = self._draft(signer, name, names, period, str(grant.principal), bond)
+        draft = self._draft(signer, name, names, period, issuer_of(grant), bond)
         draft = _bound(draft, incarnation_of(registration))
         refresh_token = minting.refresh_token(parts.randomness) if command.refresh else None
 

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 from tradewarden.access.permission import PermissionSet
 from tradewarden.access.principal import Kind, Principal
-from tradewarden.errors import AuthenticationError, InvalidInputError, PermissionDeniedError
-from tradewarden.tokens.bootstrap import BOOTSTRAP, HANDED_ON, LIFETIME_SECONDS
+from tradewarden.errors import AuthenticationError, InvalidInputError, PermissionDeniedError, RefreshRefusedError
+from tradewarden.tokens.bootstrap import BOOTSTRAP, BOOTSTRAP_TEXT, HANDED_ON, LIFETIME_SECONDS
 from tradewarden.tokens.minting import Term
 from tradewarden.tokens.policy import MAX_PERMISSIONS
 from tradewarden.tokens.standing import ceiling_of
@@ -27,6 +27,10 @@ _ON_ITSELF = (
     "tokens:revoke",
     "tokens:introspect",
 )
+_NO_REFRESH = (
+    "A token that was given without credentials has no refresh token; ask for another one when it ends, or have the "
+    "service registered"
+)
 _OF_AN_UNREGISTERED_NAME = ("read",)
 
 
@@ -45,7 +49,8 @@ def grantable(
     """Return the names that the token gets: asked ∩ the caller's own ∩ the registered maximum (decision 1).
 
     Names stay as they were asked for where they are granted whole. Raises `PermissionDeniedError` when something was
-    asked for and nothing is left, `AuthenticationError` when a registered name came without its proof.
+    asked for and nothing is left, `AuthenticationError` when a registered name came without its proof,
+    `RefreshRefusedError` when a refresh token was asked for with nothing proven.
     """
     _check_bootstrap(command, grant, registration)
     ceiling = ceiling_of(registration, policy)
@@ -66,12 +71,19 @@ def grantable(
 
 
 def _check_bootstrap(command: IssueToken, grant: Grant, registration: Registration | None) -> None:
-    if grant.principal != BOOTSTRAP:
-        return
-    if registration is not None:
+    if grant.principal == BOOTSTRAP and registration is not None:
         raise AuthenticationError("Authentication required", reason="bootstrap: the name is registered")
-    if command.refresh:
-        raise PermissionDeniedError("bootstrap: no refresh token is given")
+    if command.refresh and issuer_of(grant) == BOOTSTRAP_TEXT:
+        raise RefreshRefusedError(_NO_REFRESH, reason="bootstrap: no refresh token is given")
+
+
+def issuer_of(grant: Grant) -> str:
+    """Return who issues a token as the register has it: the caller, or the bootstrap rule where its token came of it.
+
+    So what came without credentials is known as such in every token that is asked for with it (decision 2).
+    """
+    credential = grant.credential
+    return BOOTSTRAP_TEXT if credential is not None and credential.bootstrap else str(grant.principal)
 
 
 def term(command: IssueToken, grant: Grant, policy: TokenPolicy, now: int) -> Term:

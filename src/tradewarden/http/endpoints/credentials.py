@@ -120,7 +120,7 @@ async def enroll(warden: Warden, grant: Grant, command: Enroll, entry: Entry) ->
         order = IssueCredentials(joining.service_name, command.csr, joining.dns_names, joining.ip_addresses)
         return await warden.authority.issue(joining.grant, order, entry, joining.spend)
 
-    return _issued(await warden.enrolment.enroll(command.join_token, entry, certify))
+    return _issued(await warden.enrolment.enroll(command.join_token, entry, certify, command.service_name))
 
 
 def _issued(made: Credentials) -> CredentialsIssued:

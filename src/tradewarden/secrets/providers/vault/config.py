@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final, TypeAlias
 from urllib.parse import urlsplit
 
 from tradewarden.errors import ConfigurationError
-from tradewarden.ip import is_this_machine
+from tradewarden.ip import is_this_machine, web_address
 from tradewarden.settings.secret import Secret
 
 if TYPE_CHECKING:
@@ -124,12 +124,15 @@ def _mistakes(config: VaultConfig) -> Iterator[str]:
 
 
 def _address_mistakes(config: VaultConfig) -> Iterator[str]:
-    parts = urlsplit(config.url)
-    if parts.scheme not in {"http", "https"} or not parts.hostname or parts.query or parts.fragment:
+    try:
+        parts = web_address(config.url)
+    except ValueError:
+        parts = None
+    if parts is None or parts.query or parts.fragment:
         yield "VAULT_URL: is no http or https address; write for example https://vault:8200"
     elif parts.username is not None or parts.password is not None:
         yield "VAULT_URL: carries a login in the address; Vault takes none there"
-    elif parts.scheme == "http" and not config.plain_http and not is_this_machine(parts.hostname):
+    elif parts.scheme == "http" and not config.plain_http and not is_this_machine(parts.hostname or ""):
         yield f"VAULT_URL: http to {parts.hostname} would send the token in the clear; use https"
 
 
@@ -161,7 +164,7 @@ def _login_mistakes(config: VaultConfig) -> Iterator[str]:
 def _certificate_mistakes(config: VaultConfig) -> Iterator[str]:
     if config.client_certificate is None:
         yield "VAULT_CLIENT_CERT: unset, and a login by certificate needs it, together with VAULT_CLIENT_KEY"
-    if urlsplit(config.url).scheme == "http":
+    if config.url.lower().startswith("http:"):
         yield "VAULT_URL: a login by certificate needs https"
 
 
