@@ -107,7 +107,7 @@ async def test_a_directory_that_others_may_write_to_is_not_read_as_it_stands(
 async def test_an_emptied_log_of_an_installation_is_told(copy: Settings) -> None:
     """The log of a database that holds keys cannot be empty: their making is its first entry."""
     with sqlite3.connect(copy.database_path) as writer:
-        for table in ("entries", "tiles", "checkpoints", "inbox"):
+        for table in ("entries", "tiles", "checkpoints", "inbox", "journals"):
             writer.execute(f"DELETE FROM audit_{table}")  # noqa: S608
         writer.execute("UPDATE audit_tree SET size = 0")
     writer.close()

@@ -221,7 +221,7 @@ async def test_what_waits_with_another_type_becomes_a_finding(path: Path, change
 
 async def test_an_emptied_log_is_told(path: Path) -> None:
     """A log without any entry, and none waiting, is not the log of an installation."""
-    for table in ("entries", "tiles", "checkpoints", "spans", "marks"):
+    for table in ("entries", "tiles", "checkpoints", "spans", "marks", "journals"):
         _sql(path, f"DELETE FROM audit_{table}")  # noqa: S608
     _sql(path, "UPDATE audit_tree SET size = 0")
     assert not _is_told(await _verify(path))  # as before the first numbering: the first entries wait

@@ -181,9 +181,11 @@ async def test_a_removal_with_its_tiles_is_named(copy: Path) -> None:
 
 
 async def test_a_cut_with_its_checkpoints_shows_against_a_kept_one(copy: Path) -> None:
-    """Cutting the end together with tiles and checkpoints shows only against one kept elsewhere."""
+    """Cutting the end together with tiles, checkpoints and journals shows only against one kept elsewhere."""
     _replace(copy, _lines(copy)[:EARLY], tiles=True)
     _sql(copy, ("DELETE FROM audit_checkpoints WHERE size > ?", (EARLY,)))
+    assert _first(await _verify(copy))[0] == "state"
+    _sql(copy, ("DELETE FROM audit_journals", ()))
     assert (await _verify(copy)).ok
     report = await _verify(copy, (copy / "newest").read_bytes())
     assert _first(report) == ("cut_off", EARLY, ENTRIES - 1)
@@ -237,6 +239,21 @@ async def test_what_surrounds_the_entries_is_checked(
     """Changed search columns, marks and spans, tiles and checkpoints are told apart from changed entries."""
     _sql(copy, (sql, args))
     assert _first(await _verify(copy)) == expected
+
+
+async def test_a_journal_that_is_said_to_have_come_further_is_named(copy: Path) -> None:
+    """Who raises its counter has the shipper pass over what it did not bring yet; the log tells what is missing."""
+    connection = sqlite3.connect(copy / "secrets" / "tradewarden.db")
+    ((boot, counter),) = connection.execute("SELECT boot, counter FROM audit_journals").fetchall()
+    connection.close()
+    assert counter > 0
+    _sql(copy, ("UPDATE audit_journals SET counter = counter + ?", (3,)))
+    (problem,) = (await _verify(copy)).problems
+    assert problem.kind == "state"
+    assert (
+        problem.detail
+        == f"entries {counter} to {counter + 2} of journal '{boot}' are said to have come, and are not here"
+    )
 
 
 async def test_a_span_tells_which_entries_it_hides(copy: Path) -> None:

@@ -19,9 +19,10 @@ from tradewarden.audit.store import Misfit
 from tradewarden.audit.tree import Frontier
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     from tradewarden.audit.checkpoint import Checkpoint
+    from tradewarden.audit.store import Arrival
 
 MAX_LISTED = 100
 COLUMNS, TREE, CHECKPOINT, STATE = "columns", "tree", "checkpoint", "state"
@@ -130,6 +131,15 @@ class _Journals:
 
     def __init__(self) -> None:
         self._next: dict[str, int] = {}
+        self._forgot = False
+
+    def lacks(self, arrival: Arrival) -> str:
+        """Return what of a journal is said to be here, and is neither in the log nor on its way into it, or nothing."""
+        reached = max(self._next.get(arrival.boot, 0), arrival.waiting)
+        if self._forgot or arrival.counter <= reached:
+            return ""
+        missing = f"entries {reached} to {arrival.counter - 1}"
+        return f"{missing} of journal {arrival.boot!a} are said to have come, and are not here"
 
     def look(self, entry: Numbered) -> str:
         """Return what is wrong with this entry's counter, or nothing."""
@@ -138,6 +148,7 @@ class _Journals:
         if len(self._next) >= _MAX_JOURNALS:
             del self._next[next(iter(self._next))]
         self._next[boot] = counter + 1
+        self._forgot = self._forgot or len(self._next) >= _MAX_JOURNALS
         if counter == expected:
             return ""
         if counter < expected:
@@ -160,6 +171,11 @@ class Examiner:
         self._content: Problem | None = None
         self._order = _Order()
         self._journals = _Journals()
+
+    def account(self, arrivals: Sequence[Arrival]) -> None:
+        """Note what journals were said to have brought before the last entry was taken, and did not."""
+        for detail in filter(None, map(self._journals.lacks, arrivals)):
+            self.note(Problem(STATE, self.size, self.size, detail))
 
     def note(self, problem: Problem) -> None:
         """Add a problem that somebody else found; the list has an end."""

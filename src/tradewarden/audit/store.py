@@ -49,6 +49,14 @@ class Shipped(msgspec.Struct, frozen=True):
     offset: int
 
 
+class Arrival(msgspec.Struct, frozen=True):
+    """How far the journal of one boot is said to be here, and how far it waits in the inbox (0: nothing of it does)."""
+
+    boot: str
+    counter: int
+    waiting: int
+
+
 class InboxRow(msgspec.Struct, frozen=True):
     """What waits for numbers: a sealed batch of a journal, or (without `journal`) a transaction's sealed changes."""
 
@@ -240,6 +248,13 @@ class LogReader(Protocol):
 
     async def spans(self, first: int, last: int) -> list[Span]:
         """Return the spans of level 0 tiles `first` to `last`, of those that have one."""
+        ...
+
+    async def arrivals(self) -> list[Arrival]:
+        """Return how far each journal has come; whatever is counted in is in the log or in the inbox when it returns.
+
+        Ask for the log's size after it.
+        """
         ...
 
     async def misfits(self) -> list[str]:

@@ -153,6 +153,7 @@ async def verify_log(store: LogReader, verifier: CheckpointVerifier, kept: bytes
     signed = _Signed(examiner, verifier, kept)
     stored = await store.checkpoint()
     newest = signed.read(stored.note, "the newest checkpoint") if stored else None
+    arrivals = await store.arrivals()
     size = await store.size()  # asked last: a living log grows, and never below its newest checkpoint
     if stored is None and size:
         examiner.note(Problem(examine.CHECKPOINT, 0, 0, "no checkpoint is kept"))
@@ -177,6 +178,7 @@ async def verify_log(store: LogReader, verifier: CheckpointVerifier, kept: bytes
         await _check_marks(store, examiner, agreeing)
         await _check_spans(store, examiner, agreeing)
         row = page[-1].sequence + 1
+    examiner.account(arrivals)
     await tiles.check_above(min(size, row))  # no farther than entries are, whatever the length is said to be
     return examiner.report(newest, max(signed.length(newest), size))
 

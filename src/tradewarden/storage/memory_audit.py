@@ -6,6 +6,7 @@ from bisect import bisect_right
 from typing import TYPE_CHECKING
 
 from tradewarden.audit.store import (
+    Arrival,
     Backlog,
     InboxRow,
     Leader,
@@ -168,6 +169,13 @@ class MemoryAuditStore:
     async def spans(self, first: int, last: int) -> list[Span]:
         """Return the spans of level 0 tiles `first` to `last`, of those that have one."""
         return [self._spans[tile] for tile in sorted(self._spans) if first <= tile <= last]
+
+    async def arrivals(self) -> list[Arrival]:
+        """Return how far each journal has come."""
+        ends: dict[str, int] = {}
+        for row in self._inbox():
+            ends[row.journal] = max(ends.get(row.journal, 0), row.first + row.count)
+        return [Arrival(boot, each.counter, ends.get(boot, 0)) for boot, each in self._shipped.items()]
 
     async def misfits(self) -> list[str]:
         """Return what is wrong around the log: nothing, what is here keeps its types."""

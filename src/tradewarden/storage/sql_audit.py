@@ -8,6 +8,7 @@ from msgspec.structs import astuple
 
 from tradewarden.audit.marks import asked, promising
 from tradewarden.audit.store import (
+    Arrival,
     Backlog,
     InboxRow,
     Leader,
@@ -42,6 +43,7 @@ _PUT_BATCH = "INSERT INTO audit_inbox (journal, first, count, batch) VALUES (?, 
 _WAITING = "SELECT coalesce(sum(CASE WHEN count > 0 AND count < 4294967296 THEN count ELSE 1 END), 0) FROM audit_inbox"
 _COUNTS = "SELECT id, count FROM audit_inbox ORDER BY id LIMIT ?"
 _ROWS = "SELECT id, journal, first, count, batch FROM audit_inbox WHERE id <= ? ORDER BY id"
+_ENDS = "SELECT journal, max(first + count) FROM audit_inbox GROUP BY journal"
 _OLDEST = "SELECT id, journal, first, count, batch FROM audit_inbox ORDER BY id LIMIT 1"
 _NEXT_ROWS = "SELECT id, journal, first, count, batch FROM audit_inbox WHERE id > ? ORDER BY id LIMIT ?"
 _TAKE = "DELETE FROM audit_inbox WHERE id = ?"
@@ -277,6 +279,12 @@ class SqlAuditStore:
         """Return the spans of level 0 tiles `first` to `last`, of those that have one."""
         rows = await self._database.all(_SPANS, first, last)
         return [_span(row) for row in rows]
+
+    async def arrivals(self) -> list[Arrival]:
+        """Return how far each journal has come. Journals are asked first: what they count leaves the inbox later."""
+        journals = [row for row in await self._database.all(_JOURNALS) if _is_shipped(row)]
+        ends = {journal: end for journal, end in await self._database.all(_ENDS) if _is_count(end)}
+        return [Arrival(boot, counter, ends.get(boot, 0)) for boot, counter, *_ in journals]  # type: ignore[arg-type]
 
     async def misfits(self) -> list[str]:
         """Return, for each row around the log (lead, journals, inbox) that nobody here wrote so, what it is."""
