@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 PASSPHRASE = "a much longer passphrase"
-KILLS = 12
+KILLS = 6
 INIT_SECONDS = 30.0
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import msgspec
 import pytest
@@ -91,7 +92,8 @@ def test_too_little_time_is_said(repo: Repository) -> None:
     """Where the time was up, the answer says that it is not complete."""
     repo.commit({"a.py": f'BINANCE_API_KEY = "{BINANCE}"\n'})
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("tradewarden.migrate.history.time.monotonic", iter(range(0, 10_000, 1_000)).__next__)
+        clock = SimpleNamespace(monotonic=iter(range(0, 10_000, 1_000)).__next__)  # this module's: other threads run
+        patch.setattr("tradewarden.migrate.history.time", clock)
         assert not history(repo.root, seconds=100).complete
     assert history(repo.root).complete
 
