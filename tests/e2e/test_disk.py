@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import subprocess
 from collections.abc import Iterator
 from itertools import count
 from pathlib import Path
 
+import httpx
 import pytest
 
 from tests.support.disk import SIZE, Disk, disk
 from tests.support.http import Answer
-from tests.support.service import Service, start, stop, wait_until
+from tests.support.service import PROGRAM, Service, bare_environment, free_port, start, stop, wait_until
 from tests.support.trial import (
     all_events,
     assert_refused,
@@ -149,3 +151,30 @@ def test_a_disk_that_turned_read_only_is_told_and_a_repair_brings_all_back(
     patient.service = start(tmp_path, TRADEWARDEN_WORKERS="2")
     patient.admin = Wire(patient.service.url, token=patient.service.admin_token)
     patient.assert_well()
+
+
+@pytest.mark.parametrize("streams", ["2> /dev/full", "> /dev/full 2>&1", ">&-", "2>&-", "<&- >&- 2>&-"])
+def test_a_start_needs_no_place_to_write_its_log(tmp_path: Path, streams: str) -> None:
+    """With its output full or closed a service starts, answers, and ends in order."""
+    port = str(free_port())
+    environment = {
+        **bare_environment(),
+        "TRADEWARDEN_DATA_DIR": str(tmp_path / "security"),
+        "SERVICE_PORT": port,
+        "TRADEWARDEN_MTLS_PORT": "0",
+    }
+    started = subprocess.Popen(["sh", "-c", f'exec "{PROGRAM}" serve {streams}'], cwd=tmp_path, env=environment)
+
+    def answers() -> bool:
+        try:
+            return httpx.get(f"http://127.0.0.1:{port}/health/ready", trust_env=False).is_success
+        except httpx.TransportError:
+            return False
+
+    try:
+        wait_until(lambda: answers() or started.poll() is not None, "it does not come up", 30)
+        assert started.poll() is None
+    finally:
+        started.terminate()
+        code = started.wait(30)
+    assert code == 0

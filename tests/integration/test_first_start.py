@@ -62,6 +62,7 @@ MISTAKES = {
 }
 DEVELOPMENT_MISTAKES = {
     "file of another kind": Mistake({"TRADEWARDEN_ROOT_KEY": "file:/etc/passwd"}, {}, "/etc/passwd"),
+    "file in a directory of everybody": Mistake({"TRADEWARDEN_ROOT_KEY": "file:{open}/k"}, {}, "open to other users"),
     "file of another database": Mistake({"TRADEWARDEN_ROOT_KEY": "file:{key}"}, {}, "holds a root key, but not of"),
 }
 
@@ -89,7 +90,10 @@ def elsewhere(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def filled(settings: dict[str, str], elsewhere: Path) -> dict[str, str]:
     """Return the settings with the places of files in them."""
-    places = {"ca": str(elsewhere / "ca" / "ca_cert.pem"), "key": str(elsewhere / "root.key")}
+    shared = elsewhere.parent / "shared"
+    shared.mkdir(exist_ok=True)
+    shared.chmod(0o755)
+    places = {"open": str(shared), "ca": str(elsewhere / "ca" / "ca_cert.pem"), "key": str(elsewhere / "root.key")}
     return {name: value.format(**places) for name, value in settings.items()}
 
 

@@ -15,7 +15,7 @@ import uvloop
 from cryptography.x509 import Certificate
 
 from tests.support.service import wait_until
-from tests.support.standin_ca import StandIn, stand_in
+from tests.support.standin_ca import StandIn, authority, stand_in
 from tests.support.tls_echo import EndedError, listening, ping, ping_again
 from tests.support.workload import Issuer, identity
 from tradewarden import ServiceIdentity
@@ -331,6 +331,23 @@ async def test_a_lapsed_list_fails_closed(ca: StandIn) -> None:
         await _until(client, port, heard=False)
         ca.down, ca.crl_life = False, 3600.0
         await _until(client, port, heard=True)
+
+
+@pytest.mark.parametrize("way", ["as a server", "as a client"])
+async def test_a_list_that_is_missing_is_fetched_at_once(
+    ca: StandIn, monkeypatch: pytest.MonkeyPatch, way: str
+) -> None:
+    """A peer of a CA that nobody told of is refused once, not for as long as lists are good."""
+    monkeypatch.setattr("tradewarden.workload.identity.CRL_SECONDS", 3600.0)
+    async with identity(ca, "orders", check_revocation=True) as orders:
+        ca.retired.append(ca.issuing)
+        ca.issuing = authority("the CA after it", ca.root)
+        async with identity(ca, "trader") as trader:
+            server, client = (orders, trader) if way == "as a server" else (trader, orders)
+            async with listening(server.server_context(), []) as port:
+                context = client.client_context(peer=server.pair.service_name)
+                assert not await _pings(context, port)
+                await _until(context, port, heard=True)
 
 
 async def test_contexts_follow_a_renewal_by_themselves(ca: StandIn) -> None:

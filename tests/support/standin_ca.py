@@ -135,6 +135,7 @@ class StandIn:
         self.keys: list[bytes] = []
         self.crl_life = 3600.0
         self.crl_number = 0
+        self.retired: list[Authority] = []
         self._context = self._tls()
         self._server = _Server(self)
         self.url = f"https://localhost:{self._server.server_address[1]}"
@@ -245,7 +246,7 @@ class _Handler(BaseHTTPRequestHandler):
         elif self.path == "/ca/certificate":
             self._answer(200, b"".join(each.pem for each in ca.roots))
         elif self.path == "/ca/crls":
-            self._answer(200, ca.crl())
+            self._answer(200, b"".join(ca.crl(each) for each in (*ca.retired, ca.issuing)))
         else:
             self._answer(404, b"{}")
 

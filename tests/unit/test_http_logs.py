@@ -167,11 +167,12 @@ def test_long_and_odd_values_are_cut(lines: io.StringIO) -> None:
 
 
 def test_a_flood_of_one_error_fills_no_log(lines: io.StringIO) -> None:
-    """The limit on repeated lines is in place for both kinds of loggers, whatever their arguments."""
+    """The limit on repeated lines is in place for both kinds of loggers, whatever their arguments and level."""
     for number in range(50):
         structlog.get_logger("a").error("disk full", attempt=number)
         logging.getLogger("b").error("disk full: %d", number)
-    assert len(read(lines)) == 10
+        logging.getLogger("b").info("refused a request: malformed (request_id %d)", number)
+    assert len(read(lines)) == 15
 
 
 def test_the_same_error_again_and_again_is_counted() -> None:
@@ -185,7 +186,8 @@ def test_the_same_error_again_and_again_is_counted() -> None:
 
     assert [passes("disk full") is not None for _ in range(8)] == [True] * 5 + [False] * 3
     assert passes("another") is not None
-    assert all(passes("fine", logging.INFO) for _ in range(50))
+    assert [passes("fine", logging.INFO) is not None for _ in range(8)] == [True] * 5 + [False] * 3
+    assert all(passes("fine", logging.DEBUG) for _ in range(50))
     now[0] = 10.0
     record = passes("disk full")
     assert record is not None

@@ -6,12 +6,14 @@ of the machine see those), untrusted text is cleaned before it reaches a termina
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 
 
 def main() -> None:
     """Run the command line and exit with a documented code (`tradewarden.cli.exit_codes`)."""
+    _open_standard_streams()
     from tradewarden.cli.exit_codes import ExitCode, exit_code
     from tradewarden.cli.root import app
     from tradewarden.errors import TradewardenError
@@ -28,6 +30,13 @@ def main() -> None:
     except Exception as error:  # noqa: BLE001 - a traceback helps nobody at a prompt, and may quote a secret
         what = f"this should not have happened: {type(error).__name__} in {_place(error)}; please report it"
         _fail(what, ExitCode.FAILED)
+
+
+def _open_standard_streams() -> None:
+    """Lead those that were closed into nothing, so that no file of ours gets their number and their text."""
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):  # each gets the lowest number that is free
+        if getattr(sys, name) is None:
+            setattr(sys, name, os.fdopen(os.open(os.devnull, os.O_RDWR), mode))
 
 
 def _fail(message: str, code: int) -> None:

@@ -63,8 +63,9 @@ class Child:
 
     def start(self, life: tuple[int, int], tell: int, log: Log) -> None:
         """Fork. The child reads from `life` until the supervisor is gone, and writes its index to `tell` when ready."""
-        sys.stdout.flush()
-        sys.stderr.flush()
+        with contextlib.suppress(OSError):  # what a full disk keeps is not written twice: the child ends by os._exit
+            sys.stdout.flush()
+            sys.stderr.flush()
         parent = os.getpid()
         before = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
         self.pid = os.fork()

@@ -97,7 +97,7 @@ def _chain(form: Format) -> list[Processor]:
 
 
 class Repeats(logging.Filter):
-    """Lets an identical warning or error through five times in ten seconds and counts the rest."""
+    """Lets an identical line through five times in ten seconds and counts the rest; not what is for debugging."""
 
     def __init__(self, monotonic: Callable[[], float] = time.monotonic) -> None:
         super().__init__()
@@ -106,7 +106,7 @@ class Repeats(logging.Filter):
 
     def filter(self, record: logging.LogRecord) -> bool:
         """Tell whether the record passes."""
-        if record.levelno < logging.WARNING:
+        if record.levelno < logging.INFO:
             return True
         now = self._monotonic()
         key = _identity(record)

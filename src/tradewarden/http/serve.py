@@ -62,8 +62,9 @@ def main(settings: Settings) -> int:
         listener.run(_clerk(settings, lineage, metrics.slot(clerk), ready))
 
     def announce(ports: Sequence[int]) -> None:
-        sys.stderr.write(banner(settings, *ports) + "\n")
-        sys.stderr.flush()
+        with suppress(OSError):  # its disk is full: the service is up all the same
+            sys.stderr.write(banner(settings, *ports) + "\n")
+            sys.stderr.flush()
 
     return supervise(settings, places, run_worker, run_clerk, _log, announce)
 

@@ -46,8 +46,10 @@ class FileRoot:
         return self._find(check_value)[0]
 
     def examine(self) -> None:
-        """Raise `ConfigurationError` when PATH is taken, by a root key or by anything else."""
+        """Raise `ConfigurationError` when PATH is taken, or others can enter its directory."""
         self._require_room(None)
+        if self._path.parent.exists():
+            private_directory(self._path.parent)
 
     def open(self, check_value: bytes, stretching: Stretching) -> RootKey:  # noqa: ARG002
         """Return the key at PATH, or finish the rename of the one that the database was written under."""

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 _STRICT: Final = ssl.VERIFY_X509_STRICT | ssl.VERIFY_X509_TRUSTED_FIRST
 """RFC 5280 to the letter."""
+_NO_LIST: Final = frozenset({3, 12})
+"""OpenSSL's codes for a certificate of ours whose CA's list is not held, or has lapsed (x509_vfy.h)."""
 _STRONG: Final = "DEFAULT:@SECLEVEL=3"
 """At least 128 bits (NIST SP 800-57 part 1): OpenSSL's groups without ffdhe2048, no RSA key under 3072 bits.
 
@@ -46,7 +48,12 @@ class _Handshake:
             assert isinstance(self.context, LiveContext)  # noqa: S101 - nothing else makes such connections
             self._live = self.context
             self.context = self._live.behind
-        super().do_handshake(*arguments)  # type: ignore[misc]
+        try:
+            super().do_handshake(*arguments)  # type: ignore[misc]
+        except ssl.SSLCertVerificationError as error:
+            if error.verify_code in _NO_LIST:
+                self._live.lacking.set()
+            raise
         self._live.peer.check(self)  # type: ignore[arg-type]
         self._peer_seen = True
 
@@ -84,6 +91,8 @@ class LiveContext(ssl.SSLContext):
     sslsocket_class = _Socket
     peer: Peer
     check_revocation: bool
+    lacking: threading.Event
+    """Is set when a peer was refused because its CA's revocation list is not here."""
     behind: ssl.SSLContext
     _alpn: tuple[str, ...]
 
@@ -105,6 +114,7 @@ class LiveContext(ssl.SSLContext):
     def _made(cls, protocol: int, peer: Peer, *, check_revocation: bool) -> Self:
         made = cls(protocol)
         made.peer, made.check_revocation, made._alpn = peer, check_revocation, ()
+        made.lacking = threading.Event()
         made.minimum_version = ssl.TLSVersion.TLSv1_3
         made.set_ciphers(_STRONG)
         made.verify_flags |= _STRICT | (ssl.VERIFY_CRL_CHECK_LEAF if check_revocation else 0)
@@ -135,6 +145,8 @@ class Contexts:
         self._lock = threading.Lock()
         self._handed_out: weakref.WeakSet[LiveContext] = weakref.WeakSet()
         self._held: tuple[Pair, bytes] | None = None
+        self.lacking = threading.Event()
+        """Is set when one of them refused a peer for want of a revocation list."""
 
     def adopt(self, pair: Pair, crl_pem: bytes) -> None:
         """Bring all of them to this pair; raises `IntegrityError` when it cannot be used, and then none is changed."""
@@ -149,6 +161,7 @@ class Contexts:
         with self._lock:
             if self._held is None:
                 raise ConfigurationError("There is no certificate yet; start the identity first")
+            context.lacking = self.lacking
             context.adopt(*self._held)
             self._handed_out.add(context)
         return context

@@ -47,8 +47,9 @@ class ServiceIdentity:
     and this one follows the directory. The first certificate takes a join token, given or in a file that is read at
     every try. `service_name`, when given, is the only name accepted. `on_change` is a command (argv, no shell) that
     runs after each change, for at most `hook_seconds`; `listen` adds Python callbacks. `check_revocation` asks the
-    service for its revocation list every five minutes and refuses revoked peers, and every peer while the list has
-    lapsed. `roots_seconds` is how often the trust bundle is asked for.
+    service for its revocation lists every minute, and within a second after a peer came whose CA's list is not held; it
+    refuses revoked peers, and every peer whose CA's list is not held or has lapsed. `roots_seconds` is how often the
+    trust bundle is asked for.
 
     All work is done in one thread, so a busy event loop delays no renewal; start it after a fork. Errors:
     `ConfigurationError`, and from the start `EnrolmentNeededError` or `UnavailableError` when there is no certificate.

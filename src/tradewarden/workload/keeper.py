@@ -30,6 +30,8 @@ _LOG: Final = logging.getLogger("tradewarden.workload")
 LONGEST_SECONDS: Final = 10.0
 """So often at least the directory is looked at: another process may have renewed, or the clock may have jumped."""
 _BUSY_SECONDS: Final = 1.0
+_WANTED_SECONDS: Final = 1.0
+"""How soon, and how often at most, lists are fetched that a peer was refused for want of."""
 _AGAIN_SECONDS: Final = 30.0
 
 
@@ -174,6 +176,8 @@ class Keeper:
 
     def _refresh(self, renewal: Renewal) -> None:
         self._roots.when_due(lambda pair: self._refresh_roots(renewal, pair))
+        if self._contexts.lacking.is_set():
+            self._crl.hasten(_WANTED_SECONDS)
         self._crl.when_due(lambda pair: self._refresh_crl(renewal, pair))
 
     def _refresh_roots(self, renewal: Renewal, pair: Pair) -> None:
@@ -186,11 +190,12 @@ class Keeper:
             _LOG.info("trust bundle replaced: %d roots", len(replaced.roots))
 
     def _refresh_crl(self, renewal: Renewal, pair: Pair) -> None:
+        self._contexts.lacking.clear()
         if self._revocation.refresh(pair, renewal.crls):
             self._contexts.adopt(pair, self._revocation.pem)
 
     def _rest(self) -> float:
-        waits = [LONGEST_SECONDS, self._roots.left(), self._crl.left()]
+        waits = [_WANTED_SECONDS if self._crl.wanted else LONGEST_SECONDS, self._roots.left(), self._crl.left()]
         if self._renewal is not None:
             waits.append(max(self.renews_at() - self._clock.now(), self._retry - self.now))
         return max(0.0, min(waits))
@@ -207,7 +212,7 @@ class _Periodic:
     def __init__(self, seconds: float, keeper: Keeper) -> None:
         self._seconds = seconds
         self._keeper = keeper
-        self._next = 0.0
+        self._next = self._done = 0.0
 
     @property
     def wanted(self) -> bool:
@@ -215,6 +220,10 @@ class _Periodic:
 
     def left(self) -> float:
         return self._next - self._keeper.now if self._seconds and self._next else LONGEST_SECONDS
+
+    def hasten(self, seconds: float) -> None:
+        """Let it be due so long after the last time."""
+        self._next = min(self._next, self._done + seconds)
 
     def when_due(self, work: Callable[[Pair], None]) -> None:
         pair = self._keeper.pair
@@ -226,4 +235,5 @@ class _Periodic:
         except TradewardenError as error:
             seconds = min(seconds / 4, _AGAIN_SECONDS)
             _LOG.warning("roots or revocation list not refreshed, tried again: %s", error.detail)
-        self._next = self._keeper.now + spread(seconds, self._keeper.chance)
+        self._done = self._keeper.now
+        self._next = self._done + spread(seconds, self._keeper.chance)
