@@ -51,18 +51,6 @@ def ended(tmp_path: Path) -> dict[str, str]:
     return {"CA_CERT_PATH": str(made["ca_cert_path"]), "CA_KEY_PATH": str(made["ca_key_path"])}
 
 
-def tradewarden(service: Service, *arguments: str) -> subprocess.CompletedProcess[str]:
-    """Run a command beside the data."""
-    return subprocess.run(
-        [PROGRAM, *arguments],
-        cwd=service.data_dir.parent,
-        env=service.environment,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-
-
 def warnings(service: Service) -> list[str]:
     """Return what readiness says of the CAs of a service that is ready."""
     answer = httpx.get(f"{service.url}/health/ready", trust_env=False)
@@ -85,19 +73,19 @@ def test_the_way_out_of_a_root_that_has_ended(tmp_path: Path, clock: MovedTime, 
     (told,) = warnings(service)
     assert "the root CA ended on" in told
     assert told.endswith(": tradewarden ca rotate root")
-    assert "the root CA ended on" in tradewarden(service, "status").stdout
+    assert "the root CA ended on" in service.run("status").stdout
     (tmp_path / "secret.json").write_text('{"key": "value"}')
-    assert tradewarden(service, "secrets", "put", "app/one", "--file", "secret.json").returncode == 0, "secrets stopped"
-    refused = tradewarden(service, "ca", "issue", "bot")
+    assert service.run("secrets", "put", "app/one", "--file", "secret.json").returncode == 0, "secrets stopped"
+    refused = service.run("ca", "issue", "bot")
     assert (refused.returncode != 0, "tradewarden status" in refused.stderr) == (True, True)
-    refused = tradewarden(service, "ca", "rotate", "issuing")
+    refused = service.run("ca", "rotate", "issuing")
     assert (refused.returncode, ": tradewarden ca rotate root" in refused.stderr) == (5, True)
 
-    done = tradewarden(service, "ca", "rotate", "root")
+    done = service.run("ca", "rotate", "root")
     assert done.returncode == 0
     assert "give it to every client that lacks it" in done.stderr
     assert httpx.get(f"{service.url}/ca/certificate", trust_env=False).text != before
-    assert tradewarden(service, "ca", "issue", "bot").returncode == 0
+    assert service.run("ca", "issue", "bot").returncode == 0
     assert stop(service) == 0
     service = begin(**own)
     (told,) = warnings(service)
@@ -105,7 +93,7 @@ def test_the_way_out_of_a_root_that_has_ended(tmp_path: Path, clock: MovedTime, 
     assert stop(service) == 0
     service = begin()
     assert warnings(service) == []
-    assert tradewarden(service, "ca", "issue", "other").returncode == 0
+    assert service.run("ca", "issue", "other").returncode == 0
 
 
 def test_the_way_out_when_nobody_can_call(tmp_path: Path, clock: MovedTime, begin: Callable[..., Service]) -> None:
@@ -120,10 +108,10 @@ def test_the_way_out_when_nobody_can_call(tmp_path: Path, clock: MovedTime, begi
 
     clock.move(0.0)
     service = begin(ready=False, **outside)
-    assert "does not prove itself" in tradewarden(service, "status").stdout
+    assert "does not prove itself" in service.run("status").stdout
     assert stop(service) == 0
     service = begin(ready=False, TRADEWARDEN_TRUSTED_PROXIES="127.0.0.1/32", **outside)
-    done = tradewarden(service, "--url", f"http://127.0.0.1:{service.port}", "ca", "rotate", "root")
+    done = service.run("--url", f"http://127.0.0.1:{service.port}", "ca", "rotate", "root")
     assert done.returncode == 0, done.stderr
     assert stop(service) == 0
-    assert tradewarden(begin(**outside), "status").returncode == 0
+    assert begin(**outside).run("status").returncode == 0

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import sqlite3
-import subprocess
 import time
 from typing import TYPE_CHECKING
 
@@ -12,7 +11,7 @@ import httpx
 import pytest
 
 from tests.support.moved_time import MovedTime
-from tests.support.service import PROGRAM, Service, free_port, start, stop, wait_until
+from tests.support.service import Service, free_port, start, stop, wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -67,18 +66,6 @@ def floor(service: Service) -> float:
         return float((database.execute("SELECT seconds FROM time_floor").fetchone() or (0.0,))[0])
 
 
-def tradewarden(service: Service, *arguments: str) -> subprocess.CompletedProcess[str]:
-    """Run a command beside the data."""
-    return subprocess.run(
-        [PROGRAM, *arguments],
-        cwd=service.data_dir.parent,
-        env=service.environment,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-
-
 @pytest.mark.slow
 def test_a_token_that_expired_stays_expired(clock: MovedTime, begin: Callable[[], Service]) -> None:
     """While it runs and after a kill -9 and a restart with the clock a day back; the service says it and goes on."""
@@ -102,7 +89,7 @@ def test_a_token_that_expired_stays_expired(clock: MovedTime, begin: Callable[[]
     assert status == 200
     assert "1 day" in told
     assert "tradewarden admin reset-time-floor" in told
-    shown = tradewarden(service, "status")
+    shown = service.run("status")
     assert shown.returncode == 0
     assert "this machine's clock is 1 day" in shown.stdout
     metrics = httpx.get(f"{service.url}/metrics", trust_env=False).text
@@ -139,14 +126,14 @@ def test_the_way_back_on_the_host(clock: MovedTime, begin: Callable[[], Service]
     service = begin()
     assert stop(service) == 0
     assert floor(service) > time.time() + 399 * DAY
-    refused = tradewarden(service, "admin", "reset-time-floor", "--yes")
+    refused = service.run("admin", "reset-time-floor", "--yes")
     assert (refused.returncode, "not ahead" in refused.stderr) == (5, True)
     clock.move(0.0)
-    asked = tradewarden(service, "admin", "reset-time-floor")
+    asked = service.run("admin", "reset-time-floor")
     assert asked.returncode == 2
     assert "--yes" in asked.stderr
     assert floor(service) > time.time() + 399 * DAY
-    done = tradewarden(service, "admin", "reset-time-floor", "--yes", "--json")
+    done = service.run("admin", "reset-time-floor", "--yes", "--json")
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["now"] < json.loads(done.stdout)["before"]
     assert floor(service) < time.time() + 1

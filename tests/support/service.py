@@ -62,6 +62,17 @@ class Service(NamedTuple):
         self.process.kill()
         self._wait_until_gone(pids)
 
+    def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """Run a command beside its data."""
+        return subprocess.run(
+            [PROGRAM, *arguments],
+            cwd=self.data_dir.parent,
+            env=self.environment,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+
     def _wait_until_gone(self, pids: list[int]) -> None:
         self.process.wait(STOP_SECONDS)
         wait_until(lambda: not any(map(_runs, pids)), "processes of the service outlive it")
