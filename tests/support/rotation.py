@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 from typing import TYPE_CHECKING
 
+import pytest
 from cryptography import x509
 from msgspec.structs import replace
 
@@ -17,6 +18,7 @@ from tradewarden.storage.memory import MemoryDatabase
 from tradewarden.storage.memory_pki import MemoryPkiStore
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Sequence
     from pathlib import Path
 
     from tradewarden.keys.port import Keys
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
     from tradewarden.pki.cas.listing import CaShown
     from tradewarden.pki.credentials import Credentials
     from tradewarden.pki.policy import Policy
+    from tradewarden.pki.store import Role, Standing
 
 
 class Installation:
@@ -56,6 +59,27 @@ class Installation:
     def file(self, name: str) -> Path:
         """Return where a file of the CA lies."""
         return self.directory / "ca" / name
+
+
+@pytest.fixture
+async def home(tmp_path: Path) -> Installation:
+    """Give an installation that is founded."""
+    made = await Installation.make(tmp_path / "data")
+    await (await made.start(first=True)).close()
+    return made
+
+
+@pytest.fixture
+async def authority(home: Installation) -> AsyncIterator[Authority]:
+    """Give its authority."""
+    running = await home.start()
+    yield running
+    await running.close()
+
+
+def states(cas: Sequence[CaShown], role: Role) -> list[Standing]:
+    """Return the states of the CAs of a role."""
+    return [ca.state for ca in cas if ca.role is role]
 
 
 async def rotate(

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.support.pki import DAY, START, entry, own_ca
-from tests.support.rotation import Installation, certificates, issue, rotate
+from tests.support.rotation import Installation, authority, certificates, home, issue, rotate, states
 from tradewarden.errors import ConfigurationError, ConflictError, UnavailableError
 from tradewarden.pki.cas.ending import minute
 from tradewarden.pki.cas.rotating import What
@@ -15,32 +15,16 @@ from tradewarden.pki.certificate.pem import certificate_pem
 from tradewarden.pki.store import Role, Standing
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Sequence
     from pathlib import Path
 
     from tradewarden.audit.entry import Entry
     from tradewarden.pki.authority import Authority
-    from tradewarden.pki.cas.listing import CaShown
+
+__all__ = ["authority", "home"]
 
 DAYS = 400
 """How long a CA of these tests lives that is brought along."""
 ISSUED_NOW = "No certificate can be issued"
-
-
-@pytest.fixture
-async def home(tmp_path: Path) -> Installation:
-    """Give an installation that is founded."""
-    made = await Installation.make(tmp_path / "data")
-    await (await made.start(first=True)).close()
-    return made
-
-
-@pytest.fixture
-async def authority(home: Installation) -> AsyncIterator[Authority]:
-    """Give its authority."""
-    opened = await home.start()
-    yield opened
-    await opened.close()
 
 
 async def brought(tmp_path: Path, path_length: int | None = None) -> tuple[Installation, Authority]:
@@ -48,11 +32,6 @@ async def brought(tmp_path: Path, path_length: int | None = None) -> tuple[Insta
     own = own_ca(tmp_path / "own", path_length=path_length, days=DAYS)
     home = await Installation.make(tmp_path / "data", **own)
     return home, await home.start(first=True)
-
-
-def states(cas: Sequence[CaShown], role: Role) -> list[Standing]:
-    """Return the states of the CAs of a role."""
-    return [ca.state for ca in cas if ca.role is role]
 
 
 async def good_chain(home: Installation, authority: Authority) -> None:

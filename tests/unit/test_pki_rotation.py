@@ -13,7 +13,7 @@ from msgspec.structs import replace
 
 from tests.support.pki import DAY, START, entry, grant, own_ca
 from tests.support.revocation import asked
-from tests.support.rotation import Installation, certificates, issue, openssl_accepts, rotate
+from tests.support.rotation import Installation, authority, certificates, home, issue, openssl_accepts, rotate, states
 from tradewarden.errors import (
     ConfigurationError,
     ConflictError,
@@ -30,40 +30,20 @@ from tradewarden.pki.credentials import RevokeCertificate, State
 from tradewarden.pki.store import Role, Standing
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Sequence
+    from collections.abc import Sequence
     from pathlib import Path
 
     from tradewarden.audit.entry import Entry
     from tradewarden.pki.authority import Authority
     from tradewarden.pki.cas.authorities import Authorities
-    from tradewarden.pki.cas.listing import CaShown
     from tradewarden.pki.store import CertificateRow
 
-
-@pytest.fixture
-async def home(tmp_path: Path) -> Installation:
-    """Give an installation that is founded."""
-    made = await Installation.make(tmp_path / "data")
-    await (await made.start(first=True)).close()
-    return made
-
-
-@pytest.fixture
-async def authority(home: Installation) -> AsyncIterator[Authority]:
-    """Give its authority."""
-    opened = await home.start()
-    yield opened
-    await opened.close()
+__all__ = ["authority", "home"]
 
 
 def minute(seconds: float) -> str:
     """Return a time as warnings write it."""
     return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%d %H:%MZ}"
-
-
-def states(cas: Sequence[CaShown], role: Role) -> list[Standing]:
-    """Return the states of the CAs of a role."""
-    return [ca.state for ca in cas if ca.role is role]
 
 
 # -- the issuing CA ------------------------------------------------------------------------------

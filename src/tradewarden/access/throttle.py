@@ -6,11 +6,12 @@ state; time comes in through the constructor.
 
 from __future__ import annotations
 
-import ipaddress
 from functools import lru_cache
+from ipaddress import IPv4Address, ip_network
 from typing import TYPE_CHECKING
 
 from tradewarden.errors import RateLimitedError
+from tradewarden.ip import parse
 
 if TYPE_CHECKING:
     from tradewarden.clock import Clock
@@ -62,12 +63,9 @@ class Throttle:
 @lru_cache(maxsize=4096)
 def peer_key(address: str) -> str:
     """Return what stands for a peer when it is counted: an IPv4 address, or an IPv6 network of 64 bits."""
-    try:
-        parsed = ipaddress.ip_address(address)
-    except ValueError:
+    parsed = parse(address)
+    if parsed is None:
         return address
-    if isinstance(parsed, ipaddress.IPv4Address):
-        return address
-    if parsed.ipv4_mapped is not None:
-        return str(parsed.ipv4_mapped)
-    return str(ipaddress.ip_network((parsed, 64), strict=False))
+    if isinstance(parsed, IPv4Address):
+        return str(parsed)
+    return str(ip_network((parsed, 64), strict=False))
