@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 MAX_LISTED = 100
 COLUMNS, TREE, CHECKPOINT, STATE = "columns", "tree", "checkpoint", "state"
 CUT_OFF = "cut_off"
-AROUND = (COLUMNS, TREE, CHECKPOINT, STATE)
+_AROUND = (COLUMNS, TREE, CHECKPOINT, STATE)
 _MAX_JOURNALS = 100_000
 
 
@@ -42,6 +42,11 @@ class Problem(msgspec.Struct, frozen=True):
     first: int
     last: int
     detail: str
+
+    @property
+    def around(self) -> bool:
+        """Whether it is about what surrounds the entries, and no entry is wrong."""
+        return self.kind in _AROUND
 
 
 class Finding(msgspec.Struct, frozen=True):
@@ -66,6 +71,12 @@ class Report(msgspec.Struct, frozen=True):
     def ok(self) -> bool:
         """Tell whether every entry is as it was recorded."""
         return not self.problems
+
+    @property
+    def first_wrong(self) -> Problem | None:
+        """The problem of the first entry that is not as it was recorded; None when all of them are."""
+        entries = (problem for problem in self.problems if not problem.around)
+        return min(entries, key=lambda problem: problem.first, default=None)
 
 
 class Numbered(msgspec.Struct, frozen=True):
@@ -252,7 +263,7 @@ class Examiner:
             found.append(Problem(CUT_OFF, end, length - 1, detail))
         end = min((each.first for each in found), default=self.size)
         found += [each for each in self.problems if each.kind != COLUMNS or each.first < end]
-        found.sort(key=lambda each: (each.first, each.kind in AROUND))
+        found.sort(key=lambda each: (each.first, each.around))
         size = newest.size if newest else 0
         return Report(
             self.size,

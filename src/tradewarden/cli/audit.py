@@ -34,8 +34,6 @@ Action = Annotated[str, typer.Option("--action", help="Such as read, write or is
 Result = Annotated[str, typer.Option("--result", help="success, failure or denied.")]
 
 _SHOWN_CELL = 60
-_AROUND = frozenset({"checkpoint", "tree", "columns", "state"})
-"""Problems of what surrounds the entries."""
 
 
 class Shown(msgspec.Struct, frozen=True):
@@ -209,8 +207,7 @@ def _say(report: Report) -> None:
 
 
 def _first(report: Report) -> str:
-    wrong = [problem for problem in report.problems if problem.kind not in _AROUND]
-    first = min(wrong, key=lambda problem: problem.first, default=None)
+    first = report.first_wrong
     return "" if first is None else f"; the first entry that is not is {first.first} ({first.kind})"
 
 

@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 
     from uvicorn._types import ASGISendEvent, HTTPScope
 
-    from tradewarden.http.protocol import Guard, GuardedProtocol
+    from tradewarden.http.guard import Guard
+    from tradewarden.http.protocol import GuardedProtocol
 
 _LOG: Final = logging.getLogger("uvicorn.error")
 _STATUS_LINE: Final = {

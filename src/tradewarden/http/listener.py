@@ -21,8 +21,9 @@ from uvicorn.config import Config
 from uvicorn.server import ServerState
 
 from tradewarden.http.balance import YIELD_SECONDS, Balance, Share
+from tradewarden.http.guard import Guard
 from tradewarden.http.handshake import ARRIVAL, Arrival, Farewells, reason_of
-from tradewarden.http.protocol import Guard, GuardedProtocol
+from tradewarden.http.protocol import GuardedProtocol
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Sequence

@@ -8,7 +8,6 @@ answered here as a problem (RFC 9457) and reported through `Guard.on_refused`; t
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
 from math import inf
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import unquote
@@ -20,7 +19,6 @@ from tradewarden.http.cycle import Cycle, closing_answer
 from tradewarden.http.handshake import Handshake
 from tradewarden.http.head import (
     Refusal,
-    ServerLimits,
     framing_too_large,
     headers_too_large,
     origin_form,
@@ -39,8 +37,7 @@ if TYPE_CHECKING:
     from uvicorn.config import Config
     from uvicorn.server import ServerState
 
-    from tradewarden.http.balance import Share
-    from tradewarden.http.peers import Peers
+    from tradewarden.http.guard import Guard
     from tradewarden.pki.peer import PeerCertificate
 
 PEER: Final = "tradewarden.peer"
@@ -53,37 +50,6 @@ _CHUNK_BYTES: Final = 12
 _LINGER_SECONDS: Final = 2.0
 _LINGER_BYTES: Final = 1 << 20
 _STALLED_SECONDS: Final = 30.0
-
-
-class Guard:
-    """What the connections of one listener share."""
-
-    __slots__ = ("connections", "date", "draining", "headers", "limits", "now", "on_refused", "peers", "share")
-
-    def __init__(
-        self,
-        limits: ServerLimits,
-        on_refused: Callable[[str, str], None],
-        headers: bytes,
-        share: Share,
-        peers: Peers | None = None,
-    ) -> None:
-        self.limits = limits
-        self.on_refused = on_refused
-        self.headers = headers
-        self.connections: set[GuardedProtocol] = set()
-        self.share = share
-        self.peers = peers
-        self.draining = False
-        self.now = 0.0
-        self.date = b""
-
-    def tick(self, now: float, date: str) -> None:
-        """Move the coarse clock that the hot path reads; close every connection that is past its time."""
-        self.now = now
-        self.date = b"date: " + date.encode() + b"\r\n"
-        for connection in [each for each in self.connections if each.due <= now]:
-            connection.expire()
 
 
 class GuardedProtocol(HttpToolsProtocol):

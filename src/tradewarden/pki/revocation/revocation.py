@@ -1,7 +1,7 @@
 """What everybody may ask about certificates: lists and answers for every CA of the installation, found by name.
 
 Always true here: lists and answers are those of the CAs as the room knows them at that moment, however often they are
-rotated. What this process holds for a CA (entries, kept answers, signing key) stays through rotations of other CAs.
+rotated (`pki.revocation.desks`).
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from contextlib import suppress
 from hashlib import sha256
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from typing import TYPE_CHECKING, NamedTuple
 
 from tradewarden.errors import (
     ConfigurationError,
@@ -20,10 +20,11 @@ from tradewarden.errors import (
 )
 from tradewarden.log import Log
 from tradewarden.pki.certificate.pem import crl_pem
-from tradewarden.pki.certificate.pointers import pointers, read_crl_name, read_issuer_name
+from tradewarden.pki.certificate.pointers import read_crl_name, read_issuer_name
 from tradewarden.pki.credentials import Reason
 from tradewarden.pki.revocation.crl import Crl, RevocationList
 from tradewarden.pki.revocation.crl_entries import WHOLE
+from tradewarden.pki.revocation.desks import Desks
 from tradewarden.pki.revocation.ocsp import (
     INTERNAL_ERROR,
     MALFORMED,
@@ -31,10 +32,8 @@ from tradewarden.pki.revocation.ocsp import (
     TRY_LATER,
     UNAUTHORIZED,
     OcspAnswer,
-    Responder,
 )
-from tradewarden.pki.revocation.ocsp_encoding import issuer_hashes, read_request
-from tradewarden.pki.revocation.ocsp_signer import OcspSigner
+from tradewarden.pki.revocation.ocsp_encoding import read_request
 from tradewarden.pki.revocation.standing_list import RevokedCa, StandingList
 from tradewarden.pki.store import Role, Standing
 
@@ -45,32 +44,12 @@ if TYPE_CHECKING:
     from tradewarden.clock import Clock, Randomness
     from tradewarden.crypto.keyset import Sealer
     from tradewarden.pki.cas.authorities import Authorities, Ca
-    from tradewarden.pki.certificate.issuer import Issuer
-    from tradewarden.pki.revocation.ocsp_encoding import CertId
+    from tradewarden.pki.revocation.desks import Cas
     from tradewarden.pki.store import PkiStore
 
 
 _HOUR = 3600
 _log = Log("tradewarden.pki")
-
-
-class Cas(Protocol):
-    """The CAs in this process (`tradewarden.pki.cas.succession.Succession`)."""
-
-    known: Authorities
-
-    def issuer_of(self, fingerprint: str) -> Issuer | None:
-        """Return a CA ready to sign; None when its key is not here. May read files."""
-        ...
-
-
-class _Desk(NamedTuple):
-    """What this process holds for one issuing CA: `ended` is when it was revoked, or 0."""
-
-    lists: RevocationList
-    responder: Responder
-    signer: OcspSigner
-    ended: float
 
 
 class Bundle(NamedTuple):
@@ -99,14 +78,10 @@ class Revocation:
         self._sealer = sealer
         self._cas = cas
         self._clock = clock
-        self._randomness = randomness
         self._hours = hours
-        self._base = base
-        self._followed: Authorities | None = None
-        self._desks: dict[str, _Desk] = {}
+        self._desks = Desks(store, sealer, cas, clock, randomness, hours, base)
         self._standing: dict[str, StandingList] = {}
         self._bundle: Bundle | None = None
-        self._by_hash: dict[tuple[bytes, bytes, bytes], str] = {}
 
     # -- lists ---------------------------------------------------------------------------------
 
@@ -122,8 +97,8 @@ class Revocation:
 
     async def of(self, fingerprint: str, shard: int = WHOLE) -> Crl:
         """Return a list of the CA with that fingerprint; raises as `crl` does."""
-        known = self._follow()
-        desk = self._desks.get(fingerprint)
+        known = self._desks.follow()
+        desk = self._desks.of(fingerprint)
         if desk is not None:
             return await desk.lists.current(shard)
         root = next((ca for ca in known.of(Role.ROOT) if ca.fingerprint == fingerprint), None)
@@ -137,7 +112,7 @@ class Revocation:
         By fingerprint, the active one's first; an issuing CA whose key is not here and whose list ended has none. Where
         a list must be made anew and cannot be, `or_older` gives the one that stands, or `UnavailableError` is raised.
         """
-        known = self._follow()
+        known = self._desks.follow()
         prepared = [] if known.next_issuing is None else [known.next_issuing]
         roots = {ca.fingerprint for ca in known.trusted}
         found: dict[str, Crl] = {}
@@ -147,7 +122,7 @@ class Revocation:
             except NotFoundError:
                 continue
             except UnavailableError:
-                if not or_older and (ca.fingerprint in self._desks or ca.fingerprint in roots):
+                if not or_older and (self._desks.of(ca.fingerprint) or ca.fingerprint in roots):
                     raise
                 with suppress(NotFoundError, UnavailableError):
                     found[ca.fingerprint] = await self._standing_list(ca.fingerprint).current()
@@ -170,9 +145,9 @@ class Revocation:
 
     async def renew(self) -> None:
         """Make every list anew that stands in the second half of its life; the roots' when they lack something."""
-        known, now = self._follow(), self._clock.now()
+        known, now = self._desks.follow(), self._clock.now()
         for ca in known.met(now):
-            desk = self._desks.get(ca.fingerprint)
+            desk = self._desks.of(ca.fingerprint)
             if desk is not None:
                 await desk.lists.renew()
         await self.announce()
@@ -192,7 +167,7 @@ class Revocation:
 
         Raises `UnavailableError` naming the root when its key is needed and not here.
         """
-        for root in self._follow().of(Role.ROOT):
+        for root in self._desks.follow().of(Role.ROOT):
             if root.row.state is not Standing.REVOKED and root.ends > self._clock.now():
                 await self._bring_up(root)
 
@@ -204,7 +179,7 @@ class Revocation:
             _log.warning("the revocation lists do not tell of the rotation yet", reason=error.detail)
 
     async def _bring_up(self, root: Ca) -> None:
-        if root.fingerprint in self._desks:  # it issues itself
+        if self._desks.of(root.fingerprint) is not None:  # it issues itself
             return
         standing, revoked = self._standing_list(root.fingerprint), _revoked_below(self._cas.known, root)
         if await standing.knows(revoked):
@@ -217,7 +192,7 @@ class Revocation:
 
     def held(self) -> Crl | None:
         """Return the list of the CA that issues now, as this process gave it last; None before the first time."""
-        desk = self._desks.get(self._cas.known.issuing.fingerprint)
+        desk = self._desks.of(self._cas.known.issuing.fingerprint)
         return desk.lists.held() if desk else None
 
     def certificate(self, name: str) -> tuple[bytes, int]:
@@ -243,11 +218,11 @@ class Revocation:
             asked = read_request(request)
         except ValueError:
             return REFUSALS[MALFORMED]
-        self._follow()
-        issuer = self._issuer_of(asked.certificates)
+        self._desks.follow()
+        issuer = self._desks.issuer_of(asked.certificates)
         if issuer is None:
             return REFUSALS[UNAUTHORIZED]
-        desk = self._desks.get(issuer)
+        desk = self._desks.of(issuer)
         if desk is None:
             return REFUSALS[TRY_LATER]
         try:
@@ -256,39 +231,6 @@ class Revocation:
             return REFUSALS[TRY_LATER]
         except IntegrityError:
             return REFUSALS[INTERNAL_ERROR]
-
-    def _issuer_of(self, certificates: Sequence[CertId]) -> str | None:
-        """Return the fingerprint of the issuing CA of ours that all of these name; None for several, or for others."""
-        found = {self._by_hash.get((each.algorithm, each.name_hash, each.key_hash)) for each in certificates}
-        return found.pop() if len(found) == 1 else None
-
-    # -- the CAs -------------------------------------------------------------------------------
-
-    def _follow(self) -> Authorities:
-        """Take over the CAs as they are known now; of no cost while they stay the same."""
-        known = self._cas.known
-        if known is not self._followed:
-            issuing = known.of(Role.ISSUING)
-            signers = [ca for ca in issuing if ca.linked is not None and ca.row.active_from]
-            self._desks = {ca.fingerprint: self._desk(ca, ca.linked) for ca in signers if ca.linked is not None}
-            last = sorted(issuing, key=lambda ca: ca.row.active_from)  # of one name and key, the one that issues counts
-            self._by_hash = {key: ca.fingerprint for ca in last for key in issuer_hashes(ca.certificate)}
-            self._followed = known
-        return known
-
-    def _desk(self, ca: Ca, issuer: Issuer) -> _Desk:
-        ended = ca.row.ended_at if ca.row.state is Standing.REVOKED else 0.0
-        held = self._desks.get(ca.fingerprint)
-        if held is not None and held.ended == ended:
-            held.lists.issuer = held.signer.issuer = issuer
-            return held
-        store, sealer, clock = self._store, self._sealer, self._clock
-        lists = held.lists if held else RevocationList(
-            store, sealer, issuer, clock, self._hours, pointers(self._base, ca.fingerprint),
-            self._cas.known.forerunner(ca),
-        )  # fmt: skip
-        signer = held.signer if held else OcspSigner(store, sealer, issuer, clock, self._randomness)
-        return _Desk(lists, Responder(store, sealer, signer, clock, ended), signer, ended)
 
     def _standing_list(self, fingerprint: str) -> StandingList:
         found = self._standing.get(fingerprint)
