@@ -62,6 +62,8 @@ class Tradewarden:
         if work is Work.READ:
             return Load([self._read(n, token) for n in range(PATHS)], '"password"')
         if work is Work.WRITE:
+            return Load([self._write(0, token)], '"version"')
+        if work is Work.WRITE_MANY:
             return Load([self._write(n, token) for n in range(PATHS)], '"version"')
         if work is Work.VALIDATE:
             return Load([self._validate(token)], '"valid":true')

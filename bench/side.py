@@ -22,6 +22,7 @@ class Work(StrEnum):
 
     READ = "read"
     WRITE = "write"
+    WRITE_MANY = "write-many"
     VALIDATE = "validate"
     VALIDATE_MANY = "validate-many"
     ISSUE = "issue"

@@ -15,6 +15,7 @@ STEP_CA = "step-ca"
 RATIOS: Mapping[tuple[Work, str], float] = {
     (Work.READ, OPENBAO): 3,
     (Work.WRITE, OPENBAO): 8,
+    (Work.WRITE_MANY, OPENBAO): 8,
     (Work.VALIDATE, OPENBAO): 3,
     (Work.VALIDATE_MANY, OPENBAO): 3,
     (Work.ISSUE, OPENBAO): 2,
@@ -26,6 +27,7 @@ WORKER_MB = 100.0
 TITLES: Mapping[Work, str] = {
     Work.READ: "read a secret",
     Work.WRITE: "write a secret, durable",
+    Work.WRITE_MANY: "write 1,000 secrets in turn, durable",
     Work.VALIDATE: "validate a token",
     Work.VALIDATE_MANY: "validate 1,000 tokens in turn",
     Work.ISSUE: "issue a certificate, P-256",

@@ -53,6 +53,8 @@ class OpenBao:
         if work is Work.READ:
             return Load([_read(n, token) for n in range(PATHS)], '"password"')
         if work is Work.WRITE:
+            return Load([_write(0, token)], '"version"')
+        if work is Work.WRITE_MANY:
             return Load([_write(n, token) for n in range(PATHS)], '"version"')
         if work is Work.VALIDATE:
             return Load([_look_up(token)], '"policies"')
