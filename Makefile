@@ -29,7 +29,7 @@ run: setup ## start the service on http://127.0.0.1:8002 (ARGS= for more options
 
 test: setup ## run the tests (ARGS= for pytest, WORKERS= processes)
 	@scripts/test-tools
-	@$(BIN)/python -m pytest -n $(WORKERS) $(ARGS)
+	@$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal $(ARGS)
 
 check: setup ## lint, formatting, types, import directions
 	@$(BIN)/ruff check .

@@ -7,9 +7,14 @@ sixth less for a certificate (docs/performance.md).
 
 from __future__ import annotations
 
-import asyncio
+import types
+from collections.abc import Generator
 
 
-async def abreast() -> None:
-    """Let the requests that this turn of the loop works on come up to here before this one goes on."""
-    await asyncio.sleep(0)
+@types.coroutine
+def abreast() -> Generator[None, None, None]:
+    """Let the requests that this turn of the loop works on come up to here before this one goes on.
+
+    As `asyncio.sleep(0)` does, in one frame instead of three: to a task a bare yield is one turn of its loop.
+    """
+    yield

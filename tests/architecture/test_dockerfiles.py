@@ -103,7 +103,7 @@ def test_the_health_check_asks_the_service(status: int, expected: bool) -> None:
             """Stays silent."""
 
     with ThreadingHTTPServer(("127.0.0.1", 0), Service) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
+        threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
         try:
             assert healthcheck.alive(str(server.server_address[1])) is expected
         finally:
