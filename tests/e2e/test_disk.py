@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import sqlite3
 import subprocess
 from collections.abc import Iterator
+from contextlib import closing
 from itertools import count
 from pathlib import Path
 
@@ -151,6 +153,24 @@ def test_a_disk_that_turned_read_only_is_told_and_a_repair_brings_all_back(
     patient.service = start(tmp_path, TRADEWARDEN_WORKERS="2")
     patient.admin = Wire(patient.service.url, token=patient.service.admin_token)
     patient.assert_well()
+
+
+def test_a_lock_of_somebody_else_loses_no_answered_read(tmp_path: Path) -> None:
+    """While another program locks the database for longer than we wait, reads are answered, and in the log after."""
+    patient = Patient(start(tmp_path, TRADEWARDEN_WORKERS="1"))
+    try:
+        done(patient.write())
+        log = patient.service.log
+        with closing(sqlite3.connect(live_path(patient.service), isolation_level=None)) as other:
+            other.execute("BEGIN IMMEDIATE")
+            wait_until(lambda: done(patient.read()) and "falls behind" in log.read_text(), "nothing waits", 30)
+            other.execute("ROLLBACK")
+        done(patient.read())
+        patient.assert_well()
+        assert not [event for event in all_events(patient.admin) if event["action"].startswith("audit.")]
+    finally:
+        patient.admin.close()
+        stop(patient.service)
 
 
 @pytest.mark.parametrize("streams", ["2> /dev/full", "> /dev/full 2>&1", ">&-", "2>&-", "<&- >&- 2>&-"])

@@ -16,7 +16,7 @@ from tradewarden.audit.finding import finding
 from tradewarden.audit.frames import FRAME_HEAD
 from tradewarden.audit.verify import verify_log
 from tradewarden.crypto.signers import Signer, Verifier
-from tradewarden.errors import ConflictError, IntegrityError
+from tradewarden.errors import ConflictError, IntegrityError, StorageUnavailableError
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
@@ -274,6 +274,39 @@ async def test_a_faster_shipper_is_no_fault(room: Room, monkeypatch: pytest.Monk
     await second.run_once()
     assert [each["resource"] for each in await _lines(room)] == ["a/1", "a/2"]
     second._shipper.close()
+
+
+@pytest.mark.parametrize("arrives", [False, True])
+@pytest.mark.parametrize("times", [1, 3])
+async def test_a_batch_that_fails_arrives_later_once(
+    room: Room, monkeypatch: pytest.MonkeyPatch, times: int, arrives: bool
+) -> None:
+    """Whether a batch fails before or after it was taken in (a full disk, a lock): all of it is in the log, once."""
+    ship, left = room.store.ship, times
+
+    async def failing(
+        before: Shipped | None, after: Shipped, rows: Sequence[InboxRow], notes: Sequence[bytes]
+    ) -> bool:
+        nonlocal left
+        if not left:
+            return await ship(before, after, rows, notes)
+        left -= 1
+        if arrives:
+            await ship(before, after, rows, notes)
+        raise StorageUnavailableError("The database cannot be written now", reason="disk is full")
+
+    await room.read("a/1")
+    await room.settle()
+    monkeypatch.setattr(room.store, "ship", failing)
+    for number in range(2, 2 + times):
+        await room.read(f"a/{number}")
+        assert (await room.clerk.run_once()).faults
+    await room.read("a/last")
+    await room.journal.close()
+    await room.settle()
+    found = await _lines(room)
+    assert [each["resource"] for each in found] == [*(f"a/{n}" for n in range(1, 2 + times)), "a/last"]
+    assert not list(room.journals.iterdir())
 
 
 async def test_the_end_waits_for_who_reads(room: Room, monkeypatch: pytest.MonkeyPatch) -> None:

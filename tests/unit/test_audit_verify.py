@@ -9,16 +9,19 @@ from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from typer.testing import CliRunner
 
-from tests.support.audit import ORIGIN, SIGNER, VERIFIER, Room
+from tests.support.audit import ORIGIN, SEAL, SIGNER, VERIFIER, Room
 from tradewarden.access.grant import authorize
 from tradewarden.access.permission import ALL
 from tradewarden.access.principal import Kind, Principal
 from tradewarden.audit.checkpoint import Checkpoint
+from tradewarden.audit.finding import INTEGRITY, UNCLOSED, finding
 from tradewarden.audit.store import read_columns
 from tradewarden.audit.tiles import extend, range_hash
 from tradewarden.audit.tree import leaf_hash
 from tradewarden.audit.verify import verify_export, verify_log
+from tradewarden.cli.audit import app
 from tradewarden.crypto.signers import Signer, Verifier
 
 if TYPE_CHECKING:
@@ -26,6 +29,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from tradewarden.audit.examine import Report
+    from tradewarden.storage.database import Transaction
 
 ENTRIES, EARLY = 600, 300
 GRANT = authorize(Principal(Kind.USER, "auditor"), ALL, "audit:read")
@@ -47,11 +51,7 @@ async def _make(directory: Path) -> None:
     export = directory / "export"
     export.mkdir()
 
-    def write(name: str, data: bytes) -> None:
-        with (export / name).open("ab") as file:
-            file.write(data)
-
-    await room.log.export(GRANT, write)
+    await room.log.export(GRANT, lambda name, data: _append(export / name, data))
     for name, size in (("early", EARLY), ("newest", ENTRIES)):
         stored = await room.store.checkpoint(size)
         assert stored is not None
@@ -91,6 +91,43 @@ def _lines(copy: Path) -> list[bytes]:
 def _first(report: Report) -> tuple[str, int, int]:
     problem = report.problems[0]
     return problem.kind, problem.first, problem.last
+
+
+def _verify_by_command(export: Path, *more: str) -> tuple[int, str]:
+    ran = CliRunner().invoke(app, ["verify", "--export", str(export), *more])
+    return ran.exit_code, ran.output
+
+
+@pytest.mark.parametrize("grave", [True, False])
+async def test_a_fault_that_the_log_tells_of_ends_with_7_until_it_was_seen(tmp_path: Path, grave: bool) -> None:
+    """What never arrived or did not verify wants a person, who then says so; a process that died does not."""
+    room = Room(tmp_path / "log")
+    await room.read("a")
+    await room.settle()
+    told = finding(0, INTEGRITY if grave else UNCLOSED, "audit/journal/x", "x: what the clerk noticed")
+
+    async def tell(transaction: Transaction) -> None:
+        await transaction.record(SEAL.change(told))
+
+    await room.database.transact(tell)
+    await room.settle()
+    await room.read("b")
+    await room.settle()
+    report = await verify_log(room.store, VERIFIER)
+    assert (report.ok, report.fault, len(report.findings)) == (True, 1 if grave else -1, 1)
+    export = tmp_path / "export"
+    export.mkdir()
+    await room.log.export(GRANT, lambda name, data: _append(export / name, data))
+    await room.close()
+    code, output = await asyncio.to_thread(_verify_by_command, export)
+    assert (code, "--seen 1" in output) == ((7, True) if grave else (0, False)), output
+    assert (await asyncio.to_thread(_verify_by_command, export, "--seen", "1"))[0] == 0
+    assert (await asyncio.to_thread(_verify_by_command, export, "--seen", "0"))[0] == code
+
+
+def _append(path: Path, data: bytes) -> None:
+    with path.open("ab") as file:
+        file.write(data)
 
 
 async def test_an_untouched_log_is_whole(copy: Path) -> None:

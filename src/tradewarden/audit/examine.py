@@ -57,7 +57,10 @@ class Finding(msgspec.Struct, frozen=True):
 
 
 class Report(msgspec.Struct, frozen=True):
-    """The outcome. `entries` were read; `size` of them are proven by the newest checkpoint, of `time`."""
+    """The outcome. `entries` were read; `size` of them are proven by the newest checkpoint, of `time`.
+
+    `fault` is the newest entry by which the log tells that something never arrived or did not verify; -1 for none.
+    """
 
     entries: int
     size: int
@@ -66,6 +69,7 @@ class Report(msgspec.Struct, frozen=True):
     problems: tuple[Problem, ...] = ()
     findings: tuple[Finding, ...] = ()
     unproven: int = 0
+    fault: int = -1
 
     @property
     def ok(self) -> bool:
@@ -174,6 +178,7 @@ class Examiner:
         self.size = 0
         self.problems: list[Problem] = []
         self.findings: list[Finding] = []
+        self._fault = -1
         self._tree = Frontier()
         self._stored: Frontier | None = None
         self._difference = -1
@@ -220,8 +225,10 @@ class Examiner:
             return None
         self._order.look(place, entry.sequence)
         told = entry.reason if entry.action in _TELLING else ""
-        if entry.boot:
-            told = self._journals.look(entry) or told
+        gap = self._journals.look(entry) if entry.boot else ""
+        if gap or entry.action == INTEGRITY:
+            self._fault = place
+        told = gap or told
         if told and len(self.findings) < MAX_LISTED:
             self.findings.append(Finding(place, told))
         return entry
@@ -273,6 +280,7 @@ class Examiner:
             tuple(found),
             tuple(self.findings),
             max(0, self.size - size),
+            self._fault,
         )
 
     def _entries_changed(self) -> list[Problem]:

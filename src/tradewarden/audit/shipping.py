@@ -1,7 +1,7 @@
 """Shipping: what stands in the journals of a directory goes into the database's inbox.
 
 Always true here: how far a journal has come is kept in the database and moves in the transaction that
-takes the batch in, so a batch arrives once however often a shipper dies. A file is removed only when
+takes the batch in, so a batch arrives once however often a shipper dies or fails. A file is removed only when
 all of it has arrived and its process is gone. What does not verify is put aside as `*.damaged`, never
 removed, and stands in the log as a finding.
 The writer of a live file that was put aside sees that and begins a new one.
@@ -66,7 +66,7 @@ class Shipper:
             if boot == waiting:
                 continue  # its next segment comes when this one has arrived
             try:
-                arrived, finished = await self._ship(path)
+                arrived, finished = await self._attempt(path)
             except (TradewardenError, OSError) as error:
                 errors.append(error)  # one file that cannot be read keeps no other back
                 arrived, finished = 0, False
@@ -90,6 +90,17 @@ class Shipper:
         """Let every file go."""
         for name in list(self._readers):
             self._forget(name)
+
+    async def _attempt(self, path: Path) -> tuple[int, bool]:
+        """Ship one file as `_ship` does; after a failure it is read anew, from what has arrived by then.
+
+        A reader is ahead of what arrived while a batch is on its way, so one whose batch failed must not go on.
+        """
+        try:
+            return await self._ship(path)
+        except BaseException:
+            self._forget(path.name)
+            raise
 
     async def _ship(self, path: Path) -> tuple[int, bool]:
         """Ship one file; return how many entries arrived, and whether the file is gone."""

@@ -175,10 +175,16 @@ def verify(
     public_key: Annotated[
         Path | None, typer.Option("--public-key", help="The log's public key (PEM), kept elsewhere.", exists=True)
     ] = None,
+    seen: Annotated[
+        int,
+        typer.Option("--seen", metavar="ENTRY", help="Faults that the log tells of up to this entry were looked into."),
+    ] = -1,
     *,
     as_json: AsJson = False,
 ) -> None:
     """Recompute the log and name the first entry that is not as it was recorded; then the exit code is 7.
+
+    So it is when the log itself tells of entries that never arrived or did not verify, until you say --seen.
 
     Works beside the data directory without a running service, or on an export anywhere.
     """
@@ -191,12 +197,12 @@ def verify(
     if as_json:
         show_json({"ok": report.ok, **msgspec.structs.asdict(report)})
     else:
-        _say(report)
-    if not report.ok:
+        _say(report, seen)
+    if not report.ok or report.fault > seen:
         raise typer.Exit(ExitCode.FOUND_SOMETHING)
 
 
-def _say(report: Report) -> None:
+def _say(report: Report, seen: int) -> None:
     for problem in report.problems:
         line(f"{problem.kind}: {problem.detail}")
     for finding in report.findings:
@@ -204,6 +210,8 @@ def _say(report: Report) -> None:
     proven = f"{report.size} proven by the checkpoint of {time_shown(report.time)}" if report.size else "none proven"
     line(f"{report.entries} entries, {proven}" + (f", {report.unproven} newer than it" if report.unproven else ""))
     line("The log is as it was recorded." if report.ok else f"The log is NOT as it was recorded{_first(report)}.")
+    if report.fault > seen:
+        line(f"It tells itself of a fault at entry {report.fault}. When that was looked into: --seen {report.fault}")
 
 
 def _first(report: Report) -> str:
