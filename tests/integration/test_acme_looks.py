@@ -11,6 +11,7 @@ from contextlib import asynccontextmanager
 from hashlib import sha256
 from pathlib import Path
 
+import httpcore
 import pytest
 
 from tests.support.dns import Zone, zone
@@ -165,6 +166,23 @@ async def test_our_own_listener_is_never_asked(names: Zone) -> None:
         "::ffff:127.0.0.1",
         "fe80::1",
         "fd00:ec2::254",
+        "fd00:ec2::23",
+        "fd20:ce::254",
+        "::ffff:169.254.169.254",
+        "::127.0.0.1",
+        "::169.254.169.254",
+        "::ffff:0:127.0.0.1",
+        "64:ff9b::a9fe:a9fe",
+        "64:ff9b::7f00:1",
+        "64:ff9b:1:7f00:0:100::",
+        "64:ff9b:1:7f:0:1::",
+        "64:ff9b:1:0:7f:0:100:0",
+        "64:ff9b:1::a9fe:a9fe",
+        "2002:a9fe:a9fe::",
+        "2002:7f00:1::1",
+        "2001:0:7f00:1::",
+        "2001:0:c000:201::80ff:fffe",
+        "2001:db8::5efe:127.0.0.1",
     ],
 )
 async def test_what_is_not_reached_outside_development(names: Zone, address: str) -> None:
@@ -173,6 +191,42 @@ async def test_what_is_not_reached_outside_development(names: Zone, address: str
     for host in ("evil.test.internal", address):
         error = await refusal(names, 80, host=host, near=False)
         assert "not looked at" in error.detail
+
+
+@pytest.mark.parametrize("address", ["169.254.170.2", "169.254.170.23", "fd00:ec2::23", "64:ff9b::a9fe:a9fe"])
+async def test_credentials_of_clouds_are_not_reached_in_development_either(names: Zone, address: str) -> None:
+    """What is near may be reached there; where clouds hand out credentials may not."""
+    error = await refusal(names, 80, host=address)
+    assert "not looked at" in error.detail
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "64:ff9b::c000:201",
+        "64:ff9b:1:a00:0:500::",
+        "64:ff9b:1::a00:5",
+        "2002:c000:201::1",
+        "fd00:1::1",
+        "fd20:1::1",
+        "2001:db8::1",
+    ],
+)
+async def test_what_stands_for_a_good_address_is_reached(names: Zone, address: str) -> None:
+    """A translated address of another host, and a private one, are connected to like any other."""
+    tried: list[str] = []
+
+    class Silent:
+        async def connect_tcp(self, host: str, *rest: object) -> None:
+            del rest
+            tried.append(host)
+            raise httpcore.ConnectError
+
+    reach = Reach(Resolver(server_of(names)), Rules((), near=False))
+    reach._inner = Silent()  # type: ignore[assignment]
+    with pytest.raises(AcmeError, match="does not answer"):
+        await reach.connect_tcp(address, 80)
+    assert tried == [address]
 
 
 async def test_a_name_without_an_address_is_told_so(names: Zone) -> None:

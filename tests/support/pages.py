@@ -211,7 +211,7 @@ class Page:
         while not self._ready():
             ended = self._service.poll() is not None or time.monotonic() > until
             assert not ended, f"the service did not start:\n{self._log()}"
-            time.sleep(0.05)
+            time.sleep(0.01)
         self._answer = 0, self._log()
 
     def _ready(self) -> bool:

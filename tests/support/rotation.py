@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
+from copy import deepcopy
 from typing import TYPE_CHECKING
 
 import pytest
@@ -44,6 +46,14 @@ class Installation:
     async def make(cls, directory: Path, **policy: object) -> Installation:
         """Return one that was never started."""
         return cls(directory, await keyring(), replace(POLICY, **policy))
+
+    def copied(self, directory: Path) -> Installation:
+        """Return one that stands where this one does now, and goes on for itself."""
+        made = Installation(directory, self.keys, self.policy)
+        made.database, made.store, made.clock = deepcopy((self.database, self.store, self.clock))
+        if self.directory.exists():
+            shutil.copytree(self.directory, directory, symlinks=True)
+        return made
 
     async def start(self, *, first: bool = False) -> Authority:
         """Open it in one more process."""

@@ -7,10 +7,14 @@ A block whose fence says why (```` ```sh no-run: needs docker ````) is for readi
 
 from __future__ import annotations
 
+import ctypes
+import os
 import re
 import subprocess
+import sys
+import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from tests.support import service
@@ -18,6 +22,7 @@ from tests.support.pages import MTLS_PORT, PORT, Page, checkout, free_port
 
 _SECONDS = 60
 _STATE = "shell-state"
+_PR_SET_CHILD_SUBREAPER = 36
 _KEEP = f"""
 declare -p | grep -Ev '^declare -[a-zA-Z]*r' > ../{_STATE}
 declare -f >> ../{_STATE}
@@ -53,7 +58,7 @@ class Walkthrough(Page):
             text = f". ../{_STATE} 2> /dev/null || true\n{text}{_KEEP}"
         done = subprocess.run(
             command, input=text, cwd=folder, env=self.environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-            text=True, timeout=_SECONDS, check=False,
+            text=True, timeout=_SECONDS, check=False, start_new_session=True,
         )  # fmt: skip
         assert done.returncode == 0, f"ended with {done.returncode}:\n{text}\n{done.stdout}"
         came = done.stdout.replace(f":{self.port}", f":{PORT}").replace(f":{self.second_port}", f":{SECOND_PORT}")
@@ -81,12 +86,46 @@ def shape(output: str) -> str:
 
 
 @contextmanager
+def _orphans_taken_in() -> Iterator[None]:
+    """Reap at once what a page's shells leave behind and then end: until somebody does, `kill -0` still finds it.
+
+    Elsewhere that is for process 1, which takes seconds on some machines.
+    """
+    if sys.platform != "linux":
+        yield
+        return
+    prctl = ctypes.CDLL(None).prctl
+    over = threading.Event()
+    reaper = threading.Thread(target=_reap, args=(over,), name="reaper")
+    prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+    reaper.start()
+    try:
+        yield
+    finally:
+        over.set()
+        reaper.join()
+        prctl(_PR_SET_CHILD_SUBREAPER, 0, 0, 0, 0)
+
+
+def _reap(over: threading.Event) -> None:
+    """Reap orphans of sessions that are not ours; what we started ourselves is in ours, or leads its own."""
+    ours = os.getsid(0)
+    while not over.wait(0.02):
+        for children in Path("/proc/self/task").glob("*/children"):
+            with suppress(OSError):  # it is gone
+                for pid in map(int, children.read_text().split()):
+                    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+                    if fields[0] == "Z" and int(fields[3]) not in (ours, pid):
+                        os.waitpid(pid, os.WNOHANG)
+
+
+@contextmanager
 def walked(page: Path, folder: Path) -> Iterator[Walkthrough]:
     """Make a fresh checkout below `folder`, ready to run the page; the service it starts ends with the block."""
     checked_out = folder / "checkout"
     (checked_out / ".venv/bin").mkdir(parents=True)
     (checked_out / ".venv/bin/activate").touch()
-    with free_port() as port:
+    with _orphans_taken_in(), free_port() as port:
         run = Walkthrough(page, checkout(checked_out), port, {"make": "exec tradewarden serve"})
         run.outputs = []
         run.second_port = service.free_port()

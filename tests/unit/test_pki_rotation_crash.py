@@ -104,9 +104,10 @@ async def test_killed_at_any_instant_it_starts_again(
     tmp_path: Path, before: Callable[[Installation], Awaitable[None]], act: Callable[[Installation], Awaitable[None]]
 ) -> None:
     """Whatever stands then belongs together, every key is where its row says, and the next rotation works."""
+    prepared = await Installation.make(tmp_path / "prepared")
+    await before(prepared)
     for step in range(_MOST):
-        home = await Installation.make(tmp_path / f"data-{step}")
-        await before(home)
+        home = prepared.copied(tmp_path / f"data-{step}")
         with pytest.MonkeyPatch.context() as patch:
             axe = Axe(patch, home, step)
             try:
