@@ -70,6 +70,7 @@ def pki_policy(settings: Settings) -> Policy:
         ca_keys=settings.ca_keys,
         profiles=settings.cert_profiles,
         overlap_days=settings.ca_overlap_days,
+        announce_seconds=settings.ca_announce_minutes * 60,
         access=_access(settings),
         public_url=public_url(settings),
     )

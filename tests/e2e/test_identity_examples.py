@@ -120,6 +120,9 @@ def _others_are_refused(run: Walkthrough, port: str) -> None:
 
     shell(run, "mkdir others && " + " && ".join(ISSUE.format(name=name) for name in ("order-router", "stranger")))
     assert [answered(name) for name in ("order-router", "stranger", "")] == ["200", "403", "400"]
+    shell(run, "tradewarden ca rotate root > /dev/null\nmkdir soon && tradewarden ca issue order-router --out soon")
+    soon = CURL.format(shown="--cert soon/order-router.pem --key soon/order-router.key").replace("9443", port)
+    assert shell(run, soon) == "200", "nginx lacks a list of what is issued while a new root is announced"
     _root_changes(run)
     later = CURL.format(shown="--cert later/order-router.pem --key later/order-router.key").replace("9443", port)
     wait_until(lambda: shell(run, later) == "200", "nginx refuses a certificate under the new root")
@@ -134,10 +137,10 @@ def _others_are_refused(run: Walkthrough, port: str) -> None:
 
 
 def _root_changes(run: Walkthrough) -> None:
-    """Begin a rotation of the root, and renew nginx's certificate and one caller's under the new one."""
+    """Issue below the new root from now on, and renew nginx's certificate and one caller's under it."""
     shell(
         run,
-        "tradewarden ca rotate root > /dev/null\n"
+        "tradewarden ca rotate issuing > /dev/null\n"
         "tradewarden ca renew --force --dir edge/identity --mtls-url https://127.0.0.1:8443 "
         '--on-change "$RELOAD" > /dev/null\n'
         "mkdir later && tradewarden ca issue order-router --out later > /dev/null",

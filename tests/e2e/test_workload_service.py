@@ -57,7 +57,8 @@ class House(NamedTuple):
 def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
     """One for all tests here."""
     port = free_port()
-    running = start(tmp_path_factory.mktemp("house"), TRADEWARDEN_MTLS_PORT=str(port))
+    house = {"TRADEWARDEN_MTLS_PORT": str(port), "TRADEWARDEN_CA_ANNOUNCE_MINUTES": "0"}
+    running = start(tmp_path_factory.mktemp("house"), **house)
     yield House(running, f"https://127.0.0.1:{port}")
     stop(running)
 

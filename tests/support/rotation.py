@@ -114,8 +114,13 @@ def certificates(pem: str) -> list[x509.Certificate]:
     return x509.load_pem_x509_certificates(pem.encode())
 
 
-def openssl_accepts(directory: Path, chain: str, roots: str, *, strict: bool = True) -> bool:
-    """Ask openssl whether a chain (PEM, the certificate first) leads to one of the roots (PEM)."""
+def openssl_accepts(
+    directory: Path, chain: str, roots: str, *, strict: bool = True, crls: bytes = b"", at: float = 1_767_312_000
+) -> bool:
+    """Ask openssl whether a chain (PEM, the certificate first) leads to one of the roots (PEM).
+
+    With revocation lists (PEM) every CA of the chain needs one, as nginx and PostgreSQL want it.
+    """
     trusted, untrusted = directory / "roots.pem", directory / "chain.pem"
     trusted.write_text(roots)
     untrusted.write_text(chain)
@@ -123,13 +128,16 @@ def openssl_accepts(directory: Path, chain: str, roots: str, *, strict: bool = T
         "openssl",
         "verify",
         "-attime",
-        "1767312000",
+        str(int(at)),
         "-CAfile",
         trusted,
         "-no-CApath",
         "-untrusted",
         untrusted,
     ]
-    options = ["-x509_strict"] if strict else []
+    options: list[str | Path] = ["-x509_strict"] if strict else []
+    if crls:
+        (directory / "crls.pem").write_bytes(crls)
+        options += ["-crl_check_all", "-CRLfile", directory / "crls.pem"]
     run = subprocess.run([*command, *options, untrusted], capture_output=True, check=False)
     return run.returncode == 0

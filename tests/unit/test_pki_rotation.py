@@ -434,6 +434,94 @@ async def test_no_verifier_breaks_while_the_root_changes(home: Installation, aut
     await (await home.start()).close()
 
 
+async def _announcing(directory: Path) -> Installation:
+    made = await Installation.make(directory, announce_seconds=600)
+    await (await made.start(first=True)).close()
+    return made
+
+
+async def test_a_new_root_is_known_before_it_counts(tmp_path: Path) -> None:
+    """Who fetches roots and lists every ten minutes accepts each chain the moment it is issued, with what it has."""
+    home = await _announcing(tmp_path / "data")
+    authority = await home.start()
+    fetched = authority.ca_certificate(), (await authority.revocation.bundle()).pem
+    before = await issue(authority)
+    cas = await rotate(authority, What.ROOT)
+    assert (states(cas, Role.ROOT), states(cas, Role.ISSUING)) == (["active", "next"], ["active", "next"])
+    new = authority.cas.known.next_root
+    following = authority.cas.known.next_issuing
+    assert new is not None
+    assert following is not None
+    assert following.row.issuer == new.fingerprint
+    made = [before]
+    for minutes in range(0, 25, 5):
+        await authority.cas.tend(entry)
+        made.append(await issue(authority))
+        for each in made:
+            chain = each.certificate_chain
+            assert openssl_accepts(tmp_path, chain, fetched[0], crls=fetched[1], at=home.clock.time), minutes
+        below = authority.cas.known.issuing
+        assert below.row.issuer == (new if minutes >= 10 else authority.cas.known.root).fingerprint
+        assert (below.fingerprint == following.fingerprint) is (minutes >= 10)
+        if minutes % 10 == 0:
+            fetched = authority.ca_certificate(), (await authority.revocation.bundle()).pem
+        home.clock.time += 300
+    await authority.revoke(grant("credentials:revoke"), RevokeCertificate(made[-1].serial_number), entry())
+    lists = (await authority.revocation.bundle()).pem
+    assert not openssl_accepts(tmp_path, made[-1].certificate_chain, fetched[0], crls=lists, at=home.clock.time)
+    await authority.close()
+
+
+async def test_a_new_root_takes_over_without_its_key(tmp_path: Path) -> None:
+    """What issues below it is certified at the start, so both root keys may be taken away while it is announced."""
+    home = await _announcing(tmp_path / "data")
+    authority = await home.start()
+    await rotate(authority, What.ROOT)
+    for key in home.file("").glob("ca_key*.pem"):
+        key.rename(home.directory / key.name)
+    home.clock.time += 600
+    await authority.cas.tend(entry)
+    known = authority.cas.known
+    assert known.next_root is not None
+    assert known.issuing.row.issuer == known.next_root.fingerprint
+    assert known.next_issuing is None
+    await authority.close()
+    await (await home.start()).close()
+
+
+@pytest.mark.parametrize("rotated", [False, True])
+async def test_an_overlap_may_end_while_the_new_root_is_announced(tmp_path: Path, rotated: bool) -> None:
+    """From then on everything is issued under the new root, as it is from a rotation of the issuing CA on."""
+    home = await _announcing(tmp_path / "data")
+    authority = await home.start()
+    await rotate(authority, What.ROOT)
+    if rotated:
+        await rotate(authority)
+        assert authority.cas.known.issuing.row.issuer == authority.cas.known.trusted[-1].fingerprint
+    cas = await rotate(authority, What.ROOT, finish=True)
+    assert states(cas, Role.ROOT) == ["active", "retired"]
+    assert authority.cas.known.issuing.row.issuer == authority.cas.known.root.fingerprint
+    made = await issue(authority)
+    assert openssl_accepts(tmp_path, made.certificate_chain, authority.ca_certificate())
+    await rotate(authority)
+    await authority.close()
+    await (await home.start()).close()
+
+
+async def test_an_announced_root_that_lost_the_old_one_counts_at_once(tmp_path: Path) -> None:
+    """When the old root's key turns out to be known to others nobody waits for the end of the announcement."""
+    home = await _announcing(tmp_path / "data")
+    authority = await home.start()
+    await rotate(authority, What.ROOT)
+    old = await issue(authority)
+    await rotate(authority, What.ROOT, compromised=True)
+    made = await issue(authority)
+    assert await authority.is_revoked(old.serial_number)
+    assert not await authority.is_revoked(made.serial_number)
+    assert openssl_accepts(tmp_path, made.certificate_chain, authority.ca_certificate())
+    await authority.close()
+
+
 async def test_what_stands_above_lets_the_new_root_believe_old_chains(home: Installation, authority: Authority) -> None:
     """With the old root's certificate by the new one a verifier of the new root accepts what was issued before."""
     before = await issue(authority)

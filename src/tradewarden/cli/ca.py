@@ -220,6 +220,8 @@ def rotate(
     _show_authorities(raw, as_json=as_json)
     if what is What.ROOT and not finish and not _two_roots(raw):
         note("Only the new root is trusted now; give it to every client that lacks it: tradewarden ca cert")
+    elif what is What.ROOT and not finish:
+        note("What is issued stands below the new root once that was announced (TRADEWARDEN_CA_ANNOUNCE_MINUTES).")
 
 
 def _two_roots(raw: bytes) -> bool:

@@ -24,7 +24,8 @@ class Policy(msgspec.Struct, frozen=True):
     certificates and the OCSP responder. `ca_keys` names the token that CA keys are made in (None: files), `access` says
     how this process gets at tokens. For `renewal_grace_hours` after its end a certificate can still be renewed by
     whoever holds its key. `herald_seconds` is how long a prepared issuing CA stands before an ordinary rotation lets it
-    issue, so that every listener has its list by then.
+    issue, so that every listener has its list by then. `announce_seconds` is how long a new root is trusted, with its
+    list among the others, before anything is issued below it: longer than verifiers take to fetch lists (0: at once).
     """
 
     trust_domain: str
@@ -40,11 +41,12 @@ class Policy(msgspec.Struct, frozen=True):
     profiles: tuple[str, ...] = tuple(ISSUED)
     overlap_days: int = 0
     herald_seconds: float = 1.0
+    announce_seconds: int = 0
 
     @property
     def overlap_seconds(self) -> int:
-        """How long a rotation of the root trusts both."""
-        return (self.overlap_days or self.validity_days) * 86_400
+        """How long a rotation of the root trusts both: so long after the last certificate under the old one."""
+        return (self.overlap_days or self.validity_days) * 86_400 + self.announce_seconds
 
     def brought(self, own: Path) -> Path | None:
         """Return where the CA that is brought along lies; None when the settings name none, or our `own` file."""

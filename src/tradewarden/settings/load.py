@@ -92,6 +92,7 @@ def _build(reader: Reader) -> Settings:
         ca_keys=read(table.CA_KEYS),
         ca_algorithm=read(table.CA_ALGORITHM),
         ca_overlap_days=read(table.CA_OVERLAP_DAYS),
+        ca_announce_minutes=read(table.CA_ANNOUNCE_MINUTES),
         cert_profiles=read(table.PROFILES),
         trust_domain=read(table.TRUST_DOMAIN),
         acme_url=read(table.ACME_URL),

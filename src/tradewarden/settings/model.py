@@ -71,6 +71,7 @@ class Settings:
     ca_keys: TokenUri | None
     ca_algorithm: CaAlgorithm
     ca_overlap_days: int
+    ca_announce_minutes: int
     cert_profiles: tuple[CertProfile, ...]
     trust_domain: str
     acme_url: str | None

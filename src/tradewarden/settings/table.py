@@ -284,6 +284,12 @@ CA_OVERLAP_DAYS = Variable(
     0,
     "How long both roots are trusted when the root CA is rotated, days; 0: as long as certificates live.",
 )
+CA_ANNOUNCE_MINUTES = Variable(
+    "TRADEWARDEN_CA_ANNOUNCE_MINUTES",
+    whole(0, 7 * 24 * 60),
+    10,
+    "How long a new root is trusted and its revocation list given out before anything is issued below it, minutes.",
+)
 PROFILES = Variable[tuple[CertProfile, ...]](
     "TRADEWARDEN_CERT_PROFILES",
     some_of(CERT_PROFILES),
@@ -599,6 +605,7 @@ SECTIONS = (
             CA_KEYS,
             CA_ALGORITHM,
             CA_OVERLAP_DAYS,
+            CA_ANNOUNCE_MINUTES,
             PROFILES,
             TRUST_DOMAIN,
             ACME_URL,

@@ -147,8 +147,9 @@ class Authorities:
 
         It has another one when the root was changed before its turn came.
         """
-        same = [ca for ca in self.of(Role.ISSUING) if ca.row.key == issuing.row.key and not ca.row.active_from]
-        return next((ca.fingerprint for ca in same if ca.certificate.subject == issuing.certificate.subject), "")
+        before = [ca for ca in self.of(Role.ISSUING) if ca.row.key == issuing.row.key and not ca.row.active_from]
+        same = [ca for ca in before if ca.certificate.subject == issuing.certificate.subject]
+        return next((ca.fingerprint for ca in same if ca.fingerprint != issuing.fingerprint), "")
 
     def find(self, fingerprint: str) -> Ca | None:
         """Return one CA; its issuing row where it is a root that issues itself."""

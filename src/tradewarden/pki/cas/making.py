@@ -69,13 +69,13 @@ class CaMaker:
         """Certify a key as an issuing CA under `above`, not outliving it. Raises `UnavailableError` past its time."""
         return self._issuing(above, strong(made.key.public_key()), self._name("Issuing"), made.name, state)
 
-    def anew(self, above: Issuer, prepared: Ca) -> MadeCa:
-        """Certify a prepared issuing CA under another root as the active one.
+    def anew(self, above: Issuer, prepared: Ca, state: Standing) -> MadeCa:
+        """Certify a prepared issuing CA under another root.
 
         It keeps name and key, so that verifiers who hold its revocation list or its pin already know it.
         """
         key = strong(prepared.certificate.public_key())
-        return self._issuing(above, key, prepared.certificate.subject, prepared.row.key, Standing.ACTIVE)
+        return self._issuing(above, key, prepared.certificate.subject, prepared.row.key, state)
 
     def _issuing(self, above: Issuer, key: PublicKey, subject: x509.Name, key_name: str, state: Standing) -> MadeCa:
         ahead = _AHEAD if state is Standing.NEXT else 1

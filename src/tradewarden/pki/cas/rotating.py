@@ -56,7 +56,7 @@ class Rotation:
         return await self._keep(self._look(known))
 
     async def tend(self, known: Authorities, entry: Callable[[str], Entry]) -> Authorities | None:
-        """Do what is due: rotate an ageing issuing CA, prepare the next, end an overlap that is over.
+        """Do what is due: end an overlap of roots, issue below a new one, rotate an ageing CA, prepare the next.
 
         `entry` makes the audit entry of what is done to the CA it is given. Nothing is done twice when several
         processes tend: each looks anew once it has the lock. None: nothing was due.
@@ -64,6 +64,7 @@ class Rotation:
         overlap = self._custody.policy.overlap_seconds
         duties: list[tuple[What, Callable[[Planner], bool], Callable[[Planner], Plan | None]]] = [
             (What.ROOT, lambda planner: planner.overlap_is_over(overlap), Planner.finish),
+            (What.ISSUING, Planner.root_is_known, Planner.below_new_root),
             (What.ISSUING, Planner.due, lambda planner: planner.issuing(compromised=False)),
             (What.ISSUING, Planner.lacks_next, Planner.prepare),
         ]

@@ -48,46 +48,50 @@ class Planner:
     # -- the issuing CA --------------------------------------------------------------------------
 
     def issuing(self, *, compromised: bool) -> Plan:
-        """Make the prepared issuing CA the active one and prepare another.
+        """Make the prepared issuing CA the active one and prepare another; below a new root, announced or not.
 
         Raises `ConflictError` naming the root's key when it is needed and away: when none is prepared; and naming the
         rotation of the root when that has ended.
         """
         known = self._known
-        newest = known.trusted[-1]
-        if newest.ends <= self._now:
+        root = known.trusted[-1]
+        if root.ends <= self._now:
             raise ConflictError(
-                f"The root CA ended on {minute(newest.ends)}, so no issuing CA can stand under it; {way_on(known)}"
+                f"The root CA ended on {minute(root.ends)}, so no issuing CA can stand under it; {way_on(known)}"
             )
         if known.issuing.fingerprint == known.root.fingerprint:
             raise ConflictError(
                 "The CA that was brought along issues by itself, because its path length allows no CA below it;"
                 " it cannot be rotated here"
             )
-        above, prepared = self._above(), self._prepared()
-        if prepared is not None and prepared.row.issuer == newest.fingerprint:
-            promoted = replace(prepared.row, state=Standing.ACTIVE, active_from=self._now)
-            following = [] if above is None else [self._next(above)]
-            return Plan(following, [self._ended(known.issuing, compromised=compromised), promoted])
-        return self._under(above or self._custody.signer(newest), compromised=compromised)
+        return self._below_newest(compromised=compromised)
 
     def prepare(self) -> Plan | None:
         """Prepare the next issuing CA when there is none, and the root's key is here."""
         above = self._above() if self.lacks_next() else None
         return None if above is None else Plan([self._next(above)], [])
 
+    def _below_newest(self, *, compromised: bool = False) -> Plan:
+        """Issue below the newest root from now on: by what is prepared there, else by what its key certifies now."""
+        root, above, prepared = self._known.trusted[-1], self._above(), self._prepared()
+        if prepared is None or prepared.row.issuer != root.fingerprint:
+            return self._under(above or self._custody.signer(root), compromised=compromised)
+        promoted = replace(prepared.row, state=Standing.ACTIVE, active_from=self._now)
+        following = [] if above is None else [self._next(above)]
+        return Plan(following, [self._ended(self._known.issuing, compromised=compromised), promoted])
+
     def _under(self, above: Issuer, *, compromised: bool) -> Plan:
         """Certify the prepared key (or a new one) under `above` as the active issuing CA, and prepare another."""
-        known = self._known
-        prepared = self._prepared()
-        if prepared is None:
-            active = self._maker.issuing(above, self._maker.key(Role.ISSUING), Standing.ACTIVE)
-        else:
-            active = self._maker.anew(above, prepared)
-        changed = [self._ended(known.issuing, compromised=compromised)]
-        if known.next_issuing is not None:
-            changed.append(self._ended(known.next_issuing))
-        return Plan([active, self._next(above)], changed)
+        active, changed = self._certified(above, Standing.ACTIVE)
+        return Plan([active, self._next(above)], [self._ended(self._known.issuing, compromised=compromised), *changed])
+
+    def _certified(self, above: Issuer, state: Standing) -> tuple[MadeCa, list[AuthorityRow]]:
+        """Certify the prepared key (or a new one) under `above`; return the row of what was prepared, too, as ended."""
+        prepared, ahead = self._prepared(), self._known.next_issuing
+        ended = [] if ahead is None else [self._ended(ahead)]
+        if prepared is not None:
+            return self._maker.anew(above, prepared, state), ended
+        return self._maker.issuing(above, self._maker.key(Role.ISSUING), state), ended
 
     def _next(self, above: Issuer) -> MadeCa:
         return self._maker.issuing(above, self._maker.key(Role.ISSUING), Standing.NEXT)
@@ -104,7 +108,7 @@ class Planner:
     def _prepared(self) -> Ca | None:
         """Return the prepared issuing CA when it is valid now (a wrong clock may have made it) and its key is here."""
         prepared = self._known.next_issuing
-        if prepared is None or not prepared.starts <= self._now < prepared.ends:
+        if prepared is None or not prepared.starts <= self._now < prepared.ends or not self._custody.is_here(prepared):
             return None
         try:
             self._custody.keys.load(prepared.row.key, prepared.certificate)
@@ -119,10 +123,11 @@ class Planner:
     # -- the root --------------------------------------------------------------------------------
 
     def root(self) -> Plan:
-        """Make a new root beside the old one, each certified by the other, and issue under the new one from now on.
+        """Make a new root beside the old one, each certified by the other, and an issuing CA under it.
 
-        An old one that has ended certifies nothing, and needs no key: the new one takes its place at once. Raises
-        `ConflictError` when a rotation is under way, or naming the old root's key when that is needed and away.
+        That one issues at once, or as soon as the new root was announced for long enough. An old root that has ended
+        certifies nothing, and needs no key: the new one takes its place at once. Raises `ConflictError` when a rotation
+        is under way, or naming the old root's key when that is needed and away.
         """
         known = self._known
         if known.next_root is not None:
@@ -139,6 +144,9 @@ class Planner:
         new = self._maker.root(made, Standing.NEXT)
         above = self._custody.above(new.certificate, made.key)
         crosses = [self._maker.cross(old, new.certificate), self._maker.cross(above, known.root.certificate)]
+        if self._custody.policy.announce_seconds:
+            prepared, changed = self._certified(above, Standing.NEXT)
+            return Plan([new, *crosses, prepared], changed)
         issuing = self._under(above, compromised=False)
         return Plan([new, *crosses, *issuing.made], issuing.changed)
 
@@ -172,13 +180,31 @@ class Planner:
             raise ConflictError("No rotation of the root CA is under way")
         crosses = [ca for ca in known.of(Role.CROSS) if ca.row.state is Standing.ACTIVE]
         active = replace(known.next_root.row, state=Standing.ACTIVE, active_from=self._now)
-        return Plan([], [active, *(self._ended(ca) for ca in (known.root, *crosses))])
+        moved = Plan([], []) if self._issues_below(known.next_root) else self._below_newest()
+        return Plan(moved.made, [active, *moved.changed, *(self._ended(ca) for ca in (known.root, *crosses))])
+
+    def _issues_below(self, root: Ca) -> bool:
+        return self._known.issuing.row.issuer == root.fingerprint
 
     def _lives(self, ca: Ca) -> bool:
         retired = ca.row.state is Standing.RETIRED
         return ca.row.state is not Standing.REVOKED and (not retired or ca.ends > self._now)
 
     # -- by itself -------------------------------------------------------------------------------
+
+    def root_is_known(self) -> bool:
+        """Tell whether a new root was announced for long enough, nothing is issued below it yet, and it can be."""
+        new = self._known.next_root
+        if new is None or self._issues_below(new):
+            return False
+        if self._now < min(new.row.created_at + self._custody.policy.announce_seconds, self._known.root.ends):
+            return False
+        prepared = self._prepared()
+        return self._custody.is_here(new) or (prepared is not None and prepared.row.issuer == new.fingerprint)
+
+    def below_new_root(self) -> Plan | None:
+        """Issue below the new root from now on."""
+        return None if self._known.next_root is None else self._below_newest()
 
     def lacks_next(self) -> bool:
         """Tell whether no issuing CA is prepared, and one can be."""
@@ -192,7 +218,8 @@ class Planner:
         Once it has ended, any life is longer.
         """
         known = self._known
-        if self._now < known.issuing.ageing:
+        announced = known.next_root is not None and not self._issues_below(known.next_root)
+        if announced or self._now < known.issuing.ageing:
             return False
         needed = known.issuing.ends + _WORTH_SECONDS if known.issuing.ends > self._now else self._now
         root = known.trusted[-1]

@@ -128,7 +128,8 @@ class RevocationList:
         for _ in range(_TRIES):
             revision = await self._store.revision()
             last = await self._latest(shard)
-            if last is not None and self._young(last) and not await self._behind(last):
+            own = last is not None and last.issuer == self.issuer.fingerprint
+            if last is not None and own and self._young(last) and not await self._behind(last):
                 return self._serve(last, revision)
             row = await self._made(shard, last)
             if row is last or await self._store.publish(row):

@@ -160,7 +160,8 @@ class Revocation:
             return
         issuer = await asyncio.to_thread(self._cas.issuer_of, ca.fingerprint)
         if issuer is not None:
-            await RevocationList(self._store, self._sealer, issuer, self._clock, self._hours).renew()
+            fore = self._cas.known.forerunner(ca)
+            await RevocationList(self._store, self._sealer, issuer, self._clock, self._hours, forerunner=fore).renew()
 
     async def renew_roots(self) -> None:
         """Make the list of every root that lives, when it lacks something.
