@@ -139,3 +139,30 @@ async def test_a_name_has_one_owner(kept: Kept[ServiceStore]) -> None:
     assert [await kept.store.owner(name) for name in ("x.internal", "y.internal")] == ["b", "a"]
     await kept.store.change("a", lambda _: ServiceChange(None, b"gone", None))
     assert await kept.store.owner("y.internal") == ""
+
+
+async def share(kept: Kept[ServiceStore], name: str, *shared: str) -> None:
+    """Write one service with what others may be registered for as well."""
+    change = ServiceChange(None, b"share", service(name), (name,), shared)
+    await kept.store.change(name, lambda _: change)
+
+
+async def test_domains_and_addresses_are_shared(kept: Kept[ServiceStore]) -> None:
+    """Of several services the first is told, by what is shared and by name, until it is written without it or gone."""
+    assert await kept.store.sharer((".internal",)) == ""
+    await share(kept, "b", ".internal", "10.0.0.1")
+    await share(kept, "a", ".x.internal", "10.0.0.1", "::1")
+    await share(kept, "c", ".internal")
+
+    async def told() -> list[str]:
+        asked = [(".internal",), (".x.internal", ".internal"), ("10.0.0.1",), ("::1",), ("a",), (".y", "10.0.0.2")]
+        return [await kept.store.sharer(names) for names in asked]
+
+    assert await told() == ["b", "b", "a", "a", "", ""]
+    assert await kept.store.owner(".internal") == ""
+    await share(kept, "b", "10.0.0.1")
+    assert await told() == ["c", "c", "a", "a", "", ""]
+    await share(kept, "c")
+    await kept.store.change("a", lambda _: ServiceChange(None, b"gone", None))
+    assert await told() == ["", "", "b", "", "", ""]
+    assert await kept.store.sharer([f".{n}.internal" for n in range(126)] + ["10.0.0.1"]) == "b"

@@ -433,6 +433,31 @@ def test_a_scoped_right_to_issue_stays_in_its_scope(trial: Service, admin: Wire)
         assert_refused(wire.ask("POST", "/services/permissions", {"service_name": mine, "permissions": ["read"]}), 403)
 
 
+def test_a_right_over_any_name_leads_to_nobody_stronger(trial: Service, admin: Wire) -> None:
+    """Who may manage, issue or invite anywhere gets no credential of a service that holds more, but of a weaker one.
+
+    A right that names the stronger service is another thing: then it was meant.
+    """
+    strong, _ = register(admin, "admin")
+    weak, _ = register(admin, "secrets:read:weak/*")
+    certificate = done(admin.ask("POST", "/credentials/issue", {"service_name": strong}))["serial_number"]
+    calls: tuple[tuple[str, str, dict[str, object]], ...] = (
+        ("services:manage", "/services/rotate-secret", {}),
+        ("credentials:issue", "/credentials/issue", {}),
+        ("credentials:issue", "/credentials/join-tokens", {}),
+        ("credentials:issue", "/credentials/renew", {"serial_number": certificate}),
+        ("acme:manage", "/acme/eab", {}),
+    )
+    for right, path, body in calls:
+        with Wire(trial.url, token=token_for(admin, right, "secrets:read:weak/*")) as wire:
+            asked = body or {"service_name": strong}
+            assert_refused(wire.ask("POST", path, asked), 403)
+            if not body:
+                done(wire.ask("POST", path, {"service_name": weak}))
+        with Wire(trial.url, token=token_for(admin, f"{right}:{strong}")) as wire:
+            done(wire.ask("POST", path, asked))
+
+
 def test_introspection_tells_nothing_of_others(trial: Service, admin: Wire) -> None:
     """A service that asks about somebody else's token sees it inactive, like one that never was (RFC 7662 2.2)."""
     theirs = token_for(admin, "secrets:read")

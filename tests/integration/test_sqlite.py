@@ -12,7 +12,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -319,6 +319,28 @@ def test_a_migration_that_fails_is_undone_whole(tmp_path: Path, monkeypatch: pyt
     whole = [*known, (9999, "CREATE TABLE half (a INTEGER);\n")]
     monkeypatch.setattr("tradewarden.storage.migration.migrations", lambda _: whole)
     assert migrate_sqlite(path) == 9999
+
+
+def test_names_registered_before_are_shared(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Domains and addresses of a register that knew no sharing are in the index of what is shared."""
+    path = tmp_path / "tradewarden.db"
+    known = migrations("sqlite")
+    with monkeypatch.context() as patched:
+        patched.setattr("tradewarden.storage.migration.migrations", lambda _: [each for each in known if each[0] < 13])
+        migrate_sqlite(path)
+    put = "INSERT INTO services VALUES (?, 'i', '[]', x'', 1, 'user:admin', 1, ?, ?, x'')"
+    with closing(sqlite3.connect(path)) as connection, connection:
+        connection.execute(put, ("a", '["a.internal",".feeds.internal"]', '["10.9.9.9","2001:db8::1"]'))
+        connection.execute(put, ("b", '[".feeds.internal"]', "[]"))
+    migrate_sqlite(path)
+    with closing(sqlite3.connect(path)) as connection:
+        found = connection.execute("SELECT name, service_name FROM service_shares ORDER BY name, service_name")
+        assert found.fetchall() == [
+            (".feeds.internal", "a"),
+            (".feeds.internal", "b"),
+            ("10.9.9.9", "a"),
+            ("2001:db8::1", "a"),
+        ]
 
 
 def test_a_newer_database_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

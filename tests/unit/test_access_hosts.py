@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tradewarden.access.hosts import dns_name, own_label
+from tradewarden.access.hosts import below, dns_name, domains, ip, own_label
 from tradewarden.errors import InvalidInputError
 
 PUBLISHED = [
@@ -91,3 +91,22 @@ def test_any_label_is_taken_or_refused(rest: str) -> None:
         return
     assert f"xn--{rest.encode().decode('punycode').encode('punycode').decode()}" == name
     assert not rest.encode().decode("punycode").isascii()
+
+
+@pytest.mark.parametrize(
+    ("name", "above"),
+    [("orders", ()), ("a.internal", (".internal",)), ("a.b.internal", (".b.internal", ".internal"))],
+)
+def test_the_domains_of_a_name_are_all_that_it_is_below(name: str, above: tuple[str, ...]) -> None:
+    """Every pattern that the name is a host below, and no other."""
+    assert domains(name) == above
+    assert all(below(name, (each,)) for each in above)
+    assert not below(name, (f".{name}",))
+
+
+@pytest.mark.parametrize("text", ["::ffff:10.9.9.9", "::FFFF:a09:909", "0:0:0:0:0:ffff:10.9.9.9"])
+def test_an_ipv4_address_is_written_as_one(text: str) -> None:
+    """Mapped into IPv6 it would be the same host under another name; the refusal says how to write it."""
+    with pytest.raises(InvalidInputError, match=r"is an IPv4 one; write '10\.9\.9\.9'"):
+        ip(text)
+    assert str(ip("10.9.9.9")) == "10.9.9.9"

@@ -299,9 +299,24 @@ async def test_a_withdrawn_token_lets_nobody_in() -> None:
             await room.withdraw(grant, WithdrawJoinTokens("bot", "0" * 16), entry)
         assert (await room.withdraw(grant, WithdrawJoinTokens("bot"), entry)).withdrawn == 1
         assert (await room.withdraw(grant, WithdrawJoinTokens("bot"), entry)).withdrawn == 0
-    for token in (first, second):
-        assert await refusal(made, token.join_token) == "join token of bot is expired"
     assert await made.enroll(other.join_token)
+    for moment in (0, 3 * 86_400):
+        made.identity.clock.move(moment)
+        for token in (first, second):
+            assert await refusal(made, token.join_token) == "join token of bot was withdrawn before"
+
+
+async def test_a_used_token_is_not_called_withdrawn() -> None:
+    """Neither in the second it was used in, nor after its end; and withdrawing it ends nothing."""
+    made = await enrolment_room()
+    token = (await made.invite(ttl_minutes=1)).join_token
+    made.identity.clock.move(59.9)
+    assert await made.enroll(token)
+    for moment in (0, 60):
+        made.identity.clock.move(moment)
+        assert await refusal(made, token) == "join token of bot was used before"
+        async with made.entry() as entry:
+            assert (await made.enrolment.withdraw(admin(ISSUE, "bot"), WithdrawJoinTokens("bot"), entry)).withdrawn == 0
 
 
 async def test_only_who_may_invite_withdraws() -> None:

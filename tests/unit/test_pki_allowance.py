@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from ipaddress import IPv6Address
 
 import pytest
 
 from tradewarden.access.principal import OWN_NAME
 from tradewarden.errors import NameRefusedError, PermissionDeniedError
-from tradewarden.pki.allowance import require_own
-from tradewarden.pki.certificate.names import names_of
+from tradewarden.pki.allowance import Allowance, Standing, require_own
+from tradewarden.pki.certificate.names import Names, names_of
 
 
 @dataclass(frozen=True)
@@ -19,6 +21,7 @@ class Allotment:
     dns_names: tuple[str, ...] = ()
     ip_addresses: tuple[str, ...] = ()
     incarnation: str = "first"
+    permissions: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -29,10 +32,13 @@ class Case:
     ips: tuple[str, ...] = ()
     allotted: Allotment | None = None
     owners: dict[str, str] = field(default_factory=dict)
+    sharers: dict[str, str] = field(default_factory=dict)
     service: str = "orders"
 
 
 LISTED = Allotment(("web.internal", ".trading.internal"), ("10.0.0.1", "2001:db8::1"))
+
+SHARED = {"a.feeds.internal": "feeds", "10.9.9.9": "feeds"}
 
 GOOD_FOR_ITSELF = [
     Case(),
@@ -41,6 +47,8 @@ GOOD_FOR_ITSELF = [
     Case(dns=("web.internal",), allotted=LISTED, owners={"web.internal": "orders"}),
     Case(dns=("a.trading.internal", "a.b.trading.internal"), allotted=LISTED),
     Case(ips=("10.0.0.1", "2001:DB8:0::1"), allotted=LISTED),
+    Case(dns=("a.trading.internal",), allotted=LISTED, sharers={"a.trading.internal": "billing"}),
+    Case(ips=("10.0.0.1",), allotted=LISTED, sharers={"10.0.0.1": "billing"}),
     Case(service="trading_bot"),
 ]
 GOOD_WITH_AN_OPERATOR = [
@@ -55,6 +63,12 @@ BAD_FOR_EVERYONE = [
         Case(dns=("db.trading.internal",), allotted=LISTED, owners={"db.trading.internal": "billing"}),
         "belongs to another service",
     ),
+    (Case(dns=("a.feeds.internal",), sharers=SHARED), "'a.feeds.internal' belongs to another service; register it"),
+    (Case(dns=("a.feeds.internal",), allotted=Allotment(), sharers=SHARED), "'a.feeds.internal' belongs to another"),
+    (Case(dns=("a.feeds.internal",), allotted=LISTED, sharers=SHARED), "'a.feeds.internal' belongs to another service"),
+    (Case(ips=("10.9.9.9",), sharers=SHARED), "'10.9.9.9' belongs to another service; register it for 'orders' too"),
+    (Case(ips=("10.9.9.9",), allotted=Allotment(), sharers=SHARED), "'10.9.9.9' belongs to another service"),
+    (Case(ips=("10.8.8.8", "10.9.9.9"), allotted=LISTED, sharers=SHARED), "'10.8.8.8' is not one of service"),
     (Case(owners={"orders": "billing"}), "'orders' belongs to another service"),
     (Case(dns=(OWN_NAME,)), "'tradewarden' belongs to another service"),
     (Case(dns=("mail.internal",), allotted=LISTED), "'mail.internal' is not one of service 'orders''s own"),
@@ -71,7 +85,7 @@ BAD_FOR_EVERYONE = [
 def check(case: Case, *, vouched: bool) -> None:
     """Hold a case against the rule."""
     names = names_of("trade.example", case.service, case.dns, case.ips)
-    require_own(case.service, names, case.allotted, case.owners, vouched=vouched)
+    require_own(case.service, names, (case.allotted, case.owners, case.sharers), vouched=vouched)
 
 
 @pytest.mark.parametrize("case", GOOD_FOR_ITSELF)
@@ -99,9 +113,40 @@ def test_what_is_not_its_own_is_refused_to_everyone(case: Case, named: str, *, v
     assert isinstance(refused.value, PermissionDeniedError)  # so it is audited as denied, and answered 403
 
 
-def test_the_refusal_does_not_tell_whose_a_name_is() -> None:
+@pytest.mark.parametrize(
+    "case",
+    [
+        Case(dns=("db.internal",), owners={"db.internal": "billing"}),
+        Case(dns=("db.internal",), sharers={"db.internal": "billing"}),
+        Case(ips=("10.9.9.9",), sharers={"10.9.9.9": "billing"}),
+    ],
+)
+def test_the_refusal_does_not_tell_whose_a_name_is(case: Case) -> None:
     """The other service is named for the log only."""
     with pytest.raises(NameRefusedError) as refused:
-        check(Case(dns=("db.internal",), owners={"db.internal": "billing"}), vouched=True)
+        check(case, vouched=True)
     assert "billing" not in str(refused.value)
     assert "billing" in refused.value.reason
+
+
+@pytest.mark.parametrize("vouched", [True, False])
+def test_an_ipv4_address_mapped_into_ipv6_is_that_address(*, vouched: bool) -> None:
+    """As an old certificate may bear it: whose the one is, the other is; who is registered for the one has both."""
+    names = Names("spiffe://trade.example/orders", ips=(IPv6Address("::ffff:10.9.9.9"),))
+    with pytest.raises(NameRefusedError, match=r"'10\.9\.9\.9' belongs to another service"):
+        require_own("orders", names, (None, {}, SHARED), vouched=vouched)
+    require_own("orders", names, (Allotment(ip_addresses=("10.9.9.9",)), {}, SHARED), vouched=vouched)
+
+
+async def test_the_register_is_asked_for_addresses_as_it_has_them() -> None:
+    """One way to write each, so that whose it is can be looked up."""
+    asked: list[tuple[str, Sequence[str], Sequence[str]]] = []
+
+    class Register:
+        async def allotment(self, name: str, dns_names: Sequence[str], addresses: Sequence[str]) -> Standing:
+            asked.append((name, tuple(dns_names), tuple(addresses)))
+            return None, {}, {}
+
+    names = Names("", ("a.internal",), (IPv6Address("::ffff:10.9.9.9"), IPv6Address("2001:DB8::1")))
+    assert await Allowance(Register()).require("orders", names, vouched=True) == ""
+    assert asked == [("orders", ("a.internal",), ("10.9.9.9", "2001:db8::1"))]

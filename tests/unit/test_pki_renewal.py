@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
     from pathlib import Path
 
+    from tradewarden.pki.allowance import Standing
     from tradewarden.pki.credentials import Credentials
 
 HOUR = 3600
@@ -52,6 +53,7 @@ class Allotment:
     dns_names: tuple[str, ...] = ()
     ip_addresses: tuple[str, ...] = ()
     incarnation: str = "first"
+    permissions: tuple[str, ...] = ()
 
 
 @dataclass
@@ -60,10 +62,13 @@ class Names:
 
     services: dict[str, Allotment] = field(default_factory=dict)
     owned: dict[str, str] = field(default_factory=dict)
+    shared: dict[str, str] = field(default_factory=dict)
 
-    async def allotment(self, name: str, dns_names: Sequence[str]) -> tuple[Allotment | None, dict[str, str]]:
+    async def allotment(self, name: str, dns_names: Sequence[str], addresses: Sequence[str]) -> Standing:
         """Return what the test put there."""
-        return self.services.get(name), {each: self.owned[each] for each in dns_names if each in self.owned}
+        owners = {each: self.owned[each] for each in dns_names if each in self.owned}
+        sharers = {each: self.shared[each] for each in (*dns_names, *addresses) if each in self.shared}
+        return self.services.get(name), owners, sharers
 
 
 @dataclass
@@ -384,6 +389,11 @@ async def test_names_that_were_taken_away_are_not_renewed(pki: Pki) -> None:
     pki.names.owned["bot.internal"] = "other"
     with pytest.raises(NameRefusedError, match="belongs to another"):
         await pki.renew(itself(old), csr=csr())
+    pki.names.owned.clear()
+    pki.names.shared["bot.internal"] = "other"
+    for by, asked in ways:
+        with pytest.raises(NameRefusedError, match="belongs to another"):
+            await pki.renew(by, csr=csr(), **asked)
 
 
 async def test_issuing_keeps_to_the_register(pki: Pki) -> None:

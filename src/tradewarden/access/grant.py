@@ -12,6 +12,8 @@ import msgspec
 from tradewarden.errors import PermissionDeniedError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from tradewarden.access.permission import PermissionSet
     from tradewarden.access.principal import Principal
 
@@ -69,6 +71,18 @@ class Grant:
         covered = resource == self.resource or self.permissions.allows(action, resource)
         if self.action != action or not covered:
             raise PermissionDeniedError(f"grant is for {self.action}, not for {action} on this resource")
+
+    def require_over(self, name: str, held: Iterable[str]) -> None:
+        """Check that this grant may lead to a credential of `name`, who holds these permissions; or raise as `require`.
+
+        Nobody grants more than they hold (decision 7): a right over any name is one over those who hold no more than
+        its holder. A right over this very name, `credentials:issue:NAME`, says that all of it is meant.
+        """
+        if not (self.permissions.singles_out(self.action, name) or self.permissions.includes(held)):
+            raise PermissionDeniedError(
+                f"{name} holds more than the caller, whose {self.action} does not name it: nobody grants more than they"
+                " hold"
+            )
 
     def sees(self, resource: str) -> bool:
         """Tell whether one item of a listing may be shown."""

@@ -98,8 +98,14 @@ def below(name: str, patterns: tuple[str, ...]) -> bool:
     return name in patterns or any(name.endswith(each) for each in patterns if each.startswith("."))
 
 
+def domains(name: str) -> tuple[str, ...]:
+    """Return every pattern that a DNS name is a host below: `.b.c` and `.c` for `a.b.c`."""
+    labels = name.split(".")
+    return tuple("." + ".".join(labels[first:]) for first in range(1, len(labels)))
+
+
 def ip(text: str) -> IPv4Address | IPv6Address:
-    """Return the address of one host; raises `InvalidInputError`."""
+    """Return the address of one host, an IPv4 one never mapped into IPv6; raises `InvalidInputError`."""
     try:
         address = ip_address(text)
     except ValueError:
@@ -107,4 +113,6 @@ def ip(text: str) -> IPv4Address | IPv6Address:
     scoped = isinstance(address, IPv6Address) and address.scope_id is not None
     if address is None or scoped or address.is_unspecified or address.is_multicast:
         raise InvalidInputError(f"IP address {text[:80]!r} is not the address of one host")
+    if isinstance(address, IPv6Address) and (mapped := address.ipv4_mapped) is not None:
+        raise InvalidInputError(f"IP address {text[:80]!r} is an IPv4 one; write {str(mapped)!r}")
     return address

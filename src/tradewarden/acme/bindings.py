@@ -68,6 +68,7 @@ class Bindings:
         registered = await self._register.registered(name)
         if registered is None:
             raise NotFoundError(f"Service '{name}' is not registered")
+        grant.require_over(name, registered.permissions)
         dns, addresses = await self._listed(grant, command)
         self._authority.require_profile(command.profile)
         secret, key_id = _fresh_secret(self._randomness), self._randomness(_ID_BYTES).hex()

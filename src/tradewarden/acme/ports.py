@@ -21,6 +21,11 @@ class Registration(Protocol):
         """Differs for every registration of a name, so that an account never outlives its own."""
         ...
 
+    @property
+    def permissions(self) -> tuple[str, ...]:
+        """The most that it may ever be granted."""
+        ...
+
 
 class Register(Protocol):
     """The register of services."""

@@ -59,6 +59,11 @@ class Registration(Protocol):
         """Differs for every registration of a name, so that a join token never outlives its own."""
         ...
 
+    @property
+    def permissions(self) -> tuple[str, ...]:
+        """The most that it may ever be granted."""
+        ...
+
 
 class Register(Protocol):
     """The register of services (`tradewarden.identity.services.Services`)."""
@@ -113,6 +118,8 @@ class Enrolment:
         if len(command.dns_names) > MAX_NAMES or len(command.ip_addresses) > MAX_NAMES:
             raise InvalidInputError(f"At most {MAX_NAMES} dns_names and {MAX_NAMES} ip_addresses can be given")
         registration = await self._register.registered(name)
+        if registration is not None:
+            grant.require_over(name, registration.permissions)
         token = self._fresh()
         now = int(self._clock.now())
         row = self._sealer.seal(
@@ -162,8 +169,9 @@ class Enrolment:
         def decide(before: JoinRow | None) -> JoinChange[int]:
             standing = self._sealer.check(row if before is None else before)
             left = not standing.used_at
-            ended = self._sealer.seal(replace(standing, expires_at=min(standing.expires_at, now))) if left else standing
-            own.reason = f"join token {_id(row)}" + ("" if left else " was used before")
+            ends = min(standing.expires_at, now)
+            ended = self._sealer.seal(replace(standing, expires_at=ends, used_at=now)) if left else standing
+            own.reason = f"join token {_id(row)}" + ("" if left else f" was {_done(standing)} before")
             return JoinChange(int(left), own.draft(_digest(ended)), ended)
 
         ended = await self._store.change(row.digest, decide)
@@ -223,7 +231,7 @@ class Enrolment:
             raise AuthenticationError(_REFUSED, reason="join token is unknown")
         self._sealer.check(row)
         if row.used_at:
-            raise AuthenticationError(_REFUSED, reason=f"join token of {row.service_name} was used before")
+            raise AuthenticationError(_REFUSED, reason=f"join token of {row.service_name} was {_done(row)} before")
         if self._clock.now() >= row.expires_at:
             raise AuthenticationError(_REFUSED, reason=f"join token of {row.service_name} is expired")
         if row.incarnation and row.incarnation != incarnation:
@@ -253,6 +261,11 @@ def _listed(row: JoinRow) -> JoinTokenListed:
         row.created_by,
         rfc3339(row.expires_at),
     )
+
+
+def _done(row: JoinRow) -> str:
+    """Say what was done with a token that is not open any more."""
+    return "withdrawn" if row.withdrawn else "used"
 
 
 def _id(row: JoinRow) -> str:

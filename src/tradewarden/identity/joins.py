@@ -20,7 +20,8 @@ class JoinRow(msgspec.Struct, frozen=True):
     """One join token by its keyed hash: whom it lets in, under which names, until when, and whether it was used.
 
     `dns_names` and `ip_addresses` are JSON arrays. `incarnation` is that of the service's registration when the token
-    was made (empty: it was not registered). `created_by` is who answers for the names.
+    was made (empty: it was not registered). `created_by` is who answers for the names. `used_at` is also filled when
+    the token is withdrawn: it ends then (see `withdrawn`).
     """
 
     table: ClassVar[str] = "join_tokens"
@@ -35,6 +36,11 @@ class JoinRow(msgspec.Struct, frozen=True):
     expires_at: int
     used_at: int
     seal: bytes = b""
+
+    @property
+    def withdrawn(self) -> bool:
+        """Whether it was ended by hand: a used token was used before its end."""
+        return self.used_at >= self.expires_at
 
 
 class JoinChange(msgspec.Struct, Generic[T], frozen=True):

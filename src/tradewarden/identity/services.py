@@ -13,7 +13,7 @@ from msgspec.structs import replace
 
 from tradewarden.access.grant import ANY
 from tradewarden.access.hosts import dns_pattern, ip
-from tradewarden.access.permission import PermissionSet, expand
+from tradewarden.access.permission import PermissionSet
 from tradewarden.access.principal import OWN_NAME, service_name
 from tradewarden.clock import rfc3339
 from tradewarden.errors import (
@@ -31,11 +31,12 @@ from tradewarden.identity.credential import (
     matches,
     new_credential,
 )
+from tradewarden.identity.names import Ownership, decode_names, owned, shared
 from tradewarden.identity.store import ServiceChange, ServiceRow, ServiceStore, row_digest
 from tradewarden.keys.purpose import Purpose
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Sequence
 
     from tradewarden.access.grant import Grant
     from tradewarden.audit.entry import Entry
@@ -51,7 +52,6 @@ _MANAGE = "services:manage"
 _ISSUE = "credentials:issue"
 MAX_NAMES = 64
 _INCARNATION_BYTES = 16
-_decode_names = msgspec.json.Decoder(tuple[str, ...]).decode
 
 
 class Revisions(Protocol):
@@ -100,7 +100,7 @@ class Services:
         self._randomness = randomness
         self._revisions = revisions
         self._cache: dict[str, ServiceRow | None] = {}
-        self._owners: dict[str, str] = {}
+        self._names = Ownership(store, self._checked)
         self._cached_at = -1
 
     async def register(self, grant: Grant, command: RegisterService, entry: Entry) -> ServiceRegistered:
@@ -143,14 +143,21 @@ class Services:
     ) -> ServiceRegistered:
         """Give a service a new client secret; the one before is void at once, its tokens stay good.
 
+        Raises `PermissionDeniedError` for a service that holds more than the caller, who is not trusted with its name.
         `secret` is one of `new_secret`, for a caller that has to keep it before it is valid.
         """
         _manage(grant, service_name(name), entry)
         secret = secret or self.new_secret()
         fresh = credential_hash(self._mac, secret)
         now = int(self._clock.now())
-        row = await self._put(name, lambda before: replace(_found(before, name), secret=fresh, rotated_at=now), entry)
-        return ServiceRegistered(name, _decode_names(row.permissions), secret, rfc3339(row.created_at))
+
+        def decide(before: ServiceRow | None) -> ServiceRow:
+            found = _found(before, name)
+            grant.require_over(name, decode_names(found.permissions))
+            return replace(found, secret=fresh, rotated_at=now)
+
+        row = await self._put(name, decide, entry)
+        return ServiceRegistered(name, decode_names(row.permissions), secret, rfc3339(row.created_at))
 
     async def set_permissions(
         self, grant: Grant, name: str, permissions: tuple[str, ...], entry: Entry
@@ -220,36 +227,21 @@ class Services:
     async def owners(self, dns_names: Iterable[str]) -> dict[str, str]:
         """Return which registered service each of these DNS names belongs to, where it belongs to one."""
         await self._follow()
-        return await self._owners_of(dns_names)
+        return await self._names.owners(dns_names)
 
-    async def allotment(self, name: str, dns_names: Iterable[str]) -> tuple[ServiceRecord | None, dict[str, str]]:
-        """Return what `registered` and `owners` do, as of one moment."""
-        return await self.registered(name), await self._owners_of(dns_names)
-
-    async def _owners_of(self, dns_names: Iterable[str]) -> dict[str, str]:
-        known = self._owners
-        found = {}
-        for name in dns_names:
-            owner = known.get(name)
-            if owner is None:
-                owner = known[name] = await self._owner(name)
-            if owner:
-                found[name] = owner
-        return found
+    async def allotment(
+        self, name: str, dns_names: Sequence[str], addresses: Sequence[str]
+    ) -> tuple[ServiceRecord | None, dict[str, str], dict[str, str]]:
+        """Return what `registered` and `owners` do, and who shares in the rest of the names, as of one moment."""
+        record, names = await self.registered(name), self._names
+        owners = await names.owners(dns_names)
+        return record, owners, await names.sharers([each for each in dns_names if each not in owners], addresses)
 
     async def _require_free(self, name: str, dns_names: tuple[str, ...]) -> None:
         """Refuse what belongs to another service; the store refuses what becomes another's in this very moment."""
-        for owned, owner in (await self.owners((name, *dns_names))).items():
+        for taken, owner in (await self.owners((name, *dns_names))).items():
             if owner != name:
-                raise ConflictError(f"DNS name {owned!r} is service {owner!r}'s own; take it away there first")
-
-    async def _owner(self, name: str) -> str:
-        """Read whose a name is; the index is not sealed, so it is held against the registration, which is."""
-        owner = await self._store.owner(name)
-        row = await self._checked(owner) if owner else None
-        if owner and (row is None or name not in _owned(row)):
-            raise IntegrityError("A name in the register of services is not its service's", reason=f"owner of {name!r}")
-        return owner
+                raise ConflictError(f"DNS name {taken!r} is service {owner!r}'s own; take it away there first")
 
     async def _cached(self, name: str) -> ServiceRow | None:
         await self._follow()
@@ -261,8 +253,8 @@ class Services:
     async def _follow(self) -> None:
         """Forget what was read before the newest change of the register."""
         revision = (await self._revisions()).services
-        if revision != self._cached_at or len(self._cache) >= _CACHED or len(self._owners) >= _CACHED:
-            self._cache, self._owners = {}, {}
+        if revision != self._cached_at or len(self._cache) >= _CACHED or len(self._names) >= _CACHED:
+            self._cache, self._names = {}, Ownership(self._store, self._checked)
             self._cached_at = revision
 
     async def _checked(self, name: str) -> ServiceRow | None:
@@ -277,17 +269,11 @@ class Services:
         def sealed(before: ServiceRow | None) -> ServiceChange[ServiceRow]:
             checked = None if before is None else self._sealer.check(before)
             row = self._sealer.seal(decide(checked))
-            return ServiceChange(row, entry.draft(row_digest(row)), row, _owned(row))
+            return ServiceChange(row, entry.draft(row_digest(row)), row, owned(row), shared(row))
 
         row = await self._store.change(name, sealed)
         entry.commit()
         return row
-
-
-def _owned(row: ServiceRow) -> tuple[str, ...]:
-    """Return what belongs to this service alone: its name, its DNS names; not the domains that its hosts are below."""
-    names = (each for each in _decode_names(row.dns_names) if not each.startswith("."))
-    return tuple(dict.fromkeys((row.service_name, *names)))
 
 
 def _certifiable(
@@ -313,7 +299,7 @@ def _grantable(grant: Grant, permissions: Iterable[str]) -> tuple[str, ...]:
     asked = PermissionSet(permissions)
     if len(asked.names) > MAX_PERMISSIONS:
         raise InvalidInputError(f"At most {MAX_PERMISSIONS} permissions can be registered")
-    if not all(grant.permissions.covers(permission) for name in asked.names for permission in expand(name)):
+    if not grant.permissions.includes(asked.names):
         raise PermissionDeniedError("nobody grants more than they hold")
     return asked.names
 
@@ -331,21 +317,21 @@ def _names_text(names: tuple[str, ...]) -> str:
 def _record(row: ServiceRow) -> ServiceRecord:
     return ServiceRecord(
         row.service_name,
-        _decode_names(row.permissions),
+        decode_names(row.permissions),
         row.incarnation,
         row.created_at,
-        _decode_names(row.dns_names),
-        _decode_names(row.ip_addresses),
+        decode_names(row.dns_names),
+        decode_names(row.ip_addresses),
     )
 
 
 def _listed(row: ServiceRow) -> ServiceListed:
     return ServiceListed(
         row.service_name,
-        _decode_names(row.permissions),
+        decode_names(row.permissions),
         rfc3339(row.created_at),
         row.created_by,
         rfc3339(row.rotated_at),
-        _decode_names(row.dns_names),
-        _decode_names(row.ip_addresses),
+        decode_names(row.dns_names),
+        decode_names(row.ip_addresses),
     )

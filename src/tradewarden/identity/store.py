@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, ClassVar, Generic, Protocol, TypeVar
 import msgspec
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
 T = TypeVar("T")
 
@@ -55,13 +55,15 @@ class AdminTokenRow(msgspec.Struct, frozen=True):
 class ServiceChange(msgspec.Struct, Generic[T], frozen=True):
     """What a decision wants written: the row as it is from now on, None when it goes.
 
-    `owned` are the names that belong to this service alone from now on: its own, and its DNS names.
+    `owned` are the names that belong to this service alone from now on: its own, and its DNS names. `shared` is what
+    other services may be registered for as well: domains that hosts are below, addresses.
     """
 
     answer: T
     entry: bytes
     row: ServiceRow | None
     owned: tuple[str, ...] = ()
+    shared: tuple[str, ...] = ()
 
 
 class AdminTokenChange(msgspec.Struct, Generic[T], frozen=True):
@@ -92,6 +94,10 @@ class ServiceStore(Protocol):
 
     async def owner(self, owned: str) -> str:
         """Return the service that a name belongs to; empty when it belongs to none."""
+        ...
+
+    async def sharer(self, shared: Sequence[str]) -> str:
+        """Return a service that shares in one of these, the first by what is shared and by name; empty without one."""
         ...
 
     async def read_admin_token(self) -> AdminTokenRow | None:

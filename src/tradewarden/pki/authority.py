@@ -149,7 +149,8 @@ class Authority:
         seconds = self._policy.seconds(command.ttl_hours, profile)
         public, private_key = await self._key(command.csr, service, profile, names)
         vouched = grant.principal != Principal(Kind.SERVICE, service)
-        incarnation = await self._allowance.require(service, names, vouched=vouched)
+        by = grant if vouched else None
+        incarnation = await self._allowance.require(service, names, vouched=vouched, by=by)
         if spend is not None:
             await spend()
         wanted = Wanted(service, profile, names, public, seconds, incarnation=incarnation)
@@ -178,7 +179,8 @@ class Authority:
         names = renewal.names_in(row, self._policy.trust_domain)
         seconds = renewal.seconds_of(row, command.ttl_hours, self._policy.seconds(None, profile), operator=not itself)
         public, private_key = await self._key(command.csr, row.service_name, profile, names, needed=itself)
-        incarnation = await self._allowance.require(row.service_name, names, vouched=True)
+        by = None if itself else grant
+        incarnation = await self._allowance.require(row.service_name, names, vouched=True, by=by)
         if itself:
             incarnation = renewal.kept(row, incarnation, proof=command.proof is not None)
         wanted = Wanted(row.service_name, profile, names, public, seconds, incarnation=incarnation)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, TypeVar
 from tradewarden.errors import ConflictError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from tradewarden.identity.store import (
         AdminTokenChange,
@@ -27,6 +27,7 @@ class MemoryServiceStore:
         self._database = database
         self._services: dict[str, ServiceRow] = {}
         self._owners: dict[str, str] = {}
+        self._sharers: dict[str, set[str]] = {}
         self._admin_token: AdminTokenRow | None = None
 
     async def read(self, name: str) -> ServiceRow | None:
@@ -45,6 +46,10 @@ class MemoryServiceStore:
             raise ConflictError("A name belongs to another service")
         self._owners = {each: owner for each, owner in self._owners.items() if owner != name}
         self._owners.update(dict.fromkeys(change.owned, name))
+        for services in self._sharers.values():
+            services.discard(name)
+        for each in change.shared:
+            self._sharers.setdefault(each, set()).add(name)
         if change.row is None:
             self._services.pop(name, None)
         else:
@@ -56,6 +61,11 @@ class MemoryServiceStore:
     async def owner(self, owned: str) -> str:
         """Return the service that a name belongs to."""
         return self._owners.get(owned, "")
+
+    async def sharer(self, shared: Sequence[str]) -> str:
+        """Return a service that shares in one of these."""
+        found = (min(services) for each in sorted(shared) if (services := self._sharers.get(each)))
+        return next(found, "")
 
     async def read_admin_token(self) -> AdminTokenRow | None:
         """Return the admin token's row."""

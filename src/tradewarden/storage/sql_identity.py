@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import TYPE_CHECKING, TypeVar
 
 import msgspec
@@ -9,7 +10,7 @@ import msgspec
 from tradewarden.identity.store import AdminTokenChange, AdminTokenRow, ServiceChange, ServiceRow
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from tradewarden.storage.database import Database, Transaction
 
@@ -33,6 +34,8 @@ _DELETE_SERVICE = "DELETE FROM services WHERE service_name = ?"
 _OWNER = "SELECT service_name FROM service_names WHERE name = ?"
 _DISOWN = "DELETE FROM service_names WHERE service_name = ?"
 _OWN = "INSERT INTO service_names (name, service_name) VALUES (?, ?)"
+_NO_SHARE = "DELETE FROM service_shares WHERE service_name = ?"
+_SHARE = "INSERT INTO service_shares (name, service_name) VALUES (?, ?)"
 _ADMIN_TOKEN = f"SELECT {_ADMIN} FROM admin_token WHERE name = 'admin'"  # noqa: S608
 _PUT_ADMIN_TOKEN = (
     f"INSERT INTO admin_token ({_ADMIN}) VALUES (?, ?, ?, ?, ?, ?)"  # noqa: S608
@@ -67,6 +70,8 @@ class SqlServiceStore:
                 await transaction.run(_PUT_SERVICE, *msgspec.structs.astuple(change.row))
             await transaction.run(_DISOWN, name)
             await transaction.run_many(_OWN, [(each, name) for each in change.owned])
+            await transaction.run(_NO_SHARE, name)
+            await transaction.run_many(_SHARE, [(each, name) for each in change.shared])
             await transaction.record(change.entry)
             await transaction.bump("services", "tokens")
             return change.answer
@@ -76,6 +81,11 @@ class SqlServiceStore:
     async def owner(self, owned: str) -> str:
         """Return the service that a name belongs to."""
         row = await self._database.one(_OWNER, owned)
+        return "" if row is None else str(row[0])
+
+    async def sharer(self, shared: Sequence[str]) -> str:
+        """Return a service that shares in one of these."""
+        row = await self._database.one(_sharer_of(len(shared)), *shared)
         return "" if row is None else str(row[0])
 
     async def read_admin_token(self) -> AdminTokenRow | None:
@@ -94,6 +104,12 @@ class SqlServiceStore:
             return change.answer
 
         return await self._database.transact(work)
+
+
+@lru_cache(maxsize=128)  # as many as a DNS name has labels
+def _sharer_of(number: int) -> str:
+    among = ", ".join("?" * number)
+    return f"SELECT service_name FROM service_shares WHERE name IN ({among}) ORDER BY name, service_name LIMIT 1"  # noqa: S608
 
 
 async def _service(source: Database | Transaction, name: str) -> ServiceRow | None:
