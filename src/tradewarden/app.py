@@ -107,7 +107,14 @@ class Warden:
         )
         self.admin_token = AdminToken(services, keyring, settings.data_dir, clock, randomness)
         self.tokens = Tokens(
-            SqlTokenStore(database), keyring, self.services, token_policy(settings), clock, randomness, revisions
+            SqlTokenStore(database),
+            keyring,
+            self.services,
+            token_policy(settings),
+            clock,
+            randomness,
+            revisions,
+            lambda serial: self.authority.is_revoked(serial),  # noqa: PLW0108  (`start` makes it)
         )
         ways = rotators(Outbound(settings.rotation_hosts), OwnServices(self), clock, randomness)
         self.rotations = Rotations(SqlRotationStore(database), self.secrets, keyring, ways, clock, randomness)

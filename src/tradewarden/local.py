@@ -249,9 +249,9 @@ class LocalTokens:
         """Return what a token is good for; raises `TokenError`."""
         revisions = await self._rooms.revisions()
         async with _acting(self._rooms, EventType.TOKEN, "tokens:validate") as (_, entry):
-            proven = await self._rooms.tokens.authenticate(token, revisions)
-            entry.resource = proven.service_name
-            return proven.answer
+            valid = await self._rooms.tokens.validate(token, revisions)
+            entry.resource = valid.service_name
+            return valid
 
     async def revoke(self, *, token: str | None = None, service_name: str | None = None) -> bool:
         """End one token, or all of a service; False when there was nothing to end."""

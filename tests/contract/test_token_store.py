@@ -251,7 +251,16 @@ async def test_a_revocation_holds_in_every_process(tmp_path: Path) -> None:
         made = await opened(Kept(SqlTokenStore(first), lambda: inbox(first), first.revisions))
         parts = made.tokens._parts
         store = SqlTokenStore(second)
-        other = Tokens(store, made.keys, made.register, made.policy, made.clock, parts.randomness, second.revisions)
+        other = Tokens(
+            store,
+            made.keys,
+            made.register,
+            made.policy,
+            made.clock,
+            parts.randomness,
+            second.revisions,
+            made.tokens._revoked,
+        )
         grant = admin("tokens:issue", "bot")
         single = await other.issue(grant, IssueToken("bot"), made.entry())
         all_of_it = await made.tokens.issue(grant, IssueToken("bot"), made.entry())

@@ -274,6 +274,20 @@ def test_names_of_others_are_refused_one_by_one(client: Client) -> None:
     assert [each["identifier"]["value"] for each in told["subproblems"]] == ["evil.example", "tradewarden"]
 
 
+def test_names_that_others_are_registered_for_are_refused(installation: Installation, client: Client) -> None:
+    """A key that lists a domain does not open the part of it that is another service's, nor another's address."""
+    with installation.admin() as admin:
+        said = {"dns_names": [".taken.test.internal"], "ip_addresses": ["10.9.9.9"]}
+        done(admin.ask("POST", "/services", {"service_name": "taker", "permissions": [], **said}))
+        key = admin.ask("POST", "/acme/eab", {"service_name": "web", "ip_addresses": ["10.9.9.9"]})
+        assert (key.status, key.json()["code"]) == (403, "name_refused")
+    identifiers = [{"type": "dns", "value": name} for name in (NAME, "a.taken.test.internal")]
+    told = assert_problem(
+        client.post(f"{client.base}/acme/new-order", {"identifiers": identifiers}), Kind.REJECTED_IDENTIFIER
+    )
+    assert "'a.taken.test.internal' belongs to another service" in told["detail"]
+
+
 def test_what_is_not_ready_is_not_finalized(client: Client) -> None:
     """An order that is pending takes no CSR and has no certificate; an unknown one does not exist."""
     place, order = ordered(client, NAME)

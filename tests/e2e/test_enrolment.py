@@ -295,6 +295,45 @@ def test_a_service_only_gets_its_own_names(admin: Wire, stranger: Wire) -> None:
     assert_refused(taken_name, 409)
 
 
+def test_nobody_vouches_for_names_that_others_are_registered_for(service: Service, admin: Wire) -> None:
+    """Neither a host below another's domain nor another's address, for a clerk, the admin or a join token; then shared.
+
+    A clerk may issue for one service, and that alone.
+    """
+    registered = {
+        "ipsvc": {"ip_addresses": ["10.9.9.9"]},
+        "dom": {"dns_names": [".feeds.internal"]},
+        "clerk": {"permissions": ["credentials:issue:order-router"]},
+    }
+    for name, said in registered.items():
+        done(admin.ask("POST", "/services", {"service_name": name, "permissions": [], **said}))
+    token = done(admin.ask("POST", "/tokens/generate", {"service_name": "clerk"}))["token"]
+    asks: tuple[tuple[str, dict[str, list[str]]], ...] = (
+        ("IP address '10.9.9.9'", {"ip_addresses": ["10.9.9.9"]}),
+        ("DNS name 'db1.feeds.internal'", {"dns_names": ["db1.feeds.internal"]}),
+    )
+    order = {"service_name": "order-router"}
+    with Wire(service.url, token=token) as clerk:
+        done(clerk.ask("POST", "/credentials/issue", {**order, "dns_names": ["nobodys.internal"]}))
+        for what, asked in asks:
+            for wire, path in (
+                (clerk, "/credentials/issue"),
+                (admin, "/credentials/issue"),
+                (admin, "/credentials/join-tokens"),
+            ):
+                answer = wire.ask("POST", path, {**order, **asked})
+                entry = entry_of(admin, assert_refused(answer, 403))
+                assert answer.json()["code"] == "name_refused"
+                assert answer.json()["detail"].startswith(f"{what} belongs to another service; register it for")
+                assert entry["result"] == "denied"
+        mapped = clerk.ask("POST", "/credentials/issue", {**order, "ip_addresses": ["::ffff:10.9.9.9"]})
+        assert_refused(mapped, 400)
+        both = {"dns_names": [".feeds.internal"], "ip_addresses": ["10.9.9.9"]}
+        done(admin.ask("POST", "/services", {**order, "permissions": [], **both}))
+        for asked in ({"dns_names": ["db1.feeds.internal"]}, {"ip_addresses": ["10.9.9.9"]}):
+            done(clerk.ask("POST", "/credentials/issue", {**order, **asked}))
+
+
 # -- bound tokens ------------------------------------------------------------------------------
 
 

@@ -136,6 +136,22 @@ def test_a_token_asked_for_over_mtls_is_bound_to_the_certificate(service: Servic
         done(mine.ask("POST", "/tokens/validate"))
 
 
+def test_who_asks_about_a_token_hears_of_its_revoked_certificate(service: Service) -> None:
+    """A resource server that reads no revocation list learns it at its next question, whichever worker answers it."""
+    lost, own = issued(service, "lost"), {"service_name": "lost"}
+    with connect(service, lost) as wire:
+        bound = done(wire.ask("POST", "/tokens/generate", own))["token"]
+    with ExitStack() as stack:
+        askers = [stack.enter_context(Wire(service.url, token=service.admin_token)) for _ in range(8 * WORKERS)]
+        unbound = done(askers[0].ask("POST", "/tokens/generate", own))["token"]
+        for asker in askers:
+            assert done(asker.ask("POST", "/oauth2/introspect", {"token": bound}))["active"]
+        revoke(service, lost)
+        for asker in askers:
+            assert done(asker.ask("POST", "/oauth2/introspect", {"token": bound})) == {"active": False}
+            assert done(asker.ask("POST", "/oauth2/introspect", {"token": unbound}))["active"]
+
+
 def forwarded(value: str) -> list[tuple[str, str]]:
     """Return what proxies call the certificate of their client."""
     names = ("X-Forwarded-Client-Cert", "X-SSL-Client-Cert", "X-Client-Cert", "Client-Cert", "SSL-Client-Cert")

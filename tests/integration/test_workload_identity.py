@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import json
+import os
 import stat
 import time
 from collections.abc import Iterator
@@ -139,6 +141,24 @@ async def test_a_lost_answer_costs_a_try_and_not_the_pair(ca: StandIn) -> None:
         ca.lose_answers = 1
         wait_until(lambda: held.pair.serial_number != first, "not renewed")
     assert len(ca.keys) >= 3
+
+
+def test_nothing_is_asked_for_without_room_for_it(ca: StandIn, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a full disk no join token is spent and no certificate issued that could not be kept."""
+    made = identity(ca, join_token=ca.token("orders"))
+    for get in (made.enroll, lambda: made.renew(force=True)):
+        asked = len(ca.keys)
+        with monkeypatch.context() as full:
+            full.setattr("tradewarden.crypto.keyfile._write_durably", _no_room)
+            with pytest.raises(UnavailableError, match="No space left"):
+                get()
+        assert len(ca.keys) == asked
+        get()
+        assert len(ca.keys) == asked + 1
+
+
+def _no_room(*_: object) -> None:
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
 async def test_recovers_after_expiry_within_the_grace(ca: StandIn) -> None:

@@ -64,6 +64,15 @@ def authority(name: str, above: Authority | None = None) -> Authority:
     return Authority(builder.sign(issuer.key, hashes.SHA256()), key)
 
 
+def cross(root: Authority, above: Authority, path_length: int | None = None) -> Authority:
+    """Certify a root's name and key by another root."""
+    certified = root.certificate.subject
+    builder = _builder(certified, root.key.public_key(), above, above.certificate.subject, YEAR)
+    builder = builder.add_extension(x509.BasicConstraints(ca=True, path_length=path_length), critical=True)
+    builder = builder.add_extension(key_usage(signs_certificates=True, signs_crls=True), critical=True)
+    return Authority(builder.sign(above.key, hashes.SHA256()), root.key)
+
+
 def leaf(
     issuing: Authority,
     key: CertificatePublicKeyTypes,

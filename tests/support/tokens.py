@@ -94,6 +94,7 @@ class Room:
     auditor: Auditor
     revisions: CurrentRevisions
     database: MemoryDatabase
+    revoked: set[str]
 
     def entry(self, action: str = "test") -> Entry:
         """Return a fresh audit entry."""
@@ -143,6 +144,11 @@ async def room_over(
     """Return a room that is not opened yet, over any store."""
     clock, register, journal = MovedClock(), FilledRegister(), Journal()
     keys = await keyring(clock=clock)
-    tokens = Tokens(store, keys, register, policy, clock, randomness, revisions)
+    revoked: set[str] = set()
+
+    async def is_revoked(serial: str) -> bool:
+        return serial in revoked
+
+    tokens = Tokens(store, keys, register, policy, clock, randomness, revisions, is_revoked)
     auditor = Auditor(journal, clock)
-    return Room(tokens, store, keys, register, policy, clock, journal, auditor, revisions, MemoryDatabase())
+    return Room(tokens, store, keys, register, policy, clock, journal, auditor, revisions, MemoryDatabase(), revoked)

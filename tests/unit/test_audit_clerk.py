@@ -284,9 +284,7 @@ async def test_a_batch_that_fails_arrives_later_once(
     """Whether a batch fails before or after it was taken in (a full disk, a lock): all of it is in the log, once."""
     ship, left = room.store.ship, times
 
-    async def failing(
-        before: Shipped | None, after: Shipped, rows: Sequence[InboxRow], notes: Sequence[bytes]
-    ) -> bool:
+    async def failing(before: Shipped | None, after: Shipped, rows: Sequence[InboxRow], notes: Sequence[bytes]) -> bool:
         nonlocal left
         if not left:
             return await ship(before, after, rows, notes)

@@ -64,11 +64,15 @@ async def test_an_issued_token_is_accepted(algorithm: str) -> None:
     assert found.permissions.allows("secrets:read", "any/path")
     assert found.permissions.allows("tokens:revoke", "bot")
     assert not found.permissions.allows("tokens:revoke", "other")
-    assert made.tokens.validate(found) == TokenValid(
-        valid=True,
-        service_name="bot",
-        permissions=("read", "write"),
-        expires_at="2027-01-16T08:00:00.000000Z",
+    assert (
+        await made.tokens.validate(token, await made.revisions())
+        == found.answer
+        == TokenValid(
+            valid=True,
+            service_name="bot",
+            permissions=("read", "write"),
+            expires_at="2027-01-16T08:00:00.000000Z",
+        )
     )
 
 

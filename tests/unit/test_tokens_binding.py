@@ -12,7 +12,7 @@ from tradewarden.access.grant import Credential, Grant, authorize
 from tradewarden.access.permission import ALL
 from tradewarden.errors import PermissionDeniedError, TokenError
 from tradewarden.tokens.commands import IssueToken, RefreshToken, TokenIssued
-from tradewarden.tokens.introspection import Introspection
+from tradewarden.tokens.introspection import INACTIVE, Introspection
 from tradewarden.tokens.minting import REFRESH_PREFIX, token_digest
 from tradewarden.tokens.store import Wanted
 
@@ -21,7 +21,12 @@ FIRST, SECOND = "A" * 43, "B" * 43
 
 def shown(thumbprint: str, peer: str = "bot") -> Credential:
     """Return how a caller is known on a connection with this certificate."""
-    return Credential("certificate", peer, thumbprint=thumbprint, serial="0" * 40, peer=peer)
+    return Credential("certificate", peer, thumbprint=thumbprint, serial=serial(thumbprint), peer=peer)
+
+
+def serial(thumbprint: str) -> str:
+    """Return the serial number of the certificate with this thumbprint."""
+    return thumbprint[0] * 40
 
 
 def over(credential: Credential | None) -> Grant:
@@ -60,9 +65,9 @@ async def test_a_token_asked_for_over_mtls_carries_the_thumbprint() -> None:
     assert claims(token)["cnf"] == {"x5t#S256": FIRST}
     state = await made.store.read(Wanted(token=token_digest(token)))
     assert state.token is not None
-    assert state.token.confirmation == FIRST
-    assert (await made.authenticate(token)).confirmation == FIRST
-    assert (await made.authenticate(token)).confirmation == FIRST  # from the cache, too
+    assert state.token.confirmation == f"{FIRST}.{serial(FIRST)}"
+    assert (await made.authenticate(token)).bond.thumbprint == FIRST
+    assert (await made.authenticate(token)).bond.thumbprint == FIRST  # from the cache, too
     answer = msgspec.json.decode(msgspec.json.encode(await introspect(made, token)))
     assert answer["cnf"] == {"x5t#S256": FIRST}
 
@@ -73,7 +78,7 @@ async def test_without_a_certificate_nothing_is_bound(credential: Credential | N
     made = await room()
     token = (await issue(made, credential)).token
     assert "cnf" not in claims(token)
-    assert (await made.authenticate(token)).confirmation == ""
+    assert (await made.authenticate(token)).bond.thumbprint == ""
     assert b"cnf" not in msgspec.json.encode(await introspect(made, token))
 
 
@@ -83,8 +88,8 @@ async def test_a_refresh_binds_to_the_certificate_it_comes_with() -> None:
     first = await issue(made, shown(FIRST), refresh=True)
     assert (first.refresh_token or "").startswith(REFRESH_PREFIX)
     second = await refresh(made, first, shown(SECOND))
-    assert (await made.authenticate(second.token)).confirmation == SECOND
-    assert (await made.authenticate(first.token)).confirmation == FIRST
+    assert (await made.authenticate(second.token)).bond.thumbprint == SECOND
+    assert (await made.authenticate(first.token)).bond.thumbprint == FIRST
     found = await introspect(made, second.refresh_token or "")
     assert found.cnf is not None
     assert found.cnf.thumbprint == SECOND
@@ -119,9 +124,48 @@ async def test_an_unbound_family_stays_unbound() -> None:
     made = await room()
     first = await issue(made, None, refresh=True)
     second = await refresh(made, first, shown(FIRST))
-    assert (await made.authenticate(second.token)).confirmation == FIRST
+    assert (await made.authenticate(second.token)).bond.thumbprint == FIRST
     third = await refresh(made, second, None)
-    assert (await made.authenticate(third.token)).confirmation == ""
+    assert (await made.authenticate(third.token)).bond.thumbprint == ""
+
+
+async def test_a_revoked_certificate_ends_what_is_bound_to_it() -> None:
+    """Introspection calls the token inactive, and it is not valid any more; other tokens of the service stay."""
+    made = await room()
+    lost, kept = [(await issue(made, shown(thumbprint))).token for thumbprint in (FIRST, SECOND)]
+    for token in (lost, kept):
+        assert (await introspect(made, token)).active
+        assert (await made.tokens.validate(token, await made.revisions())).valid
+    made.revoked.add(serial(FIRST))
+    assert await introspect(made, lost) == INACTIVE
+    with pytest.raises(TokenError) as refused:
+        await made.tokens.validate(lost, await made.revisions())
+    assert refused.value.reason == "the client certificate that the token is bound to is revoked"
+    assert (await introspect(made, kept)).active
+    assert (await made.tokens.validate(kept, await made.revisions())).valid
+
+
+async def test_a_family_outlives_the_certificate_it_was_begun_with() -> None:
+    """It belongs to its service's certificates (section 4): with the next one it goes on after a revocation."""
+    made = await room()
+    first = await issue(made, shown(FIRST), refresh=True)
+    made.revoked.add(serial(FIRST))
+    assert (await introspect(made, first.refresh_token or "")).active
+    second = await refresh(made, first, shown(SECOND))
+    assert (await introspect(made, second.token)).active
+
+
+async def test_what_was_bound_before_serial_numbers_were_kept_is_accepted() -> None:
+    """Such a row has the thumbprint alone; it stays good to its end."""
+    made = await room()
+    bare = Credential("certificate", "bot", thumbprint=FIRST, peer="bot")
+    token = (await issue(made, bare)).token
+    state = await made.store.read(Wanted(token=token_digest(token)))
+    assert state.token is not None
+    assert state.token.confirmation == FIRST
+    found = await introspect(made, token)
+    assert found.cnf is not None
+    assert (found.active, found.cnf.thumbprint) == (True, FIRST)
 
 
 async def test_a_replay_over_mtls_ends_the_family() -> None:

@@ -42,8 +42,8 @@ def header(token: str) -> dict[str, str]:
 def another(made: Room, algorithm: str = "HS256") -> Tokens:
     """Return another process's room over the same store and keys."""
     policy = TokenPolicy(algorithm=algorithm, unregistered_ceiling=DEVELOPMENT)
-    parts = made.tokens._parts
-    return Tokens(made.store, made.keys, made.register, policy, made.clock, parts.randomness, made.revisions)
+    parts, revoked = made.tokens._parts, made.tokens._revoked
+    return Tokens(made.store, made.keys, made.register, policy, made.clock, parts.randomness, made.revisions, revoked)
 
 
 async def test_the_shared_secret_signs_for_readers_who_share_it() -> None:

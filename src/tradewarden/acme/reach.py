@@ -2,19 +2,20 @@
 
 An internal authority must reach internal addresses. What it never reaches: our own listeners (from there a request
 would come from the service itself), and outside development loopback, link-local addresses and the places where clouds
-hand out credentials. An address is checked after the name was resolved and that very address is connected to, so a
-name that changes its answer in between gains nothing.
+hand out credentials, nor any of these by an IPv6 address that stands for it. An address is checked after the name was
+resolved and that very address is connected to, so a name that changes its answer in between gains nothing.
 """
 
 from __future__ import annotations
 
 import socket
-from ipaddress import IPv4Address, IPv6Address, ip_address
+from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 from typing import TYPE_CHECKING, Final
 
 import httpcore
 import msgspec
 
+from tradewarden.acme.embedded import embedded
 from tradewarden.acme.problem import AcmeError, Kind
 
 if TYPE_CHECKING:
@@ -24,15 +25,22 @@ if TYPE_CHECKING:
 
     SocketOption = tuple[int, int, int] | tuple[int, int, bytes | bytearray] | tuple[int, int, None, int]
 
-_METADATA: Final = frozenset(
+_METADATA: Final = tuple(
     map(
-        ip_address,
+        ip_network,
         (
             "100.100.100.200",  # Alibaba Cloud
             "168.63.129.16",  # Azure
-            "169.254.169.254",  # AWS, Azure, Google Cloud and others; link-local as well
+            "169.254.169.254",  # AWS, Azure, Google Cloud and others; this and the next two are link-local as well
+            "169.254.170.2",  # AWS, to containers (ECS)
+            "169.254.170.23",  # AWS, to pods (EKS Pod Identity)
             "192.0.0.192",  # Oracle Cloud
-            "fd00:ec2::254",  # AWS over IPv6
+            "fd00:42::42",  # Scaleway
+            "fd00:100::100:200",  # Alibaba Cloud
+            "fd00:a9fe:a9fe::1",  # Akamai (Linode)
+            "fd00:c1::a9fe:a9fe",  # Oracle Cloud
+            "fd00:ec2::/32",  # AWS: instances ask at ::254, pods at ::23
+            "fd20:ce::/64",  # Google Cloud, at ::254
         ),
     )
 )
@@ -96,13 +104,16 @@ class Reach(httpcore.AsyncNetworkBackend):
             return await self._resolver.addresses(host)
 
     def _may(self, address: IPv4Address | IPv6Address, port: int) -> bool:
-        mapped = address.ipv4_mapped if isinstance(address, IPv6Address) else None
-        found = mapped or address
-        if found.is_unspecified or found.is_multicast or found in _METADATA:
+        """Tell whether an address and every one that it stands for may be reached."""
+        inside = embedded(address) if isinstance(address, IPv6Address) else ()
+        return all(self._may_itself(each, port) for each in (address, *inside))
+
+    def _may_itself(self, address: IPv4Address | IPv6Address, port: int) -> bool:
+        if address.is_unspecified or address.is_multicast or any(address in network for network in _METADATA):
             return False
-        if not self._rules.near and (found.is_loopback or found.is_link_local):
+        if not self._rules.near and (address.is_loopback or address.is_link_local):
             return False
-        return port not in self._rules.listeners or not _is_ours(found)
+        return port not in self._rules.listeners or not _is_ours(address)
 
 
 def _is_ours(address: IPv4Address | IPv6Address) -> bool:

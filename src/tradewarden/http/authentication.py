@@ -145,7 +145,8 @@ class Authentication:
             return Caller(admin, str(admin), rights, _shown(Credential("admin_token"), peer))
         warden.require("ENABLE_JWT")
         proven = await warden.tokens.authenticate(token, revisions)
-        if proven.confirmation and (peer is None or proven.confirmation != peer.thumbprint):
+        bound_to = proven.bond.thumbprint
+        if bound_to and (peer is None or bound_to != peer.thumbprint):
             raise AuthenticationError("Invalid token", reason="the token is bound to another client certificate")
         given = Credential("token", proven.service_name, proven.names, proven.expires_at, bootstrap=proven.bootstrap)
         credential = _shown(given, peer)

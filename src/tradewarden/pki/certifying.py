@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from tradewarden.audit.entry import Entry
     from tradewarden.clock import Clock, Randomness
     from tradewarden.crypto.keyset import Sealer
+    from tradewarden.pki.cas.authorities import Authorities
     from tradewarden.pki.cas.succession import Succession
     from tradewarden.pki.certificate.algorithm import PublicKey
     from tradewarden.pki.certificate.names import Names
@@ -105,18 +106,19 @@ class Certifier:
 
     def credentials(self, row: CertificateRow, private_key: str | None) -> Credentials:
         """Return what the caller gets: the certificate, what is above it, and its key when it was made here."""
-        own = certificate_pem(row.certificate)
+        own, known = certificate_pem(row.certificate), self._cas.known
         return Credentials(
             row.service_name,
             own,
             private_key,
-            self._cas.known.bundle,
+            known.bundle,
             own + self._above(row),
             row.serial,
             row.fingerprint,
             row.spiffe_id,
             row.issued_at,
             float(row.not_after),
+            _crosses(known),
         )
 
     def chain(self, row: Certified) -> str:
@@ -130,6 +132,13 @@ class Certifier:
             return known.above
         issuing = known.find(row.issuer)
         return known.above if issuing is None else pem((issuing, *known.crosses(issuing.row.issuer)))
+
+
+def _crosses(known: Authorities) -> str:
+    """Return the certificates of each trusted root by the other (PEM); empty while there is one."""
+    if len(known.trusted) == 1:
+        return ""
+    return pem(cross for root in known.trusted for cross in known.crosses(root.fingerprint))
 
 
 @lru_cache(maxsize=256)

@@ -67,7 +67,8 @@ class Credentials(msgspec.Struct, frozen=True, repr_omit_defaults=True):
     """A new certificate (PEM) and, unless a CSR was sent, its private key (PKCS#8 PEM), which is kept nowhere.
 
     `certificate_chain` is what a TLS server or client loads: the certificate, then the issuing CA's. `ca_certificate`
-    is the root to trust. Times are seconds since the epoch, UTC.
+    is the root to trust; two while the root is being changed, and then `cross_certificates` are those of each by the
+    other: who trusts one knows the other by them. Times are seconds since the epoch, UTC.
     """
 
     service_name: str
@@ -80,6 +81,7 @@ class Credentials(msgspec.Struct, frozen=True, repr_omit_defaults=True):
     spiffe_id: str
     issued_at: float
     expires_at: float
+    cross_certificates: str = ""
 
     def __repr__(self) -> str:
         return f"Credentials({self.service_name!r}, {self.serial_number})"

@@ -14,6 +14,7 @@ from tradewarden.access.principal import Kind, Principal
 from tradewarden.clock import rfc3339
 from tradewarden.errors import IntegrityError, TokenError
 from tradewarden.tokens.authenticated import Authenticated
+from tradewarden.tokens.bond import Bond
 from tradewarden.tokens.bootstrap import BOOTSTRAP_TEXT
 from tradewarden.tokens.cache import Accepted, AcceptedTokens
 from tradewarden.tokens.commands import TokenValid
@@ -104,6 +105,6 @@ def _authenticated(row: TokenRow, names: tuple[str, ...]) -> Authenticated:
             permissions=names,
             expires_at=rfc3339(row.expires_at),
         ),
-        confirmation=row.confirmation,
+        bond=Bond.read(row.confirmation),
         bootstrap=row.issued_by == BOOTSTRAP_TEXT,
     )

@@ -6,14 +6,15 @@ import msgspec
 
 from tradewarden.access.permission import PermissionSet
 from tradewarden.access.principal import Principal
+from tradewarden.tokens.bond import Bond
 from tradewarden.tokens.commands import TokenValid
 
 
 class Authenticated(msgspec.Struct, frozen=True, eq=False):
     """Who a token's holder is and what it may do; `expires_at` in seconds since the epoch.
 
-    `confirmation` is the thumbprint of the client certificate that the token is bound to (RFC 8705 section 3; empty: to
-    none); whoever takes the token must see that certificate on the call's own connection.
+    `bond` is the client certificate that the token is bound to; whoever takes the token must see that certificate on
+    the call's own connection and know that it counts, or ask whether it is revoked.
     `permissions` are what the token grants, and the rights of a holder over its own tokens; `names`
     are what it grants as it was asked for. `answer` is ready for `/tokens/validate`.
     `bootstrap`: in the end it comes from the bootstrap rule.
@@ -29,5 +30,5 @@ class Authenticated(msgspec.Struct, frozen=True, eq=False):
     issued_at: int
     expires_at: int
     answer: TokenValid
-    confirmation: str = ""
+    bond: Bond = Bond()
     bootstrap: bool = False

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import msgspec
 
 from tradewarden.tokens.minting import Confirmation
+
+if TYPE_CHECKING:
+    from tradewarden.tokens.bond import Bond
 
 
 class Introspection(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -24,9 +29,9 @@ class Introspection(msgspec.Struct, frozen=True, omit_defaults=True):
     cnf: Confirmation | None = None
 
 
-def bound_to(confirmation: str) -> Confirmation | None:
-    """Return the `cnf` of a token that is bound to this certificate's thumbprint (RFC 8705 section 3.2)."""
-    return Confirmation(confirmation) if confirmation else None
+def bound_to(bond: Bond) -> Confirmation | None:
+    """Return the `cnf` of a token that is bound to this certificate (RFC 8705 section 3.2)."""
+    return Confirmation(bond.thumbprint) if bond.thumbprint else None
 
 
 INACTIVE = Introspection(active=False)

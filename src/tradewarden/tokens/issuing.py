@@ -11,6 +11,7 @@ from tradewarden.audit.entry import Result
 from tradewarden.clock import rfc3339
 from tradewarden.errors import PermissionDeniedError, TokenError
 from tradewarden.tokens import minting
+from tradewarden.tokens.bond import Bond
 from tradewarden.tokens.commands import TokenIssued
 from tradewarden.tokens.minting import Term, service_subject, token_digest
 from tradewarden.tokens.parts import names_text
@@ -85,7 +86,7 @@ class Issuing:
         names = grantable(command, grant, registration, parts.policy)
         period = term(command, grant, parts.policy, parts.now())
         signer = (await parts.ring()).signer(TokenKind.ACCESS)
-        bond = grant.credential.thumbprint if grant.credential else ""
+        bond = Bond.shown(grant.credential)
         draft = self._draft(signer, name, names, period, issuer_of(grant), bond)
         draft = _bound(draft, incarnation_of(registration))
         refresh_token = minting.refresh_token(parts.randomness) if command.refresh else None
@@ -129,7 +130,7 @@ class Issuing:
             raise TokenError(_REPLAY)
         return answer
 
-    async def _renewal(self, family: FamilyRow, registration: Registration | None, bond: str) -> _Draft:
+    async def _renewal(self, family: FamilyRow, registration: Registration | None, bond: Bond) -> _Draft:
         parts = self._parts
         names = standing_names(family.permissions, registration, parts.policy)
         signer = (await parts.ring()).signer(TokenKind.ACCESS)
@@ -162,11 +163,11 @@ class Issuing:
         return self._change(answer, (draft.row, *rows), entry)
 
     def _draft(
-        self, signer: SigningKey, name: str, names: tuple[str, ...], term: Term, issued_by: str, bond: str
+        self, signer: SigningKey, name: str, names: tuple[str, ...], term: Term, issued_by: str, bond: Bond
     ) -> _Draft:
         parts = self._parts
         jti = minting.identifier(parts.clock.now(), parts.randomness)
-        token = minting.access_token(signer, parts.policy, jti, name, names, term, bond)
+        token = minting.access_token(signer, parts.policy, jti, name, names, term, bond.thumbprint)
         row = TokenRow(
             digest=token_digest(token),
             jti=jti,
@@ -180,7 +181,7 @@ class Issuing:
             generation=0,
             family="",
             issued_by=issued_by,
-            confirmation=bond,
+            confirmation=str(bond),
             revoked_at=0,
         )
         return _Draft(token, name, names, term, row)

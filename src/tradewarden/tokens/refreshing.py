@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 from msgspec.structs import replace
 
 from tradewarden.errors import PermissionDeniedError, TokenError
+from tradewarden.tokens.bond import Bond
 from tradewarden.tokens.policy import DAY_SECONDS
 from tradewarden.tokens.store import FamilyRow, RefreshRow
 
@@ -42,8 +43,8 @@ def check_idle(used: RefreshRow, policy: TokenPolicy, now: float) -> None:
         raise TokenError("refresh token was idle for too long")
 
 
-def require_bond(family: FamilyRow, name: str, credential: Credential | None) -> str:
-    """Return the thumbprint that the new access token is bound to (empty: to none).
+def require_bond(family: FamilyRow, name: str, credential: Credential | None) -> Bond:
+    """Return the certificate that the new access token is bound to.
 
     `name` is the holder's. Raises `PermissionDeniedError` over another service's certificate, `TokenError` for a bound
     family without a certificate.
@@ -51,10 +52,10 @@ def require_bond(family: FamilyRow, name: str, credential: Credential | None) ->
     if credential is None or not credential.thumbprint:
         if family.confirmation:
             raise TokenError("refresh token is bound to the client certificates of its service")
-        return ""
+        return Bond()
     if credential.peer != name:
         raise PermissionDeniedError("refresh token belongs to another principal than the client certificate")
-    return credential.thumbprint
+    return Bond.shown(credential)
 
 
 def rotated(

@@ -1,4 +1,4 @@
-"""What tokens need from beside: who is registered, and how far the caches are behind."""
+"""What tokens need from beside: who is registered, which certificates count, how far the caches are behind."""
 
 from __future__ import annotations
 
@@ -24,6 +24,14 @@ class Register(Protocol):
 
     async def registered(self, name: str) -> Registration | None:
         """Return the registration that stands now; None when the name is not registered."""
+        ...
+
+
+class Revoked(Protocol):
+    """The inventory of certificates (`tradewarden.pki.authority.Authority.is_revoked`)."""
+
+    async def __call__(self, serial: str) -> bool:
+        """Tell whether the certificate with this serial number counts for nothing any more, as of now."""
         ...
 
 

@@ -22,8 +22,7 @@ class TokenRow(msgspec.Struct, frozen=True):
     """One issued access token: what it may do stands here and nowhere else. `permissions` is a JSON array of names.
 
     It is good while its subject's generation, its registration's `incarnation` (empty: not registered) and its family
-    (empty: none) still stand. `confirmation` is the thumbprint of the client certificate that it is bound to (RFC 8705
-    section 3; empty: to none).
+    (empty: none) still stand. `confirmation` is the client certificate that it is bound to (a `Bond`; empty: to none).
     """
 
     table: ClassVar[str] = "tokens"
@@ -58,7 +57,7 @@ class SubjectRow(msgspec.Struct, frozen=True):
 class FamilyRow(msgspec.Struct, frozen=True):
     """One line of refresh tokens: what its access tokens get, when it ends for good, which refresh token is current.
 
-    `confirmation` is the thumbprint of the client certificate it was last used with, if it is bound (empty: it is not).
+    `confirmation` is the client certificate it was last used with, if it is bound (a `Bond`; empty: it is not).
     """
 
     table: ClassVar[str] = "token_families"

@@ -8,6 +8,7 @@ from tradewarden.access.grant import ANY
 from tradewarden.clock import rfc3339
 from tradewarden.errors import InvalidInputError, PermissionDeniedError, TokenError
 from tradewarden.tokens.admission import Admission
+from tradewarden.tokens.bond import Bond
 from tradewarden.tokens.commands import TokenListed, TokenPage
 from tradewarden.tokens.ending import Ending
 from tradewarden.tokens.introspection import INACTIVE, Introspection, bound_to
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
         TokenValid,
     )
     from tradewarden.tokens.policy import TokenPolicy
-    from tradewarden.tokens.register import CurrentRevisions, Register
+    from tradewarden.tokens.register import CurrentRevisions, Register, Revisions, Revoked
     from tradewarden.tokens.ring import JWKS
     from tradewarden.tokens.store import TokenRow, TokenStore
 
@@ -51,7 +52,7 @@ _COUNT_SECONDS = 5.0
 class Tokens:
     """Tokens of services. `open` it once before use."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913, PLR0917  (what the room needs from beside; the composition root's one call)
         self,
         store: TokenStore,
         keys: Keys,
@@ -60,11 +61,13 @@ class Tokens:
         clock: Clock,
         randomness: Randomness,
         revisions: CurrentRevisions,
+        revoked: Revoked,
     ) -> None:
         self._parts = Parts(store, keys, register, policy, clock, randomness, revisions)
         self._issuing = Issuing(self._parts)
         self._ending = Ending(self._parts)
         self.authenticate = Admission(self._parts).authenticate
+        self._revoked = revoked
         self._counted: tuple[float, int] | None = None
 
     async def open(self, shared_secret: str | None, entry: Entry) -> None:
@@ -78,10 +81,9 @@ class Tokens:
         """Issue a token: asked ∩ the caller's own ∩ the registered maximum (decision 1)."""
         return await self._issuing.issue(grant, command, entry)
 
-    @staticmethod
-    def validate(authenticated: Authenticated) -> TokenValid:
-        """Return what `/tokens/validate` answers to a token that was accepted."""
-        return authenticated.answer
+    async def validate(self, token: str, revisions: Revisions) -> TokenValid:
+        """Return what a token is good for that does not come over its own connection; raises as `authenticate` does."""
+        return (await self._standing(token, revisions)).answer
 
     async def refresh(
         self,
@@ -159,7 +161,7 @@ class Tokens:
 
     async def _introspect_access(self, grant: Grant, token: str) -> Introspection:
         parts = self._parts
-        found = await self.authenticate(token, await parts.revisions())
+        found = await self._standing(token, await parts.revisions())
         grant.require(_INTROSPECT, found.service_name)
         return Introspection(
             active=True,
@@ -173,8 +175,16 @@ class Tokens:
             aud=parts.policy.audience,
             iss=parts.policy.issuer,
             jti=found.jti,
-            cnf=bound_to(found.confirmation),
+            cnf=bound_to(found.bond),
         )
+
+    async def _standing(self, token: str, revisions: Revisions) -> Authenticated:
+        """Return what a token proves, apart from its connection: the certificate that it is bound to must count."""
+        found = await self.authenticate(token, revisions)
+        serial = found.bond.serial
+        if serial and await self._revoked(serial):
+            raise TokenError("the client certificate that the token is bound to is revoked")
+        return found
 
     async def _introspect_refresh(self, grant: Grant, token: str) -> Introspection:
         parts = self._parts
@@ -197,7 +207,7 @@ class Tokens:
             iat=used.issued_at,
             sub=family.subject,
             iss=parts.policy.issuer,
-            cnf=bound_to(family.confirmation),
+            cnf=bound_to(Bond.read(family.confirmation)),
         )
 
 

@@ -30,6 +30,8 @@ KEY, CERTIFICATE, ROOTS = "key.pem", "cert.pem", "ca.pem"
 _MAX_BYTES: Final = 256 * 1024
 _MAX_CRL_BYTES: Final = 64 * 1024 * 1024
 _LOOKS: Final = 3
+_ROOM: Final = 16 * 1024
+"""As large as none of a version's files usually is, in bytes."""
 
 
 class IdentityDirectory:
@@ -95,6 +97,15 @@ class IdentityDirectory:
             return Pair.read(parts[0], parts[1], parts[2], version)
         except IntegrityError as error:
             raise IntegrityError(f"{folder}: {error.detail}; move {self.path} away and enrol again") from error
+
+    def require_room(self) -> None:
+        """Raise `StorageUnavailableError` or `ConfigurationError` unless another version can be written now."""
+        trial = private_directory(self._versions / ".trial")
+        try:
+            for name in (KEY, CERTIFICATE, ROOTS):
+                write_private(trial / name, bytes(_ROOM))
+        finally:
+            shutil.rmtree(trial, ignore_errors=True)
 
     def put(self, pair: Pair) -> Pair:
         """Make this the pair that holds, as a whole and durably; to be called under the lock."""

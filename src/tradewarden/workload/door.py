@@ -42,6 +42,7 @@ class Issued(msgspec.Struct, frozen=True):
 
     certificate_chain: str
     ca_certificate: str
+    cross_certificates: str = ""
 
 
 class Fetched(NamedTuple):

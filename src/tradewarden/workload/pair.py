@@ -116,6 +116,17 @@ class Pair:
                 return False
         return False
 
+    def vouched(self, offered_pem: bytes, crosses_pem: bytes, now: float) -> bytes:
+        """Return which of the offered roots (PEM) are the service's whoever offers them: one that is trusted says so.
+
+        It does by certifying the other's name and key, as two roots do for one another while the root is being changed
+        ("new with old", RFC 4210 section 4.4).
+        """
+        crosses = certificates(crosses_pem, "The cross-certificates") if crosses_pem else ()
+        good = [each for each in crosses if any(_issued(each, root) for root in self.roots) and _is_valid(each, now)]
+        offered = certificates(offered_pem, "The trust bundle")
+        return pem_of([root for root in offered if any(_certifies(cross, root) for cross in good)])
+
     def with_roots(self, roots_pem: bytes) -> Pair:
         """Return the same key and certificate with other roots."""
         return Pair.read(self.key_pem, self.chain_pem, roots_pem)
@@ -150,3 +161,17 @@ def _issued(certificate: x509.Certificate, issuer: x509.Certificate) -> bool:
     except (InvalidSignature, *_UNREADABLE):
         return False
     return True
+
+
+def _certifies(cross: x509.Certificate, root: x509.Certificate) -> bool:
+    """Tell whether a certificate is one of a root's name and key, and lets it certify CAs."""
+    try:
+        constraints = cross.extensions.get_extension_for_class(x509.BasicConstraints).value
+    except (x509.ExtensionNotFound, *_UNREADABLE):
+        return False
+    same = cross.subject == root.subject and public_bytes(cross.public_key()) == public_bytes(root.public_key())
+    return same and constraints.ca and constraints.path_length != 0 and _issued(root, root)
+
+
+def _is_valid(certificate: x509.Certificate, now: float) -> bool:
+    return certificate.not_valid_before_utc.timestamp() <= now < certificate.not_valid_after_utc.timestamp()

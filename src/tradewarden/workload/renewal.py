@@ -9,7 +9,8 @@ The ways, in their order:
 3. When the service refuses that, or is under a root that is not trusted here: a join token that was not spent yet,
    from the file that is read again at each try.
 
-A new key is made each time, and what comes back replaces the old pair only once it was found to be whole.
+A new key is made each time, and what comes back replaces the old pair only once it was found to be whole. Nothing is
+asked for while the disk has no room for it.
 """
 
 from __future__ import annotations
@@ -105,13 +106,13 @@ class Renewal:
             return self._enroll(held)
 
     def _renew(self, held: Pair) -> Pair:
+        self._directory.require_room()
         key = new_key()
         csr = signing_request(key)
         answer, authenticated = self._ask(held, csr)
-        # Over plain HTTP on this machine the roots stay what they are.
-        added = answer.ca_certificate.encode() if authenticated else b""
-        roots = self._bundle(self._authenticated(held), held.roots_pem + added)
-        renewed = Pair.read(key_pem(key), answer.certificate_chain.encode(), roots)
+        issued = Pair.read(key_pem(key), answer.certificate_chain.encode(), held.roots_pem)
+        added = self._added(issued, answer, authenticated=authenticated)
+        renewed = issued.with_roots(self._bundle(self._authenticated(held), held.roots_pem + added))
         if not authenticated and not renewed.anchored:
             raise RootUnknownError(
                 "the service certifies under a root that is not trusted here, because the root was replaced"
@@ -137,6 +138,7 @@ class Renewal:
         token = self._token()
         if token is None or not self._source.url:
             raise EnrolmentNeededError(self._way_back(held, ""))
+        self._directory.require_room()
         pinned = first_contact(self._source.url, token.pin)
         door = Door(self._source.url, trusting(pinned))
         key = new_key()
@@ -145,9 +147,10 @@ class Renewal:
         except RefusedError as refused:
             self._refused.add(token.digest)
             raise EnrolmentNeededError(self._way_back(held, _why(refused)), reason=refused.reason) from refused
-        added = answer.ca_certificate.encode() if door.authenticated else b""
+        issued = Pair.read(key_pem(key), answer.certificate_chain.encode(), pinned)
+        added = self._added(issued, answer, authenticated=door.authenticated)
         roots = self._bundle(door if door.authenticated else None, pinned + added)
-        taken = self._take(Pair.read(key_pem(key), answer.certificate_chain.encode(), roots), held)
+        taken = self._take(issued.with_roots(roots), held)
         self._directory.put_joined(token.digest)
         return taken
 
@@ -193,6 +196,13 @@ class Renewal:
         """Return the service's trust bundle (PEM); None when no address gives an answer that is known to be its."""
         door = self._authenticated(held)
         return None if door is None else _each_once(door.roots())
+
+    def _added(self, issued: Pair, answer: Issued, *, authenticated: bool) -> bytes:
+        """Return the roots (PEM) that came with a certificate; over plain HTTP those that a trusted one vouches for."""
+        offered = answer.ca_certificate.encode()
+        return (
+            offered if authenticated else issued.vouched(offered, answer.cross_certificates.encode(), self._clock.now())
+        )
 
     def _bundle(self, door: Door | None, otherwise: bytes) -> bytes:
         """Return the trust bundle that goes with a new certificate; what is known anyhow when it cannot be had now."""

@@ -61,7 +61,10 @@ class CertificatePage(msgspec.Struct, frozen=True):
 
 
 class CredentialsIssued(msgspec.Struct, frozen=True, omit_defaults=True):
-    """A new certificate; `private_key` is missing when a CSR was sent: it never left the client."""
+    """A new certificate; `private_key` is missing when a CSR was sent: it never left the client.
+
+    `cross_certificates` are there while the root is being changed: each of the two by the other.
+    """
 
     service_name: str
     certificate: str
@@ -73,6 +76,7 @@ class CredentialsIssued(msgspec.Struct, frozen=True, omit_defaults=True):
     issued_at: str
     expires_at: str
     private_key: str | None = None
+    cross_certificates: str = ""
 
 
 class NamedCertificate(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -135,6 +139,7 @@ def _issued(made: Credentials) -> CredentialsIssued:
         rfc3339(made.issued_at),
         rfc3339(made.expires_at),
         made.private_key,
+        made.cross_certificates,
     )
 
 
