@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import httpx
 from cryptography import x509
@@ -16,7 +17,7 @@ from bench.compare import Tell
 from bench.ours import Tradewarden
 from bench.request import Load, Request, look, send, write_replay
 from bench.result import Stage
-from bench.side import send_all
+from bench.side import field, send_all
 
 CERTIFICATES = 20_000
 _SECONDS = 3
@@ -55,11 +56,13 @@ class _Growth:
             certificates=self.issued,
             revoked=self._revoked,
             issue=self.issue(_SECONDS),
+            shard=self._load(Load([self._shard()], "")),
             crl=self._load(Load([Request("GET", "/ca/crl")], "")),
             ocsp=self._load(Load(list(self._questions()), "")),
             ocsp_nonce=self._load(Load(list(self._questions(nonce=True)), "")),
         )
-        rates = (stage.issue.rate, stage.crl.rate, stage.ocsp.rate, stage.ocsp_nonce.rate)
+        runs = (stage.issue, stage.shard, stage.crl, stage.ocsp, stage.ocsp_nonce)
+        rates = [run.rate for run in runs]
         self._tell(f"growth        {name:20}" + "".join(f"{rate:9,.0f}/s" for rate in rates))
         return stage
 
@@ -92,6 +95,19 @@ class _Growth:
         self._side.rest()
         return run
 
+    def _shard(self) -> Request:
+        """Ask for the list that a certificate points to."""
+        with self._side.client() as client:
+            extensions = self._chain(client)[0].extensions
+        places = extensions.get_extension_for_class(x509.CRLDistributionPoints).value[0].full_name
+        return Request("GET", urlsplit(str(places[0].value)).path if places else "")
+
+    def _chain(self, client: httpx.Client) -> list[x509.Certificate]:
+        """Issue one certificate and return it with what is above it."""
+        made = send(client, self._side.admin_request("/credentials/issue", {"service_name": "grow-ask"}))
+        self.issued += 1
+        return x509.load_pem_x509_certificates(field(made, "certificate_chain").encode())
+
     def _serials(self, client: httpx.Client) -> Iterator[str]:
         after = ""
         while True:
@@ -105,10 +121,8 @@ class _Growth:
     def _questions(self, *, nonce: bool = False) -> Iterator[Request]:
         """Ask for the first certificates that were issued: later on, these are the revoked ones."""
         with self._side.client() as client:
-            made = send(client, self._side.admin_request("/credentials/issue", {"service_name": "grow-ask"})).json()
-            self.issued += 1
+            issuer = self._chain(client)[1]
             serials = [serial for serial, _ in zip(self._serials(client), range(_QUESTIONS), strict=False)]
-        issuer = x509.load_pem_x509_certificates(made["certificate_chain"].encode())[1]
         for serial in serials:
             yield Request("POST", "/ca/ocsp", _OCSP, _question(issuer, int(serial, 16), nonce=nonce))
 

@@ -45,12 +45,16 @@ class Timing(msgspec.Struct, frozen=True):
 
 
 class Stage(msgspec.Struct, frozen=True):
-    """How fast issuing, the CRL and OCSP (cached, and with a nonce) are at one size of the inventory."""
+    """How fast issuing, the CRL and OCSP (cached, and with a nonce) are at one size of the inventory.
+
+    `shard` is the part of the CRL that certificates point to, `crl` the whole of it.
+    """
 
     name: str
     certificates: int
     revoked: int
     issue: Run
+    shard: Run
     crl: Run
     ocsp: Run
     ocsp_nonce: Run

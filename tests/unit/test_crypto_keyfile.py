@@ -102,7 +102,10 @@ def test_private_directory(tmp_path: Path) -> None:
     (tmp_path / "link").symlink_to(tmp_path / "a")
     (tmp_path / "file").write_bytes(b"")
     (tmp_path / "a").chmod(0o750)
-    for name, text in (("a", "chmod 700"), ("link", "link"), ("file", "directory")):
+    (tmp_path / "everybody's").mkdir()
+    (tmp_path / "everybody's").chmod(0o1777)
+    refused = (("a", "chmod 700"), ("everybody's", "mkdir -m 700"), ("link", "link"), ("file", "directory"))
+    for name, text in refused:
         with pytest.raises(ConfigurationError, match=text):
             private_directory(tmp_path / name)
 

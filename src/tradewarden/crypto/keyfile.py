@@ -154,6 +154,8 @@ def _refuse_foreign(path: Path, found: os.stat_result, mode: str) -> None:
             f"{path} belongs to user {found.st_uid}, not to the user {os.geteuid()} that runs this; "
             f"run: chown {os.geteuid()} {path}"
         )
+    if found.st_mode & stat.S_IWOTH and stat.S_ISDIR(found.st_mode):  # such as /tmp: others need it as it is
+        raise ConfigurationError(f"{path} is open to other users; use a directory of your own in it: mkdir -m {mode}")
     if found.st_mode & _OTHERS:
         raise ConfigurationError(f"{path} is open to other users; run: chmod {mode} {path}")
 
