@@ -300,6 +300,22 @@ def test_a_stop_answers_what_was_accepted(service: Service) -> None:
         assert stop(again) == 0
 
 
+def test_a_stop_answers_who_was_connected_and_not_accepted_yet(service: Service) -> None:
+    """Connections that the kernel took while every worker was busy are answered too, not reset."""
+    workers = service.children()[:-1]
+    for each in workers:
+        os.kill(each, signal.SIGSTOP)
+    with ExitStack() as held:
+        wires = [held.enter_context(Wire(service.url, token=service.admin_token)) for _ in range(24)]
+        for wire in wires:
+            wire.send(wire.request("GET", "/services"))
+        service.process.terminate()
+        for each in workers:
+            os.kill(each, signal.SIGCONT)
+        assert [wire.answer().status for wire in wires] == [200] * len(wires)
+    assert service.process.wait(10) == 0
+
+
 def accepts(service: Service) -> bool:
     """Tell whether a new connection is answered."""
     try:

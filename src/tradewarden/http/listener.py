@@ -128,9 +128,11 @@ class Listener:
             self._loop.add_reader(listening.fileno(), self._accept, listening)
 
     async def close(self) -> None:
-        """Accept no more; wait for the answers, cancel what is late, close everything."""
+        """Accept what waits and no more; wait for the answers, cancel what is late, close everything."""
         for listening in self._sockets:
             self._loop.remove_reader(listening.fileno())
+            self._take_all(listening)
+            listening.close()
         self._share.leave()
         self._guard.draining = True
         await asyncio.sleep(_GRACE_SECONDS)
@@ -179,25 +181,37 @@ class Listener:
             return
         self._yielded = False
         try:
-            connection, address = listening.accept()
-        except (BlockingIOError, InterruptedError, ConnectionError):
-            return
+            self._take(listening)
         except OSError as error:
             if error.errno not in _EXHAUSTED:
                 raise
             _LOG.error("cannot accept connections now: %s", error.strerror)
             self._loop.remove_reader(listening.fileno())
             self._loop.call_later(1.0, self._resume, listening)
-            return
+
+    def _take_all(self, listening: socket.socket) -> None:
+        """Accept what the kernel holds for us: to those clients they are connected, and their requests may be sent."""
+        with contextlib.suppress(OSError):
+            for _ in range(self._limits.connections):
+                if not self._take(listening):
+                    return
+
+    def _take(self, listening: socket.socket) -> bool:
+        """Accept a connection that waits; tell whether there was one."""
+        try:
+            connection, address = listening.accept()
+        except (BlockingIOError, InterruptedError, ConnectionError):
+            return False
         connection.setblocking(False)  # noqa: FBT003 - the library's signature
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         if self._ssl is not None and len(self._handshakes) >= self._limits.connections:
             self._guard.on_refused("too_many_connections", address[0])
             connection.close()
-            return
+            return True
         task = self._loop.create_task(self._connect(connection, address[0]))
         self._handshakes.add(task)
         task.add_done_callback(self._handshakes.discard)
+        return True
 
     def _resume(self, listening: socket.socket) -> None:
         if not self._guard.draining:
