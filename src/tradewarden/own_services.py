@@ -83,7 +83,7 @@ class OwnServices:
         name = service.service_name
         principal = Principal(Kind.SERVICE, name)
         entry.user = str(principal)
-        own = with_own(name, service.permissions)
-        # Whoever has a client secret may change it by a rotation; beyond that a service does not manage itself.
-        rights = PermissionSet((f"{action}:{name}",)) if action == "services:manage" else own
+        rights = with_own(name, service.permissions)
+        if action == "services:manage":  # whoever has a client secret may change it by a rotation
+            rights = PermissionSet((*service.permissions, f"{action}:{name}"))
         return authorize(principal, rights, action, name, Credential("client_secret"))

@@ -73,6 +73,7 @@ def pki_policy(settings: Settings) -> Policy:
         announce_seconds=settings.ca_announce_minutes * 60,
         access=_access(settings),
         public_url=public_url(settings),
+        own_names=_own_names(settings),
     )
 
 
@@ -115,6 +116,12 @@ def root_sources(settings: Settings) -> RootSources:
     """Return where root keys come from: the configured source, and others by their URI."""
     passphrase = {PASSPHRASE_VARIABLE: settings.passphrase.reveal()} if settings.passphrase else {}
     return RootSources(settings.root_key.reveal(), {**os.environ, **passphrase}, _access(settings))
+
+
+def _own_names(settings: Settings) -> frozenset[str]:
+    """Return what this service alone is called; who speaks to loopback finds any service of the host."""
+    names, addresses = listener_names(settings)
+    return frozenset(names) - {"localhost"} | {each for each in addresses if not ip_address(each).is_loopback}
 
 
 def listener_names(settings: Settings) -> tuple[list[str], list[str]]:

@@ -103,6 +103,8 @@ def test_a_rebound_name_gets_nothing(stranger: Wire, ledger: Ledger, host: str) 
         ("Sec-Fetch-Site", "cross-site"), ("Sec-Fetch-Site", "same-origin"), ("Sec-Fetch-Site", "none"),
         ("Forwarded", "for=127.0.0.1"), ("X-Forwarded-For", "127.0.0.1"), ("X-Forwarded-Proto", "http"),
         ("X-Forwarded-Host", "localhost"), ("Via", "1.1 proxy"), ("via", ""),
+        ("X-Real-IP", "127.0.0.1"), ("X_Forwarded_For", "127.0.0.1"), ("CF-Connecting-IP", "203.0.113.7"),
+        ("True-Client-IP", "203.0.113.7"), ("X-Original-Forwarded-For", "203.0.113.7"), ("X-Request-Start", "t=1"),
         ("Content-Type", "text/plain"), ("Content-Type", "application/x-www-form-urlencoded"),
         ("Content-Type", "multipart/form-data"), ("Content-Type", ""), ("Content-Type", "text/plain; application/json"),
     ],
@@ -123,6 +125,15 @@ def test_the_bootstrap_rule_ends_at_a_registered_name(stranger: Wire, admin: Wir
     """Nobody speaks for a registered service without its proof."""
     name, _ = register(admin, "secrets:read")
     assert_refused(bootstrap(stranger, service_name=name), 401)
+
+
+def test_nobody_gets_a_token_of_our_own_name(stranger: Wire, admin: Wire, ledger: Ledger) -> None:
+    """`service:tradewarden` is nobody who calls: refused without proof, and said so to an administrator."""
+    request_id = assert_refused(bootstrap(stranger, service_name="tradewarden"), 401)
+    ledger.expect(request_id, result="denied", reason="bootstrap: the name is this service's own")
+    answer = admin.ask("POST", GENERATE, {"service_name": "tradewarden", "permissions": ["read"]})
+    assert_refused(answer, 400)
+    assert "this service's own" in answer.json()["detail"]
 
 
 def test_the_bootstrap_rule_gives_no_more_than_it_says(stranger: Wire) -> None:
@@ -433,29 +444,122 @@ def test_a_scoped_right_to_issue_stays_in_its_scope(trial: Service, admin: Wire)
         assert_refused(wire.ask("POST", "/services/permissions", {"service_name": mine, "permissions": ["read"]}), 403)
 
 
-def test_a_right_over_any_name_leads_to_nobody_stronger(trial: Service, admin: Wire) -> None:
-    """Who may manage, issue or invite anywhere gets no credential of a service that holds more, but of a weaker one.
+STRONGER: tuple[tuple[str, str, dict[str, object]], ...] = (
+    ("services:manage", "/services/rotate-secret", {}),
+    ("services:manage", "/services/permissions", {"permissions": []}),
+    ("services:manage", "/services/names", {}),
+    ("credentials:issue", "/credentials/issue", {}),
+    ("credentials:issue", "/credentials/join-tokens", {}),
+    ("acme:manage", "/acme/eab", {}),
+)
+"""A right, and what it could do to a service."""
 
-    A right that names the stronger service is another thing: then it was meant.
+
+@pytest.mark.parametrize(("right", "path", "more"), STRONGER, ids=[path for _, path, _ in STRONGER])
+def test_a_right_over_services_leads_to_nobody_stronger(
+    trial: Service, admin: Wire, right: str, path: str, more: dict[str, object]
+) -> None:
+    """Who holds nothing else gets no credential of a service that holds more, nor changes it; of a weaker one it may.
+
+    The right may be over every service or over this very one, given or narrowed by the caller itself.
     """
     strong, _ = register(admin, "admin")
     weak, _ = register(admin, "secrets:read:weak/*")
-    certificate = done(admin.ask("POST", "/credentials/issue", {"service_name": strong}))["serial_number"]
-    calls: tuple[tuple[str, str, dict[str, object]], ...] = (
-        ("services:manage", "/services/rotate-secret", {}),
-        ("credentials:issue", "/credentials/issue", {}),
-        ("credentials:issue", "/credentials/join-tokens", {}),
-        ("credentials:issue", "/credentials/renew", {"serial_number": certificate}),
-        ("acme:manage", "/acme/eab", {}),
+    caller, secret = register(admin, right, "secrets:read:weak/*")
+    with Wire(trial.url) as wire:
+        proof = [basic(caller, secret)]
+        for own in (right, f"{right}:{strong}"):
+            wire.token = ""
+            wire.token = done(wire.ask("POST", GENERATE, {"service_name": caller, "permissions": [own]}, proof))[
+                "token"
+            ]
+            assert_refused(wire.ask("POST", path, {"service_name": strong, **more}), 403)
+    with Wire(trial.url, token=token_for(admin, f"{right}:{strong}")) as wire:
+        assert_refused(wire.ask("POST", path, {"service_name": strong, **more}), 403)
+    with Wire(trial.url, token=token_for(admin, right, "secrets:read:weak/*")) as wire:
+        done(wire.ask("POST", path, {"service_name": weak, **more}))
+
+
+def test_a_narrowed_token_of_ones_own_does_not_widen_itself(trial: Service, admin: Wire) -> None:
+    """A certificate speaks for all that a service is registered for, so only who holds all of it is given one."""
+    name, secret = register(admin, "secrets:read", "credentials:issue", "services:manage")
+    with Wire(trial.url) as wire:
+        proof = [basic(name, secret)]
+        narrow = {"service_name": name, "permissions": [f"credentials:issue:{name}"]}
+        wire.token = done(wire.ask("POST", GENERATE, narrow, proof))["token"]
+        assert_refused(wire.ask("POST", "/credentials/issue", {"service_name": name}), 403)
+        wire.token = ""
+        wire.token = done(wire.ask("POST", GENERATE, {"service_name": name}, proof))["token"]
+        done(wire.ask("POST", "/credentials/issue", {"service_name": name}))
+
+
+def test_a_stronger_service_is_not_deleted_nor_its_names_taken(trial: Service, admin: Wire) -> None:
+    """Managing services ends where one holds more; a name in another's domain needs a right over that one, too."""
+    strong = fresh("strong")
+    domain = f"{strong}.internal"
+    body = {
+        "service_name": strong,
+        "permissions": ["admin"],
+        "dns_names": [f".{domain}"],
+        "ip_addresses": ["10.77.0.7"],
+    }
+    done(admin.ask("POST", "/services", body))
+    mine = fresh("mine")
+    with Wire(trial.url, token=token_for(admin, "services:manage", f"credentials:issue:{mine}")) as wire:
+        assert_refused(wire.ask("DELETE", f"/services/{strong}"), 403)
+        for taken in ({"dns_names": [f"db.{domain}"]}, {"dns_names": [f".{domain}"]}, {"ip_addresses": ["10.77.0.7"]}):
+            assert_refused(wire.ask("POST", "/services", {"service_name": mine, "permissions": [], **taken}), 403)
+        done(wire.ask("POST", "/services", {"service_name": mine, "permissions": []}))
+
+
+def test_what_ended_while_a_body_was_held_back_does_not_count(trial: Service, admin: Wire) -> None:
+    """Who proved itself and sent its body later is asked again: secret, token and service may be gone by then."""
+    name, secret = register(admin, "secrets:write", "credentials:issue")
+    token = done(admin.ask("POST", GENERATE, {"service_name": name}))["token"]
+    bearer = [("Authorization", f"Bearer {token}")]
+    calls = (
+        (GENERATE, {"service_name": name}, [basic(name, secret)]),
+        ("/secrets/store", {"path": f"held/{name}", "data": {"a": 1}}, bearer),
+        ("/credentials/issue", {"service_name": name}, bearer),
     )
-    for right, path, body in calls:
-        with Wire(trial.url, token=token_for(admin, right, "secrets:read:weak/*")) as wire:
-            asked = body or {"service_name": strong}
-            assert_refused(wire.ask("POST", path, asked), 403)
-            if not body:
-                done(wire.ask("POST", path, {"service_name": weak}))
-        with Wire(trial.url, token=token_for(admin, f"{right}:{strong}")) as wire:
-            done(wire.ask("POST", path, asked))
+    held = []
+    for path, body, headers in calls:
+        wire = Wire(trial.url)
+        request = wire.request("POST", path, body, headers)
+        head, _, rest = request.partition(b"\r\n\r\n")
+        wire.send(head + b"\r\n\r\n" + rest[:1])
+        held.append((wire, rest[1:]))
+    done(admin.ask("GET", "/services"))
+    time.sleep(0.2)  # the heads have arrived; nothing tells of it
+    done(admin.ask("POST", "/services/rotate-secret", {"service_name": name}))
+    done(admin.ask("POST", "/tokens/revoke", {"service_name": name}))
+    for wire, rest in held:
+        wire.send(rest)
+        assert_refused(wire.answer(), 401)
+        wire.close()
+    assert_refused(admin.ask("GET", f"/secrets/held/{name}"), 404)
+
+
+def test_who_may_issue_for_others_rules_none_of_their_tokens(trial: Service, admin: Wire) -> None:
+    """With a token that it asked for in a stronger service's name, a service sees and ends no token of that one."""
+    strong, _ = register(admin, "secrets:read", "tokens:issue")
+    theirs = done(admin.ask("POST", GENERATE, {"service_name": strong, "permissions": ["secrets:read"]}))["token"]
+    with Wire(trial.url, token=token_for(admin, "tokens:issue", "secrets:read:weak/*")) as weak:
+        assert_refused(weak.ask("POST", GENERATE, {"service_name": strong, "permissions": []}), 403)
+        lent = done(weak.ask("POST", GENERATE, {"service_name": strong}))
+        assert lent["permissions"] == ["secrets:read:weak/*", "tokens:issue"]
+    with Wire(trial.url, token=lent["token"]) as wire:
+        assert done(wire.ask("POST", "/tokens/validate"))["service_name"] == strong
+        assert_refused(wire.ask("GET", "/tokens"), 403)
+        assert_refused(wire.ask("GET", f"/tokens?service_name={strong}"), 403)
+        for named in ({"service_name": strong}, {"token": theirs}, {"token": lent["token"]}):
+            assert_refused(wire.ask("POST", "/tokens/revoke", named), 403)
+        form = [("Content-Type", "application/x-www-form-urlencoded")]
+        assert_refused(wire.ask("POST", "/oauth2/introspect", f"token={theirs}".encode(), form), 403)
+        assert_refused(wire.ask("POST", GENERATE, {"service_name": strong, "permissions": []}), 403)
+    with Wire(trial.url, token=theirs) as wire:
+        done(wire.ask("POST", "/tokens/validate"))
+        done(wire.ask("POST", "/tokens/revoke", {"service_name": strong}))
 
 
 def test_introspection_tells_nothing_of_others(trial: Service, admin: Wire) -> None:

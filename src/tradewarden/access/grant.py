@@ -75,14 +75,11 @@ class Grant:
     def require_over(self, name: str, held: Iterable[str]) -> None:
         """Check that this grant may lead to a credential of `name`, who holds these permissions; or raise as `require`.
 
-        Nobody grants more than they hold (decision 7): a right over any name is one over those who hold no more than
-        its holder. A right over this very name, `credentials:issue:NAME`, says that all of it is meant.
+        Nobody grants more than they hold (decision 7), whatever scope the right has: a caller can narrow its own to any
+        name by itself.
         """
-        if not (self.permissions.singles_out(self.action, name) or self.permissions.includes(held)):
-            raise PermissionDeniedError(
-                f"{name} holds more than the caller, whose {self.action} does not name it: nobody grants more than they"
-                " hold"
-            )
+        if not self.permissions.includes(held):
+            raise PermissionDeniedError(f"{name} holds more than the caller: nobody grants more than they hold")
 
     def sees(self, resource: str) -> bool:
         """Tell whether one item of a listing may be shown."""

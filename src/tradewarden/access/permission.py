@@ -130,10 +130,6 @@ class PermissionSet:
         """Tell whether all that these names stand for is granted."""
         return self._everything or all(self.covers(permission) for name in names for permission in expand(name))
 
-    def singles_out(self, action: str, resource: str) -> bool:
-        """Tell whether `action` is granted in a scope that is this resource, and no wider."""
-        return resource in self._scopes.get(action, ())
-
     def intersect(self, other: PermissionSet) -> PermissionSet:
         """Return what both allow. A name that is wholly covered stays as it was asked for; else it is narrowed."""
         kept: list[str] = []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from typing import TYPE_CHECKING
 from urllib.parse import parse_qsl
@@ -30,7 +31,8 @@ _MAX_FIELDS = 64
 class Connection:
     """What the pipeline reads of a request. `peer` is the raw socket's address, `origin` what is proven of the rest.
 
-    `peer_certificate` is the client's, from its TLS connection alone: no header makes one.
+    `peer_certificate` is the client's, from its TLS connection alone: no header makes one. `held` tells that the body
+    was waited for, so that what was known of the caller may not be so any more.
     """
 
     __slots__ = (
@@ -38,6 +40,7 @@ class Connection:
         "_pairs",
         "_receive",
         "headers",
+        "held",
         "method",
         "origin",
         "path",
@@ -52,6 +55,7 @@ class Connection:
         pairs: list[tuple[bytes, bytes]] = scope["headers"]
         self._receive = receive
         self._body: bytes | None = None
+        self.held = False
         self._pairs = pairs
         self.headers = dict(pairs)
         self.method: str = scope["method"]
@@ -96,15 +100,22 @@ class Connection:
         declared = self.headers.get(b"content-length")
         if declared is not None and int(declared) > limit:
             raise LimitExceededError(f"The body is larger than {limit} bytes")
+        loop = asyncio.get_running_loop()
+        turn = loop.call_soon(self._hold)  # comes when the loop turns, so not for a body that is here already
         message = await self._receive()
+        turn.cancel()
         body: bytes = message.get("body", b"")
         if message["type"] != "http.request":
             raise InvalidInputError("The client went away before its request was whole")
         if message.get("more_body"):
+            self.held = True
             body = await self._rest(bytearray(body), limit)
         if len(body) > limit:
             raise LimitExceededError(f"The body is larger than {limit} bytes")
         return body
+
+    def _hold(self) -> None:
+        self.held = True
 
     async def _rest(self, body: bytearray, limit: int) -> bytes:
         more = True

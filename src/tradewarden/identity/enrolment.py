@@ -234,9 +234,9 @@ class Enrolment:
             raise AuthenticationError(_REFUSED, reason=f"join token of {row.service_name} was {_done(row)} before")
         if self._clock.now() >= row.expires_at:
             raise AuthenticationError(_REFUSED, reason=f"join token of {row.service_name} is expired")
-        if row.incarnation and row.incarnation != incarnation:
+        if row.incarnation != incarnation:
             raise AuthenticationError(
-                _REFUSED, reason=f"the registration of {row.service_name} does not stand any more"
+                _REFUSED, reason=f"{row.service_name} is not registered as it was when its join token was made"
             )
         return row
 

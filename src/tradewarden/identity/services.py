@@ -111,7 +111,7 @@ class Services:
             raise InvalidInputError(f"service_name {OWN_NAME!r} is this service's own; choose another")
         permissions = _grantable(grant, command.permissions)
         dns_names, addresses = _certifiable(grant, name, command)
-        await self._require_free(name, dns_names)
+        await self._require_free(grant, name, dns_names, addresses)
         secret = new_credential(CLIENT_SECRET_PREFIX, self._randomness)
         now = int(self._clock.now())
         row = ServiceRow(
@@ -143,7 +143,7 @@ class Services:
     ) -> ServiceRegistered:
         """Give a service a new client secret; the one before is void at once, its tokens stay good.
 
-        Raises `PermissionDeniedError` for a service that holds more than the caller, who is not trusted with its name.
+        Raises `PermissionDeniedError` for a service that holds more than the caller.
         `secret` is one of `new_secret`, for a caller that has to keep it before it is valid.
         """
         _manage(grant, service_name(name), entry)
@@ -152,9 +152,7 @@ class Services:
         now = int(self._clock.now())
 
         def decide(before: ServiceRow | None) -> ServiceRow:
-            found = _found(before, name)
-            grant.require_over(name, decode_names(found.permissions))
-            return replace(found, secret=fresh, rotated_at=now)
+            return replace(_manageable(grant, before, name), secret=fresh, rotated_at=now)
 
         row = await self._put(name, decide, entry)
         return ServiceRegistered(name, decode_names(row.permissions), secret, rfc3339(row.created_at))
@@ -165,7 +163,7 @@ class Services:
         """Change the most that a service may be granted; what its tokens hold beyond it is void at once."""
         _manage(grant, service_name(name), entry)
         text = _names_text(_grantable(grant, permissions))
-        row = await self._put(name, lambda before: replace(_found(before, name), permissions=text), entry)
+        row = await self._put(name, lambda before: replace(_manageable(grant, before, name), permissions=text), entry)
         return _listed(row)
 
     async def set_names(self, grant: Grant, command: SetNames, entry: Entry) -> ServiceListed:
@@ -173,11 +171,11 @@ class Services:
         name = service_name(command.service_name)
         _manage(grant, name, entry)
         dns_names, addresses = _certifiable(grant, name, command)
-        await self._require_free(name, dns_names)
+        await self._require_free(grant, name, dns_names, addresses)
         texts = {"dns_names": _names_text(dns_names), "ip_addresses": _names_text(addresses)}
 
         def decide(before: ServiceRow | None) -> ServiceRow:
-            return replace(_found(before, name), **texts)
+            return replace(_manageable(grant, before, name), **texts)
 
         return _listed(await self._put(name, decide, entry))
 
@@ -186,7 +184,7 @@ class Services:
         _manage(grant, service_name(name), entry)
 
         def decide(before: ServiceRow | None) -> ServiceChange[None]:
-            gone = self._sealer.check(_found(before, name))
+            gone = _manageable(grant, None if before is None else self._sealer.check(before), name)
             return ServiceChange(None, entry.draft(row_digest(gone)), None)
 
         await self._store.change(name, decide)
@@ -237,11 +235,21 @@ class Services:
         owners = await names.owners(dns_names)
         return record, owners, await names.sharers([each for each in dns_names if each not in owners], addresses)
 
-    async def _require_free(self, name: str, dns_names: tuple[str, ...]) -> None:
-        """Refuse what belongs to another service; the store refuses what becomes another's in this very moment."""
+    async def _require_free(
+        self, grant: Grant, name: str, dns_names: tuple[str, ...], addresses: tuple[str, ...]
+    ) -> None:
+        """Refuse what belongs to another service; the store refuses what becomes another's in this very moment.
+
+        What lies in a domain of another one, or is an address of it, is for who may issue to that one, too.
+        """
         for taken, owner in (await self.owners((name, *dns_names))).items():
             if owner != name:
                 raise ConflictError(f"DNS name {taken!r} is service {owner!r}'s own; take it away there first")
+        for shared_name, sharer in (await self._names.sharers(dns_names, addresses)).items():
+            if sharer != name and not grant.permissions.allows(_ISSUE, sharer):
+                raise PermissionDeniedError(
+                    f"{shared_name!r} is registered for {sharer}, which the caller may not issue to"
+                )
 
     async def _cached(self, name: str) -> ServiceRow | None:
         await self._follow()
@@ -307,6 +315,13 @@ def _grantable(grant: Grant, permissions: Iterable[str]) -> tuple[str, ...]:
 def _found(row: ServiceRow | None, name: str) -> ServiceRow:
     if row is None:
         raise NotFoundError(f"Service '{name}' is not registered")
+    return row
+
+
+def _manageable(grant: Grant, row: ServiceRow | None, name: str) -> ServiceRow:
+    """Return the row of a service that the caller may change: one that holds no more than the caller."""
+    row = _found(row, name)
+    grant.require_over(name, decode_names(row.permissions))
     return row
 
 

@@ -80,16 +80,21 @@ class NoRegister:
 class Allowance:
     """The rule, held against the register as it stands now."""
 
-    def __init__(self, register: NameRegister) -> None:
+    def __init__(self, register: NameRegister, own_names: frozenset[str] = frozenset()) -> None:
         self._register = register
+        self._own_names = own_names
 
     async def require(self, service: str, names: Names, *, vouched: bool, by: Grant | None = None) -> str:
         """Raise `NameRefusedError` as `require_own` does; return the registration's incarnation, empty without one.
 
-        `by` is the grant of somebody else who asks: what is certified gives all that the service is registered for, so
-        one that reaches less far is refused (`Grant.require_over`).
+        `by` is the grant of who asks: what is certified gives all that the service is registered for, so a grant that
+        reaches less far is refused (`Grant.require_over`), be it the service's own.
         """
-        standing = await self._register.allotment(service, names.dns, [_plain(each) for each in names.ips])
+        addresses = [_plain(each) for each in names.ips]
+        for name in (*names.dns, *addresses):
+            if name in self._own_names:
+                raise NameRefusedError(f"{name!r} is this service's own and is not issued to others")
+        standing = await self._register.allotment(service, names.dns, addresses)
         require_own(service, names, standing, vouched=vouched)
         allotted = standing[0]
         if by is not None and allotted is not None:

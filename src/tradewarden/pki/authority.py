@@ -70,7 +70,7 @@ class Authority:
         register: NameRegister,
     ) -> None:
         self._store = store
-        self._allowance = Allowance(register)
+        self._allowance = Allowance(register, policy.own_names)
         self._sealer = sealer
         self._policy = policy
         self._clock = clock
@@ -138,9 +138,9 @@ class Authority:
     ) -> Credentials:
         """Issue a certificate to a service, for a new P-256 key or for that of a CSR.
 
-        `spend` is awaited when everything is checked and nothing is left but to sign. Raises `PermissionDeniedError`,
-        `NameRefusedError` for a name that is not the service's own, `InvalidInputError` naming what is refused,
-        `UnavailableError` when the CA itself is not valid now.
+        `spend`, a join token's, is awaited when everything is checked and nothing is left but to sign. Raises
+        `PermissionDeniedError`, `NameRefusedError` for a name that is not the service's own, `InvalidInputError` naming
+        what is refused, `UnavailableError` when the CA itself is not valid now.
         """
         grant.require(ISSUE, command.service_name)
         service = service_name(command.service_name)
@@ -149,7 +149,7 @@ class Authority:
         seconds = self._policy.seconds(command.ttl_hours, profile)
         public, private_key = await self._key(command.csr, service, profile, names)
         vouched = grant.principal != Principal(Kind.SERVICE, service)
-        by = grant if vouched else None
+        by = grant if spend is None else None  # who invited the service was asked then
         incarnation = await self._allowance.require(service, names, vouched=vouched, by=by)
         if spend is not None:
             await spend()

@@ -26,6 +26,8 @@ class Policy(msgspec.Struct, frozen=True):
     whoever holds its key. `herald_seconds` is how long a prepared issuing CA stands before an ordinary rotation lets it
     issue, so that every listener has its list by then. `announce_seconds` is how long a new root is trusted, with its
     list among the others, before anything is issued below it: longer than verifiers take to fetch lists (0: at once).
+    `own_names` are
+    the DNS names and addresses that others find this service under: nobody else is certified under one of them.
     """
 
     trust_domain: str
@@ -42,6 +44,7 @@ class Policy(msgspec.Struct, frozen=True):
     overlap_days: int = 0
     herald_seconds: float = 1.0
     announce_seconds: int = 0
+    own_names: frozenset[str] = frozenset()
 
     @property
     def overlap_seconds(self) -> int:

@@ -125,14 +125,15 @@ def _by_proof(
 
 
 def kept(row: CertificateRow, incarnation: str, *, proof: bool) -> str:
-    """Return the registration that a renewed certificate speaks for: the old one's, never a later one.
+    """Return the registration that a renewed certificate speaks for: the old one's, never another one.
 
     `incarnation` is that of the registration that stands, empty without any. Raises `AuthenticationError` for a proof,
-    else `PermissionDeniedError`, when another registration of the name stands than the certificate's.
+    else `PermissionDeniedError`, when it is not the certificate's any more: the service was deleted, or registered
+    since.
     """
-    if not row.incarnation or not incarnation or row.incarnation == incarnation:
-        return row.incarnation
-    reason = f"{row.serial} is of an earlier registration of the name"
+    if row.incarnation == incarnation:
+        return incarnation
+    reason = f"{row.serial} is of an earlier registration of the name, or of the time before one"
     if proof:
         raise AuthenticationError(REFUSED, reason=f"proof of possession: {reason}")
     raise PermissionDeniedError(reason)
