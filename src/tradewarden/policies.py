@@ -119,7 +119,12 @@ def root_sources(settings: Settings) -> RootSources:
 
 
 def _own_names(settings: Settings) -> frozenset[str]:
-    """Return what this service alone is called; who speaks to loopback finds any service of the host."""
+    """Return what this service alone is called; who speaks to loopback finds any service of the host.
+
+    Nothing where a proxy stands in front: that one answers to the public name, and is registered for it as any service.
+    """
+    if settings.trusted_proxies:
+        return frozenset()
     names, addresses = listener_names(settings)
     return frozenset(names) - {"localhost"} | {each for each in addresses if not ip_address(each).is_loopback}
 

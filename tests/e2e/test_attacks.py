@@ -56,11 +56,13 @@ def basic(name: str, secret: str) -> tuple[str, str]:
 # --- the bootstrap rule (decision 2) ---------------------------------------------------------------
 
 
-def bootstrap(wire: Wire, *headers: tuple[str, str], host: str | None = None, **command: object) -> Answer:
+def bootstrap(
+    wire: Wire, *headers: tuple[str, str], host: str | None = None, version: str = "1.1", **command: object
+) -> Answer:
     """Ask for a token without credentials; the Host may be another."""
     body = msgspec.json.encode({"service_name": fresh("stray"), "permissions": ["read"], **command})
     given = {name.lower() for name, _ in headers}
-    lines = [f"POST {GENERATE} HTTP/1.1", f"Host: {host or wire.host}", f"Content-Length: {len(body)}"]
+    lines = [f"POST {GENERATE} HTTP/{version}", f"Host: {host or wire.host}", f"Content-Length: {len(body)}"]
     if "content-type" not in given:
         lines.append("Content-Type: application/json")
     lines += [f"{name}: {value}" for name, value in headers]
@@ -77,6 +79,11 @@ def test_a_developer_on_the_same_machine_gets_a_token_without_credentials(trial:
         assert issued["expires_in"] <= 86_400
         wire.token = issued["token"]
         done(wire.ask("POST", "/secrets/store", {"path": f"boot/{fresh('s')}", "data": {}}))
+
+
+def test_an_older_http_gets_nothing_without_credentials(stranger: Wire, ledger: Ledger) -> None:
+    """HTTP/1.0 is what nginx speaks to the place behind it unless it is told otherwise."""
+    ledger.expect(assert_refused(bootstrap(stranger, version="1.0"), 401), result="denied")
 
 
 @pytest.mark.parametrize("host", ["localhost", "127.0.0.1", "[::1]"])

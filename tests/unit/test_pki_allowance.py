@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from ipaddress import IPv6Address
+from ipaddress import IPv4Address, IPv6Address
 
 import pytest
 
 from tradewarden.access.principal import OWN_NAME
 from tradewarden.errors import NameRefusedError, PermissionDeniedError
-from tradewarden.pki.allowance import Allowance, Standing, require_own
+from tradewarden.pki.allowance import Allowance, NoRegister, Standing, require_own
 from tradewarden.pki.certificate.names import Names, names_of
 
 
@@ -150,3 +150,11 @@ async def test_the_register_is_asked_for_addresses_as_it_has_them() -> None:
     names = Names("", ("a.internal",), (IPv6Address("::ffff:10.9.9.9"), IPv6Address("2001:DB8::1")))
     assert await Allowance(Register()).require("orders", names, vouched=True) == ""
     assert asked == [("orders", ("a.internal",), ("10.9.9.9", "2001:db8::1"))]
+
+
+@pytest.mark.parametrize("asked", [Names("", ("vault.corp",), ()), Names("", (), (IPv4Address("10.0.0.5"),))])
+async def test_nobody_is_certified_under_this_services_own_address(asked: Names) -> None:
+    """Whoever answers under it is given join tokens and bearer tokens; so no operator can give it away."""
+    allowance = Allowance(NoRegister(), frozenset({"vault.corp", "10.0.0.5"}))
+    with pytest.raises(NameRefusedError, match="this service's own"):
+        await allowance.require("orders", asked, vouched=True)

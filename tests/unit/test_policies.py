@@ -40,3 +40,18 @@ def test_an_address_that_cannot_stand_in_a_certificate_is_refused(url: str) -> N
     """Only plain http and https addresses in ASCII can be pointed to."""
     with pytest.raises(ConfigurationError, match="TRADEWARDEN_PUBLIC_URL"):
         load_settings({"TRADEWARDEN_PUBLIC_URL": url})
+
+
+@pytest.mark.parametrize(
+    ("given", "names"),
+    [
+        ({}, set()),
+        ({"SERVICE_HOST": "10.0.0.5"}, {"10.0.0.5"}),
+        ({"TRADEWARDEN_PUBLIC_URL": "https://Vault.corp.example:8002"}, {"vault.corp.example"}),
+        (STAGING | {"SERVICE_HOST": "ca.example"}, {"ca.example"}),
+        (STAGING | {"SERVICE_HOST": "ca.example", "TRADEWARDEN_TRUSTED_PROXIES": "10.0.0.1"}, set()),
+    ],
+)
+def test_what_others_find_this_service_under_is_its_own(given: dict[str, str], names: set[str]) -> None:
+    """Its host and public address; not loopback, where any service listens, and not what a proxy in front answers to."""
+    assert pki_policy(load_settings(given)).own_names == names

@@ -24,6 +24,14 @@ def with_header(name: str) -> frozenset[str]:
     return CURL.header_names | {name}
 
 
+PROXY_HEADERS = (
+    *("X-Real-IP", "CF-Connecting-IP", "CF-Ray", "True-Client-IP", "X-Original-Forwarded-For", "X-Original-URL"),
+    *("X_Forwarded_For", "x_real_ip", "Client_IP", "X-Forward-For", "X-Envoy-External-Address", "X-ProxyUser-Ip"),
+    *("Client-IP", "X-Client-IP", "X-Cluster-Client-IP", "X-Amzn-Trace-Id", "X-Request-Start", "X-Queue-Start"),
+    *("X-Originating-IP", "X-Remote-Addr", "Fastly-Client-IP", "Fly-Client-IP", "Proxy-Connection", "Max-Forwards"),
+    *("WL-Proxy-Client-IP", "X-Azure-ClientIP", "X-ARR-LOG-ID", "CDN-Loop", "Tailscale-User-Login", "X-Scheme"),
+    *("Client-Cert", "X-SSL-Client-Cert", "X-Auth-Request-User", "l5d-dst-override", "X-Varnish", "X-Rewrite-URL"),
+)
 ADMITTED = {
     "curl": {},
     "127.0.0.1": {"host_header": "127.0.0.1:8002"},
@@ -32,6 +40,8 @@ ADMITTED = {
     "our other port": {"host_header": "localhost:9000", "port": 9000},
     "charset": {"content_type": "application/json; charset=utf-8"},
     "upper case type": {"content_type": "Application/JSON"},
+    "a tool that traces": {"header_names": CURL.header_names | {"x-request-id", "traceparent", "x-b3-traceid"}},
+    "another tool's own": {"header_names": CURL.header_names | {"x-client-info", "cookie", "x-requested-with"}},
 }
 REFUSED = {
     "staging": ({"environment": "staging"}, "environment"),
@@ -62,6 +72,9 @@ REFUSED = {
     "sidecar, client certificate": ({"header_names": with_header("x-forwarded-client-cert")}, "proxy"),
     "gateway": ({"header_names": with_header("X-FORWARDED-PROTO")}, "proxy"),
     "HTTP/1 proxy": ({"header_names": with_header("Via")}, "proxy"),
+    **{f"proxy's {name}": ({"header_names": with_header(name)}, "proxy") for name in PROXY_HEADERS},
+    "nginx as it comes": ({"http_version": "1.0"}, "HTTP/1.1"),
+    "an HTTP nobody asked for": ({"http_version": ""}, "HTTP/1.1"),
     "a form's text/plain": ({"content_type": "text/plain"}, "content type"),
     "a form": ({"content_type": "application/x-www-form-urlencoded"}, "content type"),
     "JSON in a comment": ({"content_type": "text/plain; application/json"}, "content type"),

@@ -6,9 +6,9 @@ import msgspec
 import pytest
 
 from tests.support.tokens import ADMIN, START, admin, room, service
-from tradewarden.access.grant import Credential, authorize
+from tradewarden.access.grant import Credential, Grant, authorize
 from tradewarden.access.permission import ALL, PermissionSet
-from tradewarden.access.principal import Kind, Principal
+from tradewarden.access.principal import OWN_NAME, Kind, Principal
 from tradewarden.errors import (
     AuthenticationError,
     InvalidInputError,
@@ -125,6 +125,84 @@ async def test_rights_over_its_own_tokens_are_not_handed_on() -> None:
     grant = service("bot", with_own("bot", ("read",)), ISSUE, "bot")
     command = IssueToken("bot", ("read", "tokens:issue:bot"))
     assert (await made.tokens.issue(grant, command, made.entry())).permissions == ("read",)
+
+
+OVER_ITSELF = ("tokens:issue", "tokens:read", "tokens:revoke", "tokens:introspect")
+
+
+def weak_for_strong(*permissions: str) -> Grant:
+    """Return the grant of a service that may issue to others."""
+    return service("weak", with_own("weak", (ISSUE, *permissions)), ISSUE, "strong")
+
+
+async def test_a_token_that_another_service_asked_for_gives_no_rights_over_its_service() -> None:
+    """Who may issue for others reads, ends and makes nothing of theirs with what it was given; a refresh is no way."""
+    made = await room()
+    made.register.add("strong", "read", "write")
+    command = IssueToken("strong", ("read", "write"), refresh=True)
+    issued = await made.tokens.issue(weak_for_strong("read"), command, made.entry())
+    again = await made.tokens.refresh(RefreshToken(issued.refresh_token or ""), made.entry())
+    for token in (issued.token, again.token):
+        found = await made.authenticate(token)
+        assert found.permissions.names == ("read", "tokens:validate:strong")
+        assert not any(found.permissions.allows_some(action) for action in OVER_ITSELF)
+
+
+@pytest.mark.parametrize("issuer", ["itself", "an administrator", "the bootstrap rule", "local"])
+async def test_every_other_token_of_a_service_gives_rights_over_itself(issuer: str) -> None:
+    """A service that proved itself, an administrator and the rule on the developer's machine speak for the name."""
+    made = await room()
+    if issuer != "the bootstrap rule":
+        made.register.add("bot", "read")
+    grant = {
+        "itself": service("bot", with_own("bot", ("read",)), ISSUE, "bot"),
+        "an administrator": admin(ISSUE, "bot"),
+        "the bootstrap rule": authorize(BOOTSTRAP, RIGHTS, ISSUE, "bot"),
+        "local": authorize(Principal(Kind.LOCAL, "1000"), ALL, ISSUE, "bot"),
+    }[issuer]
+    issued = await made.tokens.issue(grant, IssueToken("bot"), made.entry())
+    found = await made.authenticate(issued.token)
+    assert all(found.permissions.allows(action, "bot") for action in OVER_ITSELF)
+
+
+async def test_a_token_that_another_service_asked_for_gets_none_with_those_rights() -> None:
+    """A second token, asked for with the first, is no way around it, even where issuing was handed on."""
+    made = await room()
+    made.register.add("strong", "read", ISSUE)
+    made.register.add("third", "read")
+    issued = await made.tokens.issue(weak_for_strong("read"), IssueToken("strong", ("read", ISSUE)), made.entry())
+    proven = await made.authenticate(issued.token)
+    grant = service("strong", proven.permissions, ISSUE, "strong")
+    with pytest.raises(PermissionDeniedError) as refused:
+        await made.tokens.issue(grant, IssueToken("strong", ("read",)), made.entry())
+    assert refused.value.reason.startswith("a token that another service asked for")
+    grant = service("strong", proven.permissions, ISSUE, "third")
+    given = await made.tokens.issue(grant, IssueToken("third", ("read",)), made.entry())
+    assert (await made.authenticate(given.token)).permissions.names == ("read", "tokens:validate:third")
+
+
+@pytest.mark.parametrize(("registered", "asked"), [(("read",), ()), ((), None), ((), ())], ids=str)
+async def test_an_empty_token_is_for_oneself(registered: tuple[str, ...], asked: tuple[str, ...] | None) -> None:
+    """A token that grants nothing is a service's own or an administrator's to ask for, and no other service's."""
+    made = await room()
+    made.register.add("strong", *registered)
+    command = IssueToken("strong", asked)
+    with pytest.raises(PermissionDeniedError):
+        await made.tokens.issue(weak_for_strong("read"), command, made.entry())
+    assert await made.tokens.counts() == 0
+    for grant in (admin(ISSUE, "strong"), service("strong", with_own("strong", registered), ISSUE, "strong")):
+        assert (await made.tokens.issue(grant, command, made.entry())).permissions == ()
+
+
+async def test_our_own_name_has_no_tokens() -> None:
+    """Nobody becomes `service:tradewarden`: not without credentials, and not as an administrator's mistake."""
+    made = await room()
+    with pytest.raises(AuthenticationError) as refused:
+        await made.tokens.issue(authorize(BOOTSTRAP, RIGHTS, ISSUE, OWN_NAME), IssueToken(OWN_NAME), made.entry())
+    assert refused.value.reason == "bootstrap: the name is this service's own"
+    with pytest.raises(InvalidInputError, match="'tradewarden' is this service's own"):
+        await made.tokens.issue(admin(ISSUE, OWN_NAME), IssueToken(OWN_NAME), made.entry())
+    assert await made.tokens.counts() == 0
 
 
 async def test_a_grant_for_something_else_issues_nothing() -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
 import pytest
@@ -112,6 +112,22 @@ async def test_a_retry_within_the_grace_gets_another_successor() -> None:
     assert again.refresh_token != lost.refresh_token
     third = await refresh(made, again)
     await made.authenticate(third.token)
+
+
+async def test_a_retry_of_an_exchange_that_waited_long_ends_no_family(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The grace begins when the exchange counts: who was told to try again while it waited for the disk is no thief."""
+    made = await room()
+    first = await started(made)
+    change = made.store.change
+
+    async def late(*arguments: Any) -> Any:  # noqa: ANN401
+        made.clock.move(36)
+        return await change(*arguments)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(made.store, "change", late)
+        await refresh(made, first)
+    await made.authenticate((await refresh(made, first)).token)
 
 
 async def test_the_successor_that_a_retry_voided_ends_the_family() -> None:

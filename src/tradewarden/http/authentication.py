@@ -191,6 +191,7 @@ class Authentication:
             port=connection.port,
             content_type=connection.text(b"content-type"),
             header_names=frozenset(name.decode("latin-1") for name in connection.headers),
+            http_version=connection.http_version,
         )
 
 

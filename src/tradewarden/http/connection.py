@@ -41,6 +41,7 @@ class Connection:
         "_receive",
         "headers",
         "held",
+        "http_version",
         "method",
         "origin",
         "path",
@@ -59,6 +60,7 @@ class Connection:
         self._pairs = pairs
         self.headers = dict(pairs)
         self.method: str = scope["method"]
+        self.http_version: str = scope["http_version"]
         self.path: str = scope["path"]
         self.raw_path: bytes = scope["raw_path"]
         self.query: bytes = scope["query_string"]

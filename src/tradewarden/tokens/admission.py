@@ -20,7 +20,7 @@ from tradewarden.tokens.cache import Accepted, AcceptedTokens
 from tradewarden.tokens.commands import TokenValid
 from tradewarden.tokens.minting import name_of
 from tradewarden.tokens.policy import MAX_TOKEN_CHARACTERS, TokenKind
-from tradewarden.tokens.rights import with_own
+from tradewarden.tokens.rights import held_with
 from tradewarden.tokens.standing import check_token, standing_names
 from tradewarden.tokens.store import Wanted
 from tradewarden.tokens.verification import verify
@@ -91,7 +91,7 @@ def _authenticated(row: TokenRow, names: tuple[str, ...]) -> Authenticated:
     name = name_of(row.subject)
     return Authenticated(
         principal=Principal(Kind.SERVICE, name),
-        permissions=with_own(name, names),
+        permissions=held_with(name, names, row.issued_by),
         names=names,
         service_name=name,
         jti=row.jti,

@@ -15,8 +15,8 @@ class Authenticated(msgspec.Struct, frozen=True, eq=False):
 
     `bond` is the client certificate that the token is bound to; whoever takes the token must see that certificate on
     the call's own connection and know that it counts, or ask whether it is revoked.
-    `permissions` are what the token grants, and the rights of a holder over its own tokens; `names`
-    are what it grants as it was asked for. `answer` is ready for `/tokens/validate`.
+    `permissions` are what the token grants, and the rights of a service over its own tokens unless another service
+    asked for this one; `names` are what it grants as it was asked for. `answer` is ready for `/tokens/validate`.
     `bootstrap`: in the end it comes from the bootstrap rule.
     """
 

@@ -30,15 +30,26 @@ RIGHTS: Final = PermissionSet((*HANDED_ON.names, "tokens:issue"))
 LIFETIME_SECONDS: Final = DAY_SECONDS
 _HOSTS = ("localhost", "127.0.0.1", "[::1]")
 _BROWSER_HEADERS = ("origin", "sec-fetch-site")
-_PROXY_HEADERS = ("forwarded", "via")
-_PROXY_PREFIX = "x-forwarded"
+_PROXY_PREFIXES: Final = (
+    *("forwarded", "x-forward", "via", "x-via", "max-forwards", "proxy-", "x-proxy", "wl-proxy-", "x-rewrite-"),
+    *("client-ip", "x-client-ip", "x-cluster-", "x-real-", "x-remote-", "x-origin", "true-client-"),
+    *("x-scheme", "x-url-scheme", "front-end-https", "x-request-start", "x-queue-start", "x-nginx-", "x-varnish"),
+    *("client-cert", "x-client-cert", "ssl-client-", "x-ssl-", "x-auth-request-", "x-envoy-", "l5d-", "tailscale-"),
+    *("cf-", "cdn-", "fastly-", "fly-", "akamai-", "x-akamai-", "incap-", "surrogate-", "x-vercel-", "x-nf-"),
+    *("x-amzn-", "x-amz-cf-", "x-appengine-", "x-cloud-trace-context", "x-azure-", "x-arr-"),
+)
+"""How the names begin of what a proxy, a sidecar, a gateway or a tunnel adds and a tool on this machine does not send:
+its peer is on loopback and whoever stands behind it is not. `_` counts as `-`, as with the servers that mix them."""
+_HTTP_VERSION = "1.1"
+"""What tools speak. A reverse proxy that was set up with no more than an address speaks HTTP/1.0 and adds no header."""
 
 
 class BootstrapRequest(msgspec.Struct, frozen=True, kw_only=True):
     """What the rule looks at: the raw socket and the headers as they came, before any proxy header was believed.
 
     `listener_loopback`: every address that the service listens on is a loopback address. `header_names` in any case.
-    `host_header` and `content_type` are None when the header is missing or there more than once.
+    `host_header` and `content_type` are None when the header is missing or there more than once. `http_version` as it
+    stands in the request line.
     """
 
     environment: str
@@ -48,6 +59,7 @@ class BootstrapRequest(msgspec.Struct, frozen=True, kw_only=True):
     port: int
     content_type: str | None
     header_names: frozenset[str]
+    http_version: str = _HTTP_VERSION
 
 
 def admit(request: BootstrapRequest) -> tuple[Principal, PermissionSet]:
@@ -64,8 +76,10 @@ def _failures(request: BootstrapRequest) -> Iterator[str]:
         yield "the listener is not bound to loopback"
     if not is_loopback(request.peer_address or ""):
         yield "the peer is not on loopback"
-    names = {name.lower() for name in request.header_names}
-    if any(name in _PROXY_HEADERS or name.startswith(_PROXY_PREFIX) for name in names):
+    if request.http_version != _HTTP_VERSION:
+        yield "the request is not HTTP/1.1, as a proxy's is"
+    names = {name.lower().replace("_", "-") for name in request.header_names}
+    if any(name.startswith(_PROXY_PREFIXES) for name in names):
         yield "a proxy forwarded the request"
     if names.intersection(_BROWSER_HEADERS):
         yield "a browser sent the request"

@@ -9,7 +9,8 @@ class IssueToken(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Ask for an access token.
 
     `permissions` None stands for everything the name is registered for (`read` for a name that is
-    not); an empty list gives a token that can do nothing. `ttl_seconds` is cut to the policy's.
+    not); an empty list gives a token that can do nothing, which no service gets of another. `ttl_seconds`
+    is cut to the policy's.
     """
 
     service_name: str

@@ -149,7 +149,7 @@ class Issuing:
         successor: str,
         entry: Entry,
     ) -> TokenChange[TokenIssued | None]:
-        now = draft.term.issued_at
+        now = self._parts.now()  # as of the commit: a change may have waited, and the grace begins when it counts
         family = check_family(state, registration, now)
         used = state.refresh
         if used is None:
