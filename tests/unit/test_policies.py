@@ -53,5 +53,5 @@ def test_an_address_that_cannot_stand_in_a_certificate_is_refused(url: str) -> N
     ],
 )
 def test_what_others_find_this_service_under_is_its_own(given: dict[str, str], names: set[str]) -> None:
-    """Its host and public address; not loopback, where any service listens, and not what a proxy in front answers to."""
+    """Its host and public address; not loopback, where any service listens, nor what a proxy in front answers to."""
     assert pki_policy(load_settings(given)).own_names == names
