@@ -5,15 +5,20 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import shutil
 import sqlite3
+import stat
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from msgspec.structs import replace
 
 from tests.support.audit import ORIGIN, SEAL, SIGNER, VERIFIER, Room
 from tradewarden.audit.checkpoint import Checkpoint, read_checkpoint
 from tradewarden.audit.finding import finding
 from tradewarden.audit.frames import FRAME_HEAD
+from tradewarden.audit.shipping import _FINISHED
+from tradewarden.audit.store import Shipped
 from tradewarden.audit.verify import verify_log
 from tradewarden.crypto.signers import Signer, Verifier
 from tradewarden.errors import ConflictError, IntegrityError, StorageUnavailableError
@@ -22,7 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
     from pathlib import Path
 
-    from tradewarden.audit.store import InboxRow, Leader, Numbering, Shipped
+    from tradewarden.audit.store import InboxRow, Leader, Numbering
 
 
 @pytest.fixture
@@ -174,13 +179,168 @@ async def test_a_file_that_is_no_journal_is_put_aside(room: Room) -> None:
     assert actions == ["audit.integrity", "secrets:read"]
 
 
-async def test_a_file_that_cannot_be_opened_keeps_no_other_back(room: Room) -> None:
-    """A link or a directory with a journal's name is a fault that is told; the others are shipped."""
+async def test_what_is_no_file_is_put_aside_and_keeps_no_other_back(room: Room) -> None:
+    """A link, a loop of links, a directory, a pipe, a socket with a journal's name is a finding; others are shipped."""
     (room.journals / "00aa-000000.journal").symlink_to("/dev/zero")
     (room.journals / "00bb-000000.journal").mkdir()
+    (room.journals / "00cc-000000.journal").symlink_to("00cc-000000.journal")
+    os.mkfifo(room.journals / "00dd-000000.journal")
+    os.mknod(room.journals / "00ee-000000.journal", stat.S_IFSOCK | 0o600)
+    (room.journals / os.fsdecode(b"\xff.journal")).mkdir()
     await room.read("a")
-    assert (await room.clerk.run_once()).faults
+    assert (await room.clerk.lag()).unshipped_bytes > 0
+    await room.settle()
+    await room.settle()
+    actions = sorted(each["action"] for each in await _lines(room))
+    assert actions == [*["audit.integrity"] * 6, "secrets:read"]
+    assert len(list(room.journals.glob("*.damaged"))) == 6
+    assert len(list(room.journals.glob("*.journal"))) == 1
+
+
+async def test_what_is_no_file_is_not_taken_for_an_unfinished_one(room: Room) -> None:
+    """A loop of links or a pipe with the name of an unfinished journal stops nothing."""
+    (room.journals / "00cc-000000.new").symlink_to("00cc-000000.new")
+    os.mkfifo(room.journals / "00dd-000000.new")
+    room.clock.ahead += 100
+    await room.read("a")
+    await room.settle()
     assert [each["resource"] for each in await _lines(room)] == ["a"]
+
+
+@pytest.mark.parametrize("name", ["{boot}-000000-copy", "{boot}-000001", "{boot}-000000.journal", "ab-000000", "z"])
+async def test_a_copy_of_a_live_journal_takes_nothing_from_it(room: Room, name: str) -> None:
+    """A journal under another name than its header's is no orphan: it is put aside, and the live one is shipped on."""
+    await room.read("a")
+    await room.settle()
+    live = _only(room)
+    shutil.copy(live, live.with_name(name.format(boot=room.journal.boot.hex()) + ".journal"))
+    await room.settle()
+    for each in range(10):
+        await room.read(f"b/{each}")
+    await room.settle()
+    await room.journal.close()
+    await room.settle()
+    found = await _lines(room)
+    assert [each["resource"] for each in found if "boot" in each] == ["a", *(f"b/{n}" for n in range(10))]
+    assert ["does not verify under this name" in e["reason"] for e in found if "boot" not in e] == [True]
+    assert [each.suffix for each in room.journals.iterdir()] == [".damaged"]
+
+
+async def _say_finished(room: Room) -> None:
+    """Say of the journal, as whoever took something else for it would, that it has arrived whole."""
+    state = await room.store.shipped(room.journal.boot.hex())
+    assert state is not None
+    assert await room.store.ship(state, replace(state, offset=_FINISHED), [], [])
+
+
+@pytest.mark.parametrize("alive", [True, False])
+async def test_no_file_is_removed_unread(room: Room, alive: bool) -> None:
+    """A file that is said to have arrived, and holds more, is put aside and told of, never removed."""
+    await room.read("a")
+    await room.settle()
+    await _say_finished(room)
+    await room.settle()
+    assert _only(room).exists()
+    await room.read("b")
+    if not alive:
+        await room.journal.close()
+    await room.settle()
+    (aside,) = room.journals.iterdir()
+    assert aside.suffix == ".damaged"
+    assert b'"resource":"b"' in aside.read_bytes()
+    if alive:
+        await room.read("c")
+        await room.settle()
+    findings = [each["reason"] for each in await _lines(room) if each["action"] == "audit.integrity"]
+    assert "entries from 1 on never arrived" in findings[0]
+    assert len(findings) == 1 + alive
+    assert {"c"} & {each["resource"] for each in await _lines(room)} == ({"c"} if alive else set())
+
+
+async def test_a_file_that_was_put_in_the_place_of_another_is_not_removed_for_it(room: Room) -> None:
+    """The file that arrived is what goes; whatever stands under its name by then is read first."""
+    await room.read("a")
+    await room.settle()
+    path = _only(room)
+    path.rename(room.directory / "moved")
+    path.write_bytes(b"something else")
+    await room.journal.close()
+    await room.settle()
+    await room.settle()
+    (aside,) = room.journals.iterdir()
+    assert aside.read_bytes() == b"something else"
+
+
+async def test_a_file_from_before_is_told(room: Room) -> None:
+    """A segment that comes back after its journal has gone on is put aside and told of."""
+    await room.read("a")
+    await room.settle()
+    old = _only(room)
+    kept = old.read_bytes()
+    old.unlink()
+    await room.settle()
+    await room.read("b")
+    await room.settle()
+    old.write_bytes(kept)
+    await room.settle()
+    findings = [each["reason"] for each in await _lines(room) if each["action"] == "audit.integrity"]
+    assert len(findings) == 2
+    assert "segment 1 of its journal arrived before it" in findings[1]
+    assert old.with_suffix(".damaged").exists()
+
+
+async def test_what_cannot_be_put_aside_is_told_once(room: Room, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As long as a foreign file cannot be moved it is a fault, but no finding in every round."""
+    (room.journals / "00ff-000000.journal").write_bytes(b"hello")
+
+    def refuse(*_: object) -> None:
+        raise PermissionError("not permitted")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(type(room.journals), "rename", refuse)
+        for _ in range(3):
+            assert (await room.clerk.run_once()).faults
+    await room.settle()
+    assert [each["action"] for each in await _lines(room)] == ["audit.integrity"]
+    assert list(room.journals.glob("*.damaged"))
+
+
+@pytest.mark.parametrize("times", [1, 3])
+async def test_a_finding_is_recorded_before_its_file_is_put_aside(
+    room: Room, monkeypatch: pytest.MonkeyPatch, times: int
+) -> None:
+    """When another shipper records something meanwhile it is tried again."""
+    (room.journals / "00ff00ff00ff00ff-000000.journal").write_bytes(b"rubbish" * 10)
+    shipped, left = room.store.shipped, times
+
+    async def overtaken(boot: str) -> Shipped | None:
+        nonlocal left
+        state = await shipped(boot)
+        if boot == "shipper" and left:
+            left -= 1
+            await room.store.ship(state, Shipped(boot, 0, 0, (state.offset if state else 0) + 1), [], [])
+        return state
+
+    monkeypatch.setattr(room.store, "shipped", overtaken)
+    await room.settle()
+    assert ["does not verify" in each["reason"] for each in await _lines(room)] == [True]
+    assert [each.suffix for each in room.journals.iterdir() if "00ff" in each.name] == [".damaged"]
+
+
+async def test_a_finding_that_cannot_be_recorded_leaves_its_file(room: Room, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Tries have an end, which is a fault; the file stays until its finding is in."""
+    foreign = room.journals / "00ff00ff00ff00ff-000000.journal"
+    foreign.write_bytes(b"rubbish")
+    with monkeypatch.context() as patch:
+        patch.setattr(room.store, "ship", _refuse_all)
+        assert any("could not be recorded" in each for each in (await room.clerk.run_once()).faults)
+    assert foreign.exists()
+    await room.settle()
+    assert not foreign.exists()
+
+
+async def _refuse_all(*_: object) -> bool:
+    return False
 
 
 async def test_a_living_log_is_verified_while_it_grows(room: Room) -> None:
@@ -217,6 +377,41 @@ async def test_a_journal_that_vanishes_is_told(room: Room) -> None:
     await room.settle()
     await room.settle()
     assert [each["action"] for each in await _lines(room)][1:] == ["audit.integrity"]
+    await room.another_clerk().settle()
+    assert len(await _lines(room)) == 2
+
+
+async def test_a_journal_that_vanished_while_no_clerk_worked_is_told(room: Room) -> None:
+    """The first round of a clerk finds the journals that are not at their end and have no file; each is told once."""
+    await room.read("a")
+    await room.settle()
+    path = _only(room)
+    room.clerk._shipper.close()
+    room.clerk = room.another_clerk()
+    await room.settle()
+    assert len(await _lines(room)) == 1
+    room.clerk._shipper.close()
+    kept = path.rename(room.directory / "kept")
+    room.clerk = room.another_clerk()
+    await room.settle()
+    await room.another_clerk().settle()
+    (told,) = (await _lines(room))[1:]
+    assert (told["action"], told["resource"]) == ("audit.integrity", f"audit/journal/{path.name}")
+    assert "was taken away before all of it arrived, at counter 1" in told["reason"]
+    kept.rename(path)
+    await room.read("b")
+    await room.settle()
+    assert [each["resource"] for each in await _lines(room) if "boot" in each] == ["a", "b"]
+
+
+async def test_journals_at_their_end_are_not_missed(room: Room) -> None:
+    """A journal that was closed, shipped and removed is not told of by the next clerk."""
+    await room.read("a")
+    await room.journal.close()
+    await room.settle()
+    room.clerk = room.another_clerk()
+    await room.settle()
+    assert len(await _lines(room)) == 1
 
 
 async def test_dying_between_shipping_and_removing_ships_once(room: Room, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -292,6 +292,31 @@ async def test_a_journal_that_was_taken_away_is_begun_anew(tmp_path: Path) -> No
     assert _read(_only(tmp_path))[0] == [b'{"n":1}']
 
 
+@pytest.mark.parametrize("instead", ["nothing", "a file", "a loop"])
+async def test_a_journal_that_is_gone_answers_nobody_until_there_is_another(tmp_path: Path, instead: str) -> None:
+    """While no new file can be begun every record fails; none goes into the file that nobody will read."""
+    clock = TestClock()
+    directory = tmp_path / "audit"
+    journal = _journal(directory, clock=clock)
+    await journal.record(b'{"n":0}')
+    directory.rename(tmp_path / "elsewhere")
+    if instead == "a file":
+        directory.write_bytes(b"")
+    elif instead == "a loop":
+        directory.symlink_to(directory)
+    clock.ahead += 2
+    for each in range(1, 4):
+        with pytest.raises(AuditUnavailableError):
+            await journal.record(b'{"n":%d}' % each)
+    directory.unlink(missing_ok=True)
+    directory.mkdir()
+    await journal.record(b'{"n":4}')
+    await journal.close()
+    assert _read(_only(directory))[0] == [b'{"n":4}']
+    assert _only(directory).name.endswith("-000001.journal")
+    assert _read(_only(tmp_path / "elsewhere")) == ([b'{"n":0}'], Tail.CLOSED)
+
+
 async def test_a_full_segment_is_followed_by_another(tmp_path: Path) -> None:
     """Segments are closed in order, and each can be read by itself."""
     journal = _journal(tmp_path, segment_bytes=2000)

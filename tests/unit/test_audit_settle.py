@@ -8,11 +8,14 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.support.audit import Room
+from tradewarden.audit import clerk, shipping
 from tradewarden.errors import AuditUnavailableError
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Sequence
     from pathlib import Path
+
+    from tradewarden.audit.store import InboxRow, Shipped
 
 
 @pytest.fixture
@@ -57,6 +60,97 @@ async def test_a_leader_that_does_nothing_is_told_of(room: Room) -> None:
     await room.change("a")
     with pytest.raises(AuditUnavailableError, match="falls behind"):
         await room.another_clerk().settle(0.1)
+
+
+async def test_a_lost_race_ends_nothing_early(room: Room, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another shipper that is faster by one chunk has not shipped the rest: settling goes on to the end."""
+    monkeypatch.setattr(shipping, "CHUNK_ENTRIES", 4)
+    monkeypatch.setattr(shipping, "_CHUNKS_A_ROUND", 1)
+    await room.clerk.run_once()
+    for each in range(40):
+        await room.read(f"a/{each}")
+    ship = room.store.ship
+
+    async def after_the_other(
+        before: Shipped | None, after: Shipped, rows: Sequence[InboxRow], notes: Sequence[bytes]
+    ) -> bool:
+        monkeypatch.setattr(room.store, "ship", ship)
+        await room.clerk._shipper.run_once()
+        return await ship(before, after, rows, notes)
+
+    async def lead() -> None:
+        while True:
+            await asyncio.sleep(0.01)
+            leader = await room.clerk._lead()
+            assert leader is not None
+            await room.clerk._number(leader)
+
+    monkeypatch.setattr(room.store, "ship", after_the_other)
+    leading = asyncio.create_task(lead())
+    await room.another_clerk().settle()
+    assert await room.store.size() == 40
+    leading.cancel()
+
+
+async def test_a_long_journal_is_settled_whole(room: Room, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A journal of more than one round's chunks is shipped to its end."""
+    monkeypatch.setattr(shipping, "CHUNK_ENTRIES", 4)
+    for each in range(400):
+        await room.read(f"a/{each}")
+    await room.another_clerk().settle()
+    assert await room.store.size() == 400
+
+
+async def test_the_next_segment_is_settled_too(room: Room, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What stands in a segment whose turn has not come in this round is settled all the same."""
+    monkeypatch.setattr(shipping, "CHUNK_ENTRIES", 4)
+    monkeypatch.setattr(shipping, "_CHUNKS_A_ROUND", 1)
+    for each in range(20):
+        await room.read(f"a/{each}")
+        if each == 9:
+            room.journal._let_go()
+    await room.another_clerk().settle()
+    assert await room.store.size() == 20
+
+
+async def test_a_journal_that_never_ends_is_told_of(room: Room, monkeypatch: pytest.MonkeyPatch) -> None:
+    """When the end of the journals is not reached in time, that is an error and not an answer."""
+    monkeypatch.setattr(shipping, "CHUNK_ENTRIES", 1)
+    monkeypatch.setattr(shipping, "_CHUNKS_A_ROUND", 1)
+    for each in range(100):
+        await room.read(f"a/{each}")
+    with pytest.raises(AuditUnavailableError, match="falls behind"):
+        await room.another_clerk().settle(0.1)
+
+
+async def test_the_last_round_is_as_many_as_it_takes(room: Room, monkeypatch: pytest.MonkeyPatch) -> None:
+    """At its end a clerk ships and numbers all there is, however much that is."""
+    monkeypatch.setattr(shipping, "CHUNK_ENTRIES", 4)
+    monkeypatch.setattr(shipping, "_CHUNKS_A_ROUND", 2)
+    monkeypatch.setattr(clerk, "_CHUNKS_A_ROUND", 1)
+    monkeypatch.setattr(clerk, "CHUNK_ENTRIES", 8)
+    for each in range(40):
+        await room.read(f"a/{each}")
+        await room.change(f"b/{each}")
+    await room.clerk.finish()
+    assert await room.store.size() == 80
+    newest = await room.store.checkpoint()
+    assert newest is not None
+    assert newest.size == 80
+
+
+async def test_the_end_does_not_wait_for_ever(room: Room, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A clerk that cannot come to the end of the journals in time leaves the rest to the next one."""
+    monkeypatch.setattr(shipping, "CHUNK_ENTRIES", 1)
+    monkeypatch.setattr(shipping, "_CHUNKS_A_ROUND", 1)
+    monkeypatch.setattr(clerk, "_FINISH_SECONDS", 0.1)
+    for each in range(100):
+        await room.read(f"a/{each}")
+    await room.clerk.finish()
+    assert 0 < await room.store.size() < 100
+    monkeypatch.undo()
+    await room.another_clerk().settle()
+    assert await room.store.size() == 100
 
 
 async def test_one_clerk_does_one_thing_at_a_time(room: Room) -> None:

@@ -27,6 +27,7 @@ LEASE_SECONDS = 4.0
 CHUNK_ENTRIES = 1024
 _CHUNKS_A_ROUND = 128
 _MOMENT_SECONDS = 0.05
+_FINISH_SECONDS = 3.0  # less than the supervisor waits
 
 
 class Progress(msgspec.Struct, frozen=True):
@@ -75,9 +76,16 @@ class Clerk:
         return self._leader is not None
 
     async def finish(self) -> None:
-        """Do a last round, so that what was answered is in the log, and give the lead up."""
+        """Do the last rounds, so that what was answered is in the log, and give the lead up.
+
+        They end when nothing is left, a step fails or some seconds are over; what is left waits for the next clerk.
+        """
         async with self._turn:  # to the end: who settles meanwhile reads journals that this would close
-            await self._round(last=True)
+            until = self._clock.monotonic() + _FINISH_SECONDS
+            while not (await self._round(last=True)).faults and await self._is_left():
+                if self._clock.monotonic() > until:
+                    break
+                await asyncio.sleep(_MOMENT_SECONDS)
             await self.resign()
             self._shipper.close()
 
@@ -97,16 +105,36 @@ class Clerk:
         async with self._turn:
             led, until = self._leader is not None, self._clock.monotonic() + seconds
             try:
-                await self._shipper.run_once()
+                await self._ship_all(until)
                 size = (await self._store.backlog()).entries + await self._store.size()
                 while await self._store.size() < size and (await self._store.backlog()).entries:
-                    if self._clock.monotonic() > until:
-                        raise AuditUnavailableError("The audit log falls behind; try again when it has caught up")
+                    self._require_time(until)
                     await self._help()
             finally:
                 if not led:
                     self._shipper.close()
                     await self.resign()
+
+    async def _ship_all(self, until: float) -> None:
+        """Ship until the end of every journal was seen; another shipper may have been faster in between."""
+        await self._shipper.run_once()
+        while not self._shipper.caught_up:
+            self._require_time(until)
+            await asyncio.sleep(_MOMENT_SECONDS)
+            await self._shipper.run_once()
+
+    def _require_time(self, until: float) -> None:
+        if self._clock.monotonic() > until:
+            raise AuditUnavailableError("The audit log falls behind; try again when it has caught up")
+
+    async def _is_left(self) -> bool:
+        """Tell whether something that this clerk has to do is left after a round without faults."""
+        if not self._shipper.caught_up:
+            return True
+        try:
+            return self._leader is not None and (await self._store.backlog()).entries > 0
+        except TradewardenError:
+            return False
 
     async def _help(self) -> None:
         """Number what waits if nobody else leads; else give whoever does a moment."""

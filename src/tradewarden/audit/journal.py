@@ -35,6 +35,11 @@ UNFINISHED_SUFFIX = ".new"
 _LOOK_EVERY = 1.0
 
 
+def file_name(header: FileHeader) -> str:
+    """Return the one name that a file with this header has."""
+    return f"{header.boot.hex()}-{header.segment:06d}{SUFFIX}"
+
+
 class _Flush(asyncio.Future[str]):
     """What all records of one turn wait for: the reason why the write failed, or nothing.
 
@@ -52,7 +57,7 @@ class Segment:
     """One open journal file, locked, that only grows by whole frames."""
 
     def __init__(self, directory: Path, header: FileHeader, boot_key: BootKey) -> None:
-        self.path = directory / f"{header.boot.hex()}-{header.segment:06d}{SUFFIX}"
+        self.path = directory / file_name(header)
         self._chain = boot_key.chain(header)
         self._torn = False
         encoded = header.encode()
@@ -87,9 +92,9 @@ class Segment:
     def in_place(self) -> bool:
         """Tell whether the file still stands where it was made: nobody removed it or put it aside."""
         try:
-            return self.path.stat().st_ino == os.fstat(self.descriptor).st_ino
-        except FileNotFoundError:
-            return False
+            return os.path.samestat(self.path.lstat(), os.fstat(self.descriptor))
+        except OSError:
+            return False  # it cannot be found: no shipper would find it either
 
     def finish(self, counter: int) -> None:
         """Write the frame that ends the file, if the disk takes it, and let the file go."""
@@ -226,9 +231,15 @@ class Journal:
         done.add_done_callback(answer)
 
     def _ready(self) -> Segment:
-        """Return the segment to write to: a new one when the present one is full, gone or failed."""
+        """Return the segment to write to: a new one when the present one is full, gone or failed.
+
+        One that is gone is let go first: whatever becomes of the new one, nothing is written where nobody reads it.
+        """
         segment = self._segment
-        if segment is not None and segment.size < self._segment_bytes and not self._is_gone(segment):
+        if segment is not None and self._is_gone(segment):
+            self._let_go()
+            segment = None
+        if segment is not None and segment.size < self._segment_bytes:
             return segment
         successor = self._begin()
         self._let_go()
@@ -243,6 +254,8 @@ class Journal:
         return not segment.in_place()
 
     def _begin(self) -> Segment:
+        if not self.directory.is_dir():  # then every record fails here, and none of them uses a number up
+            raise NotADirectoryError("there is no such directory")
         header = FileHeader(self.boot, self._number, self._counter, self._wrapped)
         self._number += 1
         return Segment(self.directory, header, self._boot_key)

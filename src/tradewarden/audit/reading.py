@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import stat
 from enum import Enum
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -16,7 +17,7 @@ from tradewarden.audit.frames import (
     read_header,
 )
 from tradewarden.crypto.aead import key_version
-from tradewarden.errors import UnavailableError
+from tradewarden.errors import IntegrityError, UnavailableError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -52,16 +53,23 @@ def _unwrapped(header: FileHeader, unwrap: Cipher) -> bytes:
     return unwrap.decrypt(header.wrapped, header.associated)
 
 
+def _opened(path: Path) -> int:
+    """Open a regular file only, and wait for nobody: a pipe is opened once somebody writes to it."""
+    if not stat.S_ISREG(path.lstat().st_mode):
+        raise IntegrityError("This is no regular file")
+    return os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
+
+
 class JournalReader:
     """One journal file, read once from its beginning to its end.
 
-    Raises `IntegrityError` when its header does not verify, `UnavailableError` when it is wrapped
+    Raises `IntegrityError` when it is no file or its header does not verify, `UnavailableError` when it is wrapped
     under a key version that this process does not know yet.
     """
 
     def __init__(self, path: Path, unwrap: Cipher) -> None:
         self.path = path
-        self._descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+        self._descriptor = _opened(path)
         try:
             header = read_header(os.pread(self._descriptor, _MAX_HEADER_BYTES, 0))
             key = _unwrapped(header, unwrap)
@@ -86,6 +94,13 @@ class JournalReader:
         except BlockingIOError:
             return False
         return True
+
+    def in_place(self) -> bool:
+        """Tell whether this file still stands under its name: nobody removed, moved or replaced it."""
+        try:
+            return os.path.samestat(self.path.lstat(), os.fstat(self._descriptor))
+        except FileNotFoundError:
+            return False
 
     def close(self) -> None:
         """Let the file go."""

@@ -2,25 +2,29 @@
 
 Always true here: how far a journal has come is kept in the database and moves in the transaction that
 takes the batch in, so a batch arrives once however often a shipper dies or fails. A file is removed only when
-all of it has arrived and its process is gone. What does not verify is put aside as `*.damaged`, never
-removed, and stands in the log as a finding.
+all of it has arrived and its process is gone. What does not verify, or stands under another name than its
+header's, is put aside as `*.damaged`, never removed, and stands in the log as a finding.
 The writer of a live file that was put aside sees that and begins a new one.
 """
 
 from __future__ import annotations
 
+import asyncio
 import fcntl
 import os
+import re
+import stat
 from contextlib import suppress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from msgspec.structs import replace
 
 from tradewarden.audit.finding import INTEGRITY, TORN, UNCLOSED, finding
-from tradewarden.audit.journal import SUFFIX, UNFINISHED_SUFFIX
+from tradewarden.audit.frames import BOOT_BYTES
+from tradewarden.audit.journal import SUFFIX, UNFINISHED_SUFFIX, file_name
 from tradewarden.audit.reading import Frame, JournalReader, Tail
-from tradewarden.audit.store import Inbox, InboxRow, Shipped
-from tradewarden.errors import IntegrityError, TradewardenError
+from tradewarden.audit.store import AuditStore, InboxRow, Shipped
+from tradewarden.errors import AuditUnavailableError, IntegrityError, TradewardenError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -36,14 +40,24 @@ _ROW_ENTRIES = 1024
 _ROW_BYTES = 256 << 10
 _PATIENCE = 3
 _UNFINISHED_SECONDS = 60
-_FINISHED, _ASIDE = -2, -1
+_TRIES = 20
+_MISSED, _FINISHED, _ASIDE = -3, -2, -1  # in place of an offset; a missed file may come back, and is shipped on
 _OWN = "shipper"
+_BOOT = re.compile(f"[0-9a-f]{{{2 * BOOT_BYTES}}}")
+
+
+class _Visit(NamedTuple):
+    """What one round did with one file: entries that arrived, whether it is gone, whether its end was reached."""
+
+    arrived: int
+    gone: bool
+    whole: bool
 
 
 class Shipper:
     """Ships one directory; any number of them may work on it at once."""
 
-    def __init__(self, directory: Path, inbox: Inbox, unwrap: Cipher, seal: InboxSeal, clock: Clock) -> None:
+    def __init__(self, directory: Path, inbox: AuditStore, unwrap: Cipher, seal: InboxSeal, clock: Clock) -> None:
         self._directory = directory
         self._inbox = inbox
         self._unwrap = unwrap
@@ -51,38 +65,50 @@ class Shipper:
         self._clock = clock
         self._readers: dict[str, JournalReader] = {}
         self._doubts: dict[str, int] = {}
+        self._refused: set[str] = set()
+        self._looked_back = False
+        self._caught_up = False
+
+    @property
+    def caught_up(self) -> bool:
+        """Whether the last round reached the end of every file, as each stood when the round began, without error."""
+        return self._caught_up
 
     async def run_once(self) -> int:
         """Ship what is there and return how many entries were.
 
         Raises what the store or the disk raised first, after every file was tried.
         """
+        self._caught_up = False
         paths = sorted(self._directory.glob(f"*{SUFFIX}")) if self._directory.is_dir() else []
         await self._note_vanished({path.name for path in paths})
-        shipped, waiting = 0, ""
+        await self._look_back()
+        shipped, behind = 0, False
+        waiting: set[str] = set()  # of these boots the next segment comes when the one before it has arrived
         errors: list[Exception] = []
         for path in paths:
             boot = path.name.partition("-")[0]
-            if boot == waiting:
-                continue  # its next segment comes when this one has arrived
             try:
-                arrived, finished = await self._attempt(path)
+                visit = await self._attempt(path, held=boot in waiting)
             except (TradewardenError, OSError) as error:
                 errors.append(error)  # one file that cannot be read keeps no other back
-                arrived, finished = 0, False
-            shipped += arrived
-            waiting = waiting if finished else boot
+                visit = _Visit(0, gone=False, whole=False)
+            shipped += visit.arrived
+            behind = behind or not visit.whole
+            if not visit.gone:
+                waiting.add(boot)
         self._remove_unfinished()
         if errors:
             raise errors[0]
+        self._caught_up = not behind
         return shipped
 
     def unshipped(self) -> int:
         """Return how many bytes of the directory's journals have not arrived yet."""
         sizes = {}
         for path in self._directory.glob(f"*{SUFFIX}"):
-            with suppress(FileNotFoundError):  # another shipper has removed it meanwhile
-                sizes[path.name] = path.stat().st_size
+            with suppress(OSError):  # another shipper has removed it meanwhile
+                sizes[path.name] = path.lstat().st_size
         done = {name: reader.offset for name, reader in self._readers.items() if name in sizes}
         return sum(sizes.values()) - sum(done.values())
 
@@ -91,40 +117,63 @@ class Shipper:
         for name in list(self._readers):
             self._forget(name)
 
-    async def _attempt(self, path: Path) -> tuple[int, bool]:
+    async def _attempt(self, path: Path, *, held: bool) -> _Visit:
         """Ship one file as `_ship` does; after a failure it is read anew, from what has arrived by then.
 
         A reader is ahead of what arrived while a batch is on its way, so one whose batch failed must not go on.
         """
         try:
-            return await self._ship(path)
+            reader = await self._reader(path)
+            if reader is None:
+                return _Visit(0, gone=True, whole=True)
+            return _Visit(0, gone=False, whole=False) if held else await self._ship(reader)
         except BaseException:
             self._forget(path.name)
             raise
 
-    async def _ship(self, path: Path) -> tuple[int, bool]:
-        """Ship one file; return how many entries arrived, and whether the file is gone."""
+    async def _reader(self, path: Path) -> JournalReader | None:
+        """Return the file's reader; None when the file is gone, or is no journal of this name and was put aside."""
+        known = self._readers.get(path.name)
+        if known is not None:
+            return known
         try:
-            reader = self._readers.get(path.name) or JournalReader(path, self._unwrap)
+            reader = JournalReader(path, self._unwrap)
         except FileNotFoundError:
-            return 0, True
+            return None
         except IntegrityError as error:
-            reason = f"its header does not verify ({error.reason})"
-            await self._record(self._note(INTEGRITY, path.name, reason))
-            self._put_aside(path)
-            return 0, True
+            await self._refuse(path, f"its header does not verify ({error.reason})")
+            return None
+        if path.name != (name := file_name(reader.header)):
+            reader.close()
+            await self._refuse(path, f"it does not verify under this name: its header is that of {name}")
+            return None
         self._readers[path.name] = reader
-        arrived = 0
+        return reader
+
+    async def _refuse(self, path: Path, reason: str) -> None:
+        if path.name not in self._refused:
+            await self._record(self._note(INTEGRITY, path.name, reason))
+            self._refused.add(path.name)  # told once, however often it cannot be moved
+        self._put_aside(path)
+        self._refused.discard(path.name)
+
+    async def _ship(self, reader: JournalReader) -> _Visit:
+        """Ship one file, as far as one round goes."""
+        arrived, name = 0, reader.path.name
         for _ in range(_CHUNKS_A_ROUND):
             orphaned = reader.orphaned()  # asked first: what is read after a yes is all there will be
             state = await self._inbox.shipped(reader.boot)
             if state is not None and _is_past(state, reader):
-                return arrived, self._clear(reader, state, orphaned=orphaned)
+                gone = await self._clear(reader, state, orphaned=orphaned)
+                return _Visit(arrived, gone, whole=gone or (name in self._readers and name not in self._doubts))
             taken, tail = await self._chunk(reader, state)
             arrived += taken
+            if name not in self._readers:
+                break  # another shipper was faster
             if tail is not Tail.MORE:
-                return arrived, await self._end(reader, tail, orphaned=orphaned)
-        return arrived, False
+                gone = await self._end(reader, tail, orphaned=orphaned)
+                return _Visit(arrived, gone, whole=gone or not (orphaned or tail is Tail.DAMAGED))
+        return _Visit(arrived, gone=False, whole=False)
 
     async def _chunk(self, reader: JournalReader, state: Shipped | None) -> tuple[int, Tail]:
         """Ship the next frames of a file as one transaction; return how many entries, what follows."""
@@ -167,8 +216,8 @@ class Shipper:
     async def _end(self, reader: JournalReader, tail: Tail, *, orphaned: bool) -> bool:
         """Do what the end of a file asks for; tell whether the file is gone."""
         name = reader.path.name
-        if name not in self._readers or not (orphaned or tail is Tail.DAMAGED):
-            return False  # the first: another shipper was faster, and this reader is closed
+        if not (orphaned or tail is Tail.DAMAGED):
+            return False
         size, offset = reader.size, reader.offset
         if tail is Tail.DAMAGED:
             if not orphaned and not self._doubted(name):
@@ -190,26 +239,44 @@ class Shipper:
         if not await self._inbox.ship(before, after, [], notes):
             self._forget(reader.path.name)
             return False
-        return self._clear(reader, after, orphaned=True)
+        return await self._clear(reader, after, orphaned=True)
 
-    def _clear(self, reader: JournalReader, state: Shipped, *, orphaned: bool) -> bool:
-        """Remove a file that has arrived; put aside one that did not verify or is from before."""
-        if state.segment == reader.header.segment and state.offset == _FINISHED:
-            if not orphaned:
-                return False
+    async def _clear(self, reader: JournalReader, state: Shipped, *, orphaned: bool) -> bool:
+        """Remove a file that has arrived; put aside one that did not verify, is from before or holds more."""
+        if not reader.in_place():
+            pass  # another shipper was faster, or somebody has moved it away
+        elif state.segment > reader.header.segment:
+            await self._refuse(reader.path, f"segment {state.segment} of its journal arrived before it")
+        elif state.offset == _ASIDE:
+            self._put_aside(reader.path)
+        elif reason := self._beyond(reader, state, orphaned=orphaned):
+            await self._refuse(reader.path, reason)
+        elif orphaned:
             reader.path.unlink(missing_ok=True)
         else:
-            self._put_aside(reader.path)
+            return False
         self._forget(reader.path.name)
-        return True
+        return not _stands(reader.path)
+
+    def _beyond(self, reader: JournalReader, state: Shipped, *, orphaned: bool) -> str:
+        """Return what stands in a file that is said to have arrived and has not; nothing when that is so."""
+        tail = Tail.MORE
+        while tail is Tail.MORE:
+            frames, tail = reader.read(CHUNK_ENTRIES)
+            if frames and reader.counter > state.counter:
+                return f"entries from {state.counter} on never arrived, although it is said to have arrived whole"
+        if tail is Tail.DAMAGED and (orphaned or self._doubted(reader.path.name)):
+            return f"does not verify from byte {reader.offset} of {reader.size} on, counter {reader.counter}"
+        return ""
 
     def _put_aside(self, path: Path) -> None:
         target = path.with_suffix(DAMAGED_SUFFIX)
         number = 1
-        while target.exists():
+        while _stands(target):
             target = path.with_suffix(f".{number}{DAMAGED_SUFFIX}")
             number += 1
-        path.rename(target)
+        with suppress(FileNotFoundError):  # another shipper was faster
+            path.rename(target)
 
     def _doubted(self, name: str) -> bool:
         """A living process may be writing just here: believe in damage when it is seen again."""
@@ -226,16 +293,43 @@ class Shipper:
         for name in [each for each in self._readers if each not in present]:
             reader = self._readers[name]
             state = await self._inbox.shipped(reader.boot)
-            if state is None or not _is_past(state, reader):
-                reason = f"was taken away before all of it arrived, at counter {reader.counter}"
-                await self._record(self._note(INTEGRITY, name, reason))
-            self._forget(name)
+            done = state is not None and (_is_past(state, reader) or state.offset == _MISSED)
+            if done or await self._miss(reader.boot, reader.header.segment, state, name):
+                self._forget(name)
+
+    async def _look_back(self) -> None:
+        """Record, in the first round, which journals were taken away while nobody looked.
+
+        Asked in this order: a boot that lives has a file of the segment that its state names, or has moved that state.
+        """
+        if self._looked_back:
+            return
+        for boot in [each.boot for each in await self._inbox.arrivals() if _BOOT.fullmatch(each.boot)]:
+            state = await self._inbox.shipped(boot)
+            if state is None or state.offset < 0 or self._has_files(boot):
+                continue
+            await self._miss(boot, state.segment, state, f"{boot}-{state.segment:06d}{SUFFIX}")
+        self._looked_back = True
+
+    def _has_files(self, boot: str) -> bool:
+        return any(path.name.startswith(f"{boot}-") for path in self._directory.glob(f"*{SUFFIX}"))
+
+    async def _miss(self, boot: str, segment: int, state: Shipped | None, name: str) -> bool:
+        """Record, once, that a journal was taken away; False when somebody else has moved its state meanwhile."""
+        counter = state.counter if state else 0
+        reason = f"was taken away before all of it arrived, at counter {counter}"
+        after = Shipped(boot, counter, segment, _MISSED)
+        return await self._inbox.ship(state, after, [], [self._note(INTEGRITY, name, reason)])
 
     async def _record(self, note: bytes) -> None:
-        """Put a note of its own into the inbox, beside no journal's progress."""
-        own = await self._inbox.shipped(_OWN)
-        after = replace(own or Shipped(_OWN, 0, 0, 0), offset=(own.offset if own else 0) + 1)
-        await self._inbox.ship(own, after, [], [note])
+        """Put a note of its own into the inbox, beside no journal's progress. It is there when this returns."""
+        for _ in range(_TRIES):
+            own = await self._inbox.shipped(_OWN)
+            after = replace(own or Shipped(_OWN, 0, 0, 0), offset=(own.offset if own else 0) + 1)
+            if await self._inbox.ship(own, after, [], [note]):
+                return
+            await asyncio.sleep(0)  # another shipper records something too
+        raise AuditUnavailableError("A finding about a journal could not be recorded; it will be tried again")
 
     def _note(self, action: str, name: str, reason: str) -> bytes:
         event = finding(self._clock.now(), action, f"audit/journal/{name}", f"{name}: {reason}")
@@ -245,18 +339,23 @@ class Shipper:
         """Remove files whose process died between making and naming them; they hold no entry."""
         for path in self._directory.glob(f"*{UNFINISHED_SUFFIX}"):
             with suppress(FileNotFoundError):  # it has its name by now, or another shipper has removed it
-                if self._clock.now() - path.stat().st_mtime > _UNFINISHED_SECONDS:
+                status = path.lstat()
+                if stat.S_ISREG(status.st_mode) and self._clock.now() - status.st_mtime > _UNFINISHED_SECONDS:
                     _unlink_if_unlocked(path)
+
+
+def _stands(path: Path) -> bool:
+    return os.path.lexists(path)
 
 
 def _is_past(state: Shipped, reader: JournalReader) -> bool:
     """Tell whether nothing of this file is to be shipped any more."""
     segment = reader.header.segment
-    return state.segment > segment or (state.segment == segment and state.offset < 0)
+    return state.segment > segment or (state.segment == segment and state.offset in (_FINISHED, _ASIDE))
 
 
 def _unlink_if_unlocked(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         path.unlink(missing_ok=True)
