@@ -120,7 +120,7 @@ def serve_exit_codes() -> str:
         EXIT_STOPPED: "stopped as asked; every accepted request was answered",
         EXIT_FORCED: "stopped as asked; something had to be killed (a second signal, or a child too slow to end)",
         EXIT_CRASHING: "a worker or the clerk died too often; the log says why",
-        EXIT_CONFIGURATION: "a worker cannot use the configuration any more (it changed while the service ran)",
+        EXIT_CONFIGURATION: "a process could not use the configuration before the service was ready; the log says why",
     }
     return _table(("code", "meaning"), [(str(code), text) for code, text in texts.items()])
 

@@ -19,7 +19,7 @@ from tradewarden.audit.entry import Entry, EventType
 from tradewarden.audit.flood import Flood
 from tradewarden.audit.log import AuditLog
 from tradewarden.audit.shipping import Shipper
-from tradewarden.background import work
+from tradewarden.background import begin
 from tradewarden.clock import Clock, Randomness, SystemClock, system_randomness
 from tradewarden.crypto.signers import Signer
 from tradewarden.datadir import require_data, stage
@@ -85,6 +85,7 @@ class Warden:
         self.journal = ground.journal
         self.metrics: Measured | None = None
         self.mtls_fault = ""
+        self.ended: list[str] = []
         self._hide = keyring.mac(Purpose.AUDIT, "hidden")
         self._keys_seen = -1
         self._authorities_seen = -1
@@ -186,6 +187,7 @@ class Warden:
             self.vaulted,
             self._refusals,
             self.floor,
+            self.ended,
         )
 
     def entry(self, event: EventType, action: str, resource: str = ANY) -> Entry:
@@ -210,13 +212,15 @@ class Warden:
         """
         warden = await cls.start(settings or load_settings(os.environ, Path(".env")), create=create)
         stop = asyncio.Event()
-        background = asyncio.create_task(work(warden, stop, lambda *_: None))
+        background = begin(warden, stop, warden.ended)
         try:
             yield warden
         finally:
             stop.set()
-            await background
-            await warden.close()
+            try:
+                await asyncio.gather(background, return_exceptions=True)  # how it ended stands in the log
+            finally:
+                await warden.close()
 
     async def close(self) -> None:
         """Finish what is under way, write what waits, let everything go."""

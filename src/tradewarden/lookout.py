@@ -7,7 +7,7 @@ the thing and what to do. It is taken once a second at most, whoever asks.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from contextlib import suppress
 from typing import TYPE_CHECKING, Final, NamedTuple
 
@@ -31,7 +31,10 @@ _NAMED: Final = 5
 
 
 class Sights(NamedTuple):
-    """What is looked at. `refusals`: which parts cannot be had as things are set; `vaulted`: None without Vault."""
+    """What is looked at. `refusals`: which parts cannot be had as things are set; `vaulted`: None without Vault.
+
+    `ended` names the tasks beside the requests that ended although the installation is open.
+    """
 
     journal: Path
     database: Database
@@ -42,6 +45,7 @@ class Sights(NamedTuple):
     vaulted: VaultedSecrets | None
     refusals: Mapping[str, str]
     floor: TimeFloor
+    ended: Collection[str]
 
 
 class Lookout:
@@ -66,7 +70,8 @@ class Lookout:
         reasons = (*disk, *database, *await self._keys(), *await self._token(), *vault)
         warnings = await sights.authority.cas.warnings()
         late = () if database else await self._late()
-        return Readiness(not database, not disk, reasons, (*await self._time(), *warnings, *late), not vault)
+        ended = (f"{name} has ended, and the log says why; open it again" for name in sights.ended)
+        return Readiness(not database, not disk, reasons, (*await self._time(), *warnings, *late, *ended), not vault)
 
     async def _database(self) -> tuple[str, ...]:
         try:

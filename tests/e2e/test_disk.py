@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import sqlite3
 import subprocess
+import time
 from collections.abc import Iterator
 from contextlib import closing
 from itertools import count
@@ -137,6 +140,26 @@ def test_files_that_cannot_be_written_stop_answers_until_they_can(patient: Patie
         patient.assert_ill("cannot be written", "cannot be used", "readonly", "read-only", "disk")
     finally:
         disk.thaw()
+    patient.assert_well()
+
+
+@pytest.mark.parametrize("place", [0, -1])
+def test_a_process_that_dies_on_a_full_disk_has_a_successor_once_there_is_room(
+    patient: Patient, disk: Disk, place: int
+) -> None:
+    """A worker or the clerk that dies meanwhile takes nobody with it; room again is all that its successor needs."""
+    before = patient.service.children()
+    disk.fill()
+    os.kill(before[place], signal.SIGKILL)
+    log = patient.service.log
+    wait_until(lambda: "cannot start" in log.read_text(errors="replace"), "its successor starts on a full disk")
+    time.sleep(3)  # several starts more
+    assert patient.service.process.poll() is None
+    disk.free_up()
+    wait_until(lambda: "could not start has started" in log.read_text(errors="replace"), "it has no successor", 20)
+    assert log.read_text(errors="replace").count("it is tried again until it can") == 1
+    patient.admin.close()  # it may have been the dead worker's
+    patient.admin = Wire(patient.service.url, token=patient.service.admin_token)
     patient.assert_well()
 
 

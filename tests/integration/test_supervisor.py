@@ -16,6 +16,7 @@ from tests.support.http import Supervised, alive, get, supervised, wait_for
 from tradewarden.errors import ConfigurationError
 from tradewarden.http import supervisor
 from tradewarden.http.binding import Place, bind_all, close_all
+from tradewarden.http.child import DEATHS
 
 
 def _ready(service: Supervised) -> dict[str, int]:
@@ -131,6 +132,47 @@ def test_a_configuration_mistake_is_not_tried_again(tmp_path: Path) -> None:
         assert _ended(service) == 78
         assert service.output.read_text().count("child worker-0") == 1
         assert "TRADEWARDEN_ROOT_KEY: made up" in service.output.read_text()
+
+
+@pytest.mark.parametrize("what", ["storage", "disk", "configuration", "fork"])
+def test_a_successor_that_cannot_start_is_tried_again_while_the_others_serve(tmp_path: Path, what: str) -> None:
+    """What keeps a successor from starting is told once and ends nothing; when it is over, the successor is there."""
+    hindrance = tmp_path / "hindrance"
+    with supervised(tmp_path, mode=f"{what}:{hindrance}") as service:
+        before = _ready(service)
+        hindrance.touch()
+        os.kill(before["worker-0"], signal.SIGKILL)
+        until = time.monotonic() + 2.5  # five quick deaths, which end a service, take less than one second
+        while time.monotonic() < until:
+            assert service.process.poll() is None, service.output.read_text()
+            assert get(service.port, "/").json()["pid"] == before["worker-1"]
+            time.sleep(0.02)
+        assert what == "fork" or service.output.read_text().count("child worker-0 ") > DEATHS
+        hindrance.unlink()
+        wait_for(lambda: "could not start has started" in service.output.read_text())
+        wait_for(lambda: get(service.port, "/").json()["pid"] == service.pids()["worker-0"])
+        assert {**service.pids(), "worker-0": 0} == {**before, "worker-0": 0}
+        output = service.output.read_text()
+        assert output.count("error a child process cannot start") == 1
+        assert output.count("'child': 'worker-0', 'mistakes'") == (what == "configuration")
+        assert output.count("error the process failed") == (what in ("storage", "disk"))
+        service.process.terminate()
+        assert _ended(service) == 0
+
+
+@pytest.mark.parametrize("what", ["storage", "disk"])
+def test_a_service_that_never_was_ready_gives_up(tmp_path: Path, what: str) -> None:
+    """A first start for which something is missing is not tried for ever."""
+    with supervised(tmp_path, workers=1, mode=f"{what}:{tmp_path}") as service:
+        assert _ended(service) == 70
+        assert "worker-0 died 5 times within 10 s; giving up" in service.output.read_text()
+
+
+def test_what_fails_after_it_was_ready_is_a_crash(tmp_path: Path) -> None:
+    """An error of the system out of a process that had started counts as a death, and too many end the service."""
+    with supervised(tmp_path, workers=1, mode="late") as service:
+        assert _ended(service) == 70
+        assert "worker-0 died 5 times within 10 s; giving up" in service.output.read_text()
 
 
 def test_children_do_not_dump_core(tmp_path: Path) -> None:

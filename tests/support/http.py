@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import ctypes
+import errno
 import functools
 import logging
 import os
@@ -28,7 +29,7 @@ import msgspec
 import uvloop
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from tradewarden.errors import ConfigurationError
+from tradewarden.errors import ConfigurationError, StorageUnavailableError
 from tradewarden.http import child, linux
 from tradewarden.http.binding import Place
 from tradewarden.http.head import ServerLimits
@@ -263,8 +264,15 @@ def worker(mode: str, index: int, sockets: Sequence[Sequence[socket.socket]], re
     say(f"threads beside the fork {len([*Path(f'/proc/{os.getppid()}/task').iterdir()]) - 1}")
     if mode == "crash":
         raise RuntimeError("made up")
-    if mode == "misconfigured":
+    if mode == "misconfigured" or hindered(mode, "configuration"):
         raise ConfigurationError("TRADEWARDEN_ROOT_KEY: made up")
+    if hindered(mode, "storage"):
+        raise StorageUnavailableError("made up")
+    if hindered(mode, "disk"):
+        raise ExceptionGroup("made up", [OSError(errno.ENOSPC, "made up")])
+    if mode == "late":
+        ready()
+        raise OSError(errno.EIO, "made up")
 
     async def live() -> None:
         stop = asyncio.Event()
@@ -272,6 +280,19 @@ def worker(mode: str, index: int, sockets: Sequence[Sequence[socket.socket]], re
         await serve(service_app, sockets[0], ServerLimits(shutdown_seconds=5), None, ready, stop)
 
     run(live())
+
+
+def hindered(mode: str, what: str) -> bool:
+    """Tell whether the mode names `what` and a file that is there now."""
+    name, _, path = mode.partition(":")
+    return name == what and Path(path).exists()
+
+
+def fork_unless_hindered(mode: str, fork: Callable[[], int]) -> int:
+    """Fork, or fail as where no process is to be had any more."""
+    if hindered(mode, "fork"):
+        raise BlockingIOError(errno.EAGAIN, "made up")
+    return fork()
 
 
 def clerk(ready: Callable[[], None]) -> None:
@@ -302,7 +323,8 @@ def leave_lingering_thread() -> None:
 def main() -> int:
     """Be the service; in the modes `kernel` and `portable` with one of the two ways only to die with the supervisor.
 
-    In the mode `lingering` a thread of before has not quite ended when it starts.
+    In the mode `lingering` a thread of before has not quite ended when it starts; in `late` a worker fails once it is
+    ready; `hindered` tells of the modes with a path.
     """
     port, workers, mode = int(sys.argv[1]), int(sys.argv[2]), sys.argv[3]
     logging.basicConfig(level=logging.WARNING)
@@ -312,6 +334,7 @@ def main() -> int:
         setattr(child, "_end_with", lambda *_: None)  # noqa: B010 - as above
     if mode == "lingering":
         leave_lingering_thread()
+    setattr(os, "fork", functools.partial(fork_unless_hindered, mode, os.fork))  # noqa: B010 - as above
     settings = SimpleNamespace(workers=workers, shutdown_seconds=5)
     places = [Place("127.0.0.1", port)]
     return supervise(settings, places, functools.partial(worker, mode), clerk, _Log(), lambda _ports: say("ready"))

@@ -3,8 +3,9 @@
 Always true here: the fork happens while this process has one thread and no event loop, and stays that way; no child
 lives on without it (PR_SET_PDEATHSIG on Linux, and everywhere the end of a pipe); nothing dumps core (decision 14).
 Signals: SIGTERM and SIGINT end gracefully, a second one at once; SIGHUP is ignored, so that a closed terminal ends
-nothing. Exit codes are the `EXIT_`
-constants here and in `child`.
+nothing. Once all have been ready, what keeps a successor from starting (a full disk, a damaged file) ends nothing
+either: the others serve on, and it is tried again until it can. Exit codes are the `EXIT_` constants here and in
+`child`.
 """
 
 from __future__ import annotations
@@ -20,7 +21,16 @@ from functools import partial
 from typing import TYPE_CHECKING, Final, Protocol
 
 from tradewarden.http.binding import Place, bind_all, close_all
-from tradewarden.http.child import DEATH_SECONDS, DEATHS, EXIT_CONFIGURATION, EXIT_CRASHING, SIGNALS, Child, Log
+from tradewarden.http.child import (
+    DEATH_SECONDS,
+    DEATHS,
+    EXIT_CONFIGURATION,
+    EXIT_CRASHING,
+    EXIT_UNAVAILABLE,
+    SIGNALS,
+    Child,
+    Log,
+)
 from tradewarden.http.linux import forbid_dumps, wait_until_alone
 
 if TYPE_CHECKING:
@@ -121,7 +131,7 @@ class _Supervisor:
         while not self._stops:
             for child in self._children:
                 if not child.pid and child.start_at <= time.monotonic():
-                    child.start(self._life, self._ready_write, self._log)
+                    self._start(child)
             self._wait(self._until_next_start())
             for child, status in self._reap():
                 given_up = self._replace(child, os.waitstatus_to_exitcode(status))
@@ -129,10 +139,31 @@ class _Supervisor:
                     return given_up
         return EXIT_STOPPED
 
+    def _start(self, child: Child) -> None:
+        try:
+            child.start(self._life, self._ready_write, self._log)
+        except OSError as error:  # no process is to be had
+            if self._on_ready is not None:
+                raise
+            self._wait_for(child, EXIT_UNAVAILABLE, reason=error.strerror)
+
+    def _wait_for(self, child: Child, code: int, **why: object) -> None:
+        """Plan another start of a child that cannot start as things are."""
+        if child.waited(time.monotonic(), code):
+            self._log.error(
+                "a child process cannot start; the others go on, and it is tried again until it can",
+                child=child.name,
+                exit_code=code,
+                **why,
+            )
+
     def _replace(self, child: Child, code: int) -> int | None:
         """Plan the successor of a child that died, or return the exit code when there is none to be."""
         if self._stops:
             return EXIT_STOPPED
+        if self._on_ready is None and code in (EXIT_UNAVAILABLE, EXIT_CONFIGURATION):
+            self._wait_for(child, code)
+            return None
         if code == EXIT_CONFIGURATION:
             return code
         self._log.error("a child process died and is replaced", child=child.name, exit_code=code)
@@ -160,7 +191,9 @@ class _Supervisor:
 
     def _note_ready(self, indices: bytes) -> None:
         for index in indices:
-            self._children[index].ready = True
+            child = self._children[index]
+            if child.is_ready():
+                self._log.info("a child process that could not start has started", child=child.name)
         if self._on_ready is not None and all(child.ready for child in self._children):
             announce, self._on_ready = self._on_ready, None
             announce()

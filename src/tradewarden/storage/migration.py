@@ -8,7 +8,7 @@ import sqlite3
 from importlib.resources import files
 from typing import TYPE_CHECKING
 
-from tradewarden.errors import ConfigurationError, StorageUnavailableError
+from tradewarden.errors import ConfigurationError, StorageUnavailableError, TradewardenError
 from tradewarden.storage.connection import connect
 from tradewarden.storage.mounts import refuse_shared
 from tradewarden.storage.writelock import WriteLock
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+_UNREAD = re.compile(r"failed to get page|error code[ =](\d+)")
 _NAME = re.compile(r"(\d{4})_[a-z_]+\.sql")
 APPLICATION_ID = 0x54574431
 """Stands in the header of every database file of ours ("TWD1"), so that a foreign one is seen."""
@@ -37,7 +38,8 @@ def migrate_sqlite(path: Path) -> int:
     """Bring the database file to the newest version, making it if need be; return the version.
 
     Raises `ConfigurationError`, having changed nothing, for a newer, damaged or foreign file and
-    for a directory that is on a network file system or cannot be written.
+    for a directory that is on a network file system or cannot be written; `StorageUnavailableError`
+    when the disk fails, which tells nothing about the file.
     """
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -62,18 +64,33 @@ def _migrate(path: Path) -> int:
         finally:
             connection.close()
     except StorageUnavailableError as error:
-        raise _refused(path, error.__cause__ or error) from error
+        if error.__cause__ is None:  # the look at it found that, and has said all
+            raise
+        raise _refused(path, error.__cause__) from error
     except sqlite3.Error as error:
         raise _refused(path, error) from error
 
 
-def _refused(path: Path, error: BaseException) -> ConfigurationError:
+def _refused(path: Path, error: BaseException) -> TradewardenError:
     code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+    if code == sqlite3.SQLITE_IOERR:
+        return _unread(path, error)
     if code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
         return ConfigurationError(
             f"{path} is damaged or no database ({error}); nothing was changed; restore it from a backup"
         )
     return ConfigurationError(f"{path} cannot be brought up to date: {error}; nothing was lost")
+
+
+def _unread(path: Path, why: object) -> StorageUnavailableError:
+    told = f"{path} cannot be read or written now ({why}); nothing was changed; see to its disk and try again"
+    return StorageUnavailableError(told)
+
+
+def _is_unread(verdict: str) -> bool:
+    """Tell whether the check itself could not read: SQLite says so among what it found."""
+    found = _UNREAD.search(verdict)
+    return found is not None and (found[1] is None or int(found[1]) & 0xFF == sqlite3.SQLITE_IOERR)
 
 
 def _check(path: Path) -> None:
@@ -86,6 +103,8 @@ def _check(path: Path) -> None:
             raise ConfigurationError(f"{path} is a database of another program; nothing was changed")
         if path.stat().st_size <= _CHECKED_BYTES:
             (verdict,) = connection.execute("PRAGMA quick_check(1)").fetchone()
+            if _is_unread(verdict):
+                raise _unread(path, verdict)
             if verdict != "ok":
                 raise ConfigurationError(
                     f"{path} is damaged ({verdict}); nothing was changed; restore it from a backup"
