@@ -49,7 +49,8 @@ class Called:
         headers = [(b"host", b"localhost:8002"), (b"content-type", b"application/json")]
         headers.append((b"content-length", str(len(data)).encode()))
         scope = {
-            "type": "http", "http_version": "1.1", "method": method, "path": path, "raw_path": path.encode(), "query_string": b"",
+            "type": "http", "http_version": "1.1", "method": method,
+            "path": path, "raw_path": path.encode(), "query_string": b"",
             "headers": headers, "client": ("192.0.2.1", 1), "server": ("127.0.0.1", 8002), "scheme": "https",
             "extensions": {"tls": {}, **({} if peer is None else {PEER: peer})},
         }  # fmt: skip
