@@ -162,7 +162,7 @@ FACTORIES: dict[str, Callable[[pytest.FixtureRequest], Place]] = {
 }
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")  # its background works beside every test that runs while it is open
 def warden(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Portal, StoredSecrets]]:
     """An installation that is open in this process, and the portal that it lives in."""
     from tradewarden.app import Warden
