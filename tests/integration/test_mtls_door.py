@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import ssl
 from base64 import b64encode
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,7 @@ from tradewarden.http.metrics import Metrics
 from tradewarden.http.peers import Peers
 from tradewarden.http.pipeline import Door
 from tradewarden.http.protocol import PEER
+from tradewarden.http.route import Proof, Route
 from tradewarden.http.routes import ROUTES
 from tradewarden.pki import authority
 from tradewarden.pki.certificate.issuer import Issuer
@@ -37,17 +39,21 @@ ADMIN = Principal(Kind.USER, "admin")
 class Called:
     """A door, called in process."""
 
-    def __init__(self, warden: Warden) -> None:
+    def __init__(self, warden: Warden, routes: Sequence[Route] = ROUTES) -> None:
         self.warden = warden
-        metrics = Metrics(ROUTES, ["test"])
+        metrics = Metrics(routes, ["test"])
         self._deadlines = Deadlines(30)
-        self._door = Door(warden, ROUTES, metrics.slot(0), self._deadlines)
+        self._door = Door(warden, routes, metrics.slot(0), self._deadlines)
 
-    async def ask(self, method: str, path: str, peer: PeerCertificate | None, body: object = None) -> tuple[int, Any]:
+    async def ask(
+        self, method: str, path: str, peer: PeerCertificate | None, body: object = None, authorization: str = ""
+    ) -> tuple[int, Any]:
         """Make a call from 192.0.2.1, over mTLS when there is a peer."""
         data = b"" if body is None else msgspec.json.encode(body)
         headers = [(b"host", b"localhost:8002"), (b"content-type", b"application/json")]
         headers.append((b"content-length", str(len(data)).encode()))
+        if authorization:
+            headers.append((b"authorization", authorization.encode()))
         scope = {
             "type": "http", "http_version": "1.1", "method": method,
             "path": path, "raw_path": path.encode(), "query_string": b"",
@@ -168,3 +174,59 @@ async def test_a_service_off_the_register_may_only_renew(door: Called) -> None:
     await door.warden.local.services.register("bot", ["read"])
     assert (await door.ask("GET", "/secrets", bot))[0] == 403
     assert (await door.ask("POST", "/credentials/renew", bot, {"csr": csr()}))[0] == 403
+
+
+LASTING: dict[str, dict[str, object]] = {
+    "/services": {"service_name": "made", "permissions": []},
+    "/services/rotate-secret": {"service_name": "bot"},
+    "/tokens/generate": {"service_name": "bot"},
+    "/credentials/issue": {"service_name": "bot"},
+    "/credentials/join-tokens": {"service_name": "bot"},
+    "/credentials/renew": {"csr": csr(cn="bot")},
+    "/acme/eab": {"service_name": "bot"},
+}
+"""What answers with a credential, and a call of it."""
+RIGHTS = ("services:manage", "tokens:issue", "credentials:issue", "acme:manage", "read")
+
+
+def meanwhile(route: Route, happens: Callable[[], Awaitable[object]]) -> Route:
+    """Return a route whose handler has done its work, and something happens before it answers."""
+
+    async def handler(*given: Any) -> Any:  # noqa: ANN401 - as a route's handler
+        answer = await route.handler(*given)
+        await happens()
+        return answer
+
+    return replace(route, handler=handler)
+
+
+async def call_while(
+    door: Called, path: str, bot: PeerCertificate, body: object, happens: Callable[[], Awaitable[object]]
+) -> int:
+    """Make a call during which something happens, and return its status."""
+    routes = [meanwhile(each, happens) if each.path == path else each for each in ROUTES]
+    return (await Called(door.warden, routes).ask("POST", path, bot, body))[0]
+
+
+@pytest.mark.parametrize("path", LASTING)
+async def test_who_is_revoked_during_a_call_gets_no_credential_from_it(door: Called, path: str) -> None:
+    """The new credential would outlive the revocation; it is made, and handed to nobody, and the log tells of both."""
+    bot, other = await door.peer("bot", *RIGHTS), await door.peer("other")
+    body = LASTING[path]
+    assert await call_while(door, path, bot, body, lambda: door.revoke(other)) == 200
+    again = {**body, "service_name": "another"} if path == "/services" else body
+    assert await call_while(door, path, bot, again, lambda: door.revoke(bot)) == 401
+
+
+def test_every_answer_with_a_credential_asks_who_the_caller_is_once_more() -> None:
+    """A route whose answer holds a credential is marked; those whose body is the proof check it where it is spent."""
+    spent = (Proof.REFRESH_TOKEN, Proof.JOIN)
+    holding = {"token", "client_secret", "certificate", "join_token", "hmac_key", "private_key"}
+    shown = {"/credentials/revoke"}  # a certificate is no secret; what was not yet handed out is
+    found = {
+        each.path
+        for each in ROUTES
+        if each.method == "POST" and not isinstance(each.answer, str) and each.proof not in spent
+        if holding & set(each.answer.__struct_fields__)
+    }
+    assert found - shown == {each.path for each in ROUTES if each.lasting} == set(LASTING)

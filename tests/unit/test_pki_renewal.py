@@ -29,6 +29,7 @@ from tradewarden.errors import (
     PermissionDeniedError,
 )
 from tradewarden.pki.authority import Authority
+from tradewarden.pki.certifying import Certifier, Wanted
 from tradewarden.pki.credentials import IssueCredentials, RenewCredentials, RevokeCertificate
 from tradewarden.storage.memory import MemoryDatabase
 from tradewarden.storage.memory_pki import MemoryPkiStore
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
 
     from tradewarden.pki.allowance import Standing
     from tradewarden.pki.credentials import Credentials
+    from tradewarden.pki.store import CertificateRow
 
 HOUR = 3600
 RENEW = "credentials:renew"
@@ -222,6 +224,21 @@ async def test_a_revoked_certificate_renews_nothing(pki: Pki) -> None:
         await pki.renew(stranger(), **proven(old, csr(), pki.clock.time))
     with pytest.raises(ConflictError):
         await pki.renew(grant(RENEW), serial_number=old.serial_number)
+
+
+async def test_who_is_revoked_while_it_proves_itself_gets_nothing(pki: Pki, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The revocation that falls between the check and the new certificate counts; the door looks after other proofs."""
+    old = await pki.issue()
+    certify = Certifier.certify
+
+    async def slowly(certifier: Certifier, by: Grant, wanted: Wanted, entry: Entry) -> CertificateRow:
+        made = await certify(certifier, by, wanted, entry)
+        await pki.authority.revoke(grant("credentials:revoke"), RevokeCertificate(old.serial_number), pki.entry())
+        return made
+
+    monkeypatch.setattr(Certifier, "certify", slowly)
+    with pytest.raises(AuthenticationError, match=REFUSED):
+        await pki.renew(stranger(), **proven(old, csr(), pki.clock.time))
 
 
 # -- by proof ----------------------------------------------------------------------------------

@@ -71,7 +71,7 @@ class Authentication:
 
         Whatever the proof is, what other processes changed since the last call is known first, key rotations too.
         """
-        revisions = await self._look.revisions()
+        revisions = connection.proven_at = await self._look.revisions()
         peer, incarnation = connection.peer_certificate, ""
         if peer is not None:
             incarnation = await self._peers.require(peer, revisions)
@@ -89,6 +89,15 @@ class Authentication:
         if kind == b"basic" and route.proof in _CLIENTS and len(value) <= _MAX_CREDENTIAL:
             return await self._basic(value, peer)
         raise AuthenticationError(_NEEDED, reason="unusable Authorization header")
+
+    async def has_moved(self, connection: Connection) -> bool:
+        """Tell whether anything ended or changed since the caller was proven that the proof may have rested on."""
+        now, then = await self._look.revisions(), connection.proven_at
+        return then is None or (now.services, now.tokens, now.certificates) != (
+            then.services,
+            then.tokens,
+            then.certificates,
+        )
 
     async def require_peer(self, connection: Connection) -> None:
         """Check that the client certificate of an mTLS connection still counts; any other connection passes."""

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from tradewarden.access.address import Network
     from tradewarden.pki.peer import PeerCertificate
+    from tradewarden.storage.database import Revisions
 
 _SINGLE = frozenset({b"authorization", b"content-length", b"content-type", b"host", b"origin", b"transfer-encoding"})
 _STRUCTURAL = re.compile(rb"%(2f|5c|00)", re.IGNORECASE)
@@ -32,7 +33,8 @@ class Connection:
     """What the pipeline reads of a request. `peer` is the raw socket's address, `origin` what is proven of the rest.
 
     `peer_certificate` is the client's, from its TLS connection alone: no header makes one. `held` tells that the body
-    was waited for, so that what was known of the caller may not be so any more.
+    was waited for, so that what was known of the caller may not be so any more; `proven_at`
+    what the caller was last proven by.
     """
 
     __slots__ = (
@@ -48,6 +50,7 @@ class Connection:
         "peer",
         "peer_certificate",
         "port",
+        "proven_at",
         "query",
         "raw_path",
     )
@@ -57,6 +60,7 @@ class Connection:
         self._receive = receive
         self._body: bytes | None = None
         self.held = False
+        self.proven_at: Revisions | None = None
         self._pairs = pairs
         self.headers = dict(pairs)
         self.method: str = scope["method"]

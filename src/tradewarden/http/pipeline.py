@@ -129,10 +129,15 @@ class Door:
             entry.resource = resource = route.resource(command) if route.resource else ANY
             grant = authorize(caller.principal, caller.permissions, route.permission, resource, caller.credential)
             try:
-                return await route.handler(self._warden, grant, command, entry)
+                answer = await route.handler(self._warden, grant, command, entry)
             except AuthenticationError:  # a credential in the body counts as any other that is not accepted
                 self._strangers.spend(peer_key(connection.origin.ip_address))
                 raise
+            # Whoever was revoked while the call was under way gets no credential from it; what was made, nobody has.
+            if route.lasting and await self._authentication.has_moved(connection):
+                caller = await self._prove(connection, route, entry)
+                authorize(caller.principal, caller.permissions, route.permission, resource, caller.credential)
+            return answer
 
     async def _pass_open(self, connection: Connection, route: Route, argument: str) -> Answer:
         """An open route protects nothing; it answers without a journal, so that /health can tell of a broken one."""

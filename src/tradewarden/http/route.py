@@ -98,6 +98,8 @@ class Route:
     """The media type of a body that is taken as it is, as the only field of the command."""
     feature: str = ""
     """`ENABLE_JWT`, `ENABLE_MTLS`: answers 503 `feature_disabled` when that setting is false."""
+    lasting: bool = False
+    """Answers with a credential, which outlives the call: the caller has to count at its end as at its beginning."""
     development_only: bool = False
     errors: tuple[int, ...] = ()
     """Statuses beside the usual ones (400, 401, 403, 413, 415, 429, 503) that this call may answer."""

@@ -141,7 +141,7 @@ HEALTH = (
 
 SERVICES = (
     _row("POST /services", services.register, "services:manage", Event.CONFIGURATION_CHANGE, Rate.ADMIN,
-         RegisterService, ServiceRegistered, of="service_name", errors=(409,)),
+         RegisterService, ServiceRegistered, of="service_name", lasting=True, errors=(409,)),
     _row("GET /services", services.listing, "services:read", Event.API_ACCESS, Rate.ADMIN,
          services.ListServices, ServicePage),
     _row("DELETE /services", services.delete, "services:manage", Event.CONFIGURATION_CHANGE, Rate.ADMIN,
@@ -151,7 +151,7 @@ SERVICES = (
     _row("DELETE /services/{service_name}", services.delete, "services:manage", Event.CONFIGURATION_CHANGE, Rate.ADMIN,
          services.NamedService, services.ServiceDeleted, of="service_name", errors=(404,)),
     _row("POST /services/rotate-secret", services.rotate_secret, "services:manage", Event.CONFIGURATION_CHANGE,
-         Rate.ADMIN, services.NamedService, ServiceRegistered, of="service_name", errors=(404,)),
+         Rate.ADMIN, services.NamedService, ServiceRegistered, of="service_name", lasting=True, errors=(404,)),
     _row("POST /services/permissions", services.permissions, "services:manage", Event.CONFIGURATION_CHANGE, Rate.ADMIN,
          services.SetPermissions, ServiceListed, of="service_name", errors=(404,)),
     _row("POST /services/names", services.names, "services:manage", Event.CONFIGURATION_CHANGE, Rate.ADMIN,
@@ -160,7 +160,7 @@ SERVICES = (
 
 TOKENS = (
     _row("POST /tokens/generate", tokens.generate, "tokens:issue", Event.TOKEN, Rate.ISSUE,
-         IssueToken, TokenIssued, of="service_name", proof=Proof.TOKEN_REQUEST, feature=JWT),
+         IssueToken, TokenIssued, of="service_name", lasting=True, proof=Proof.TOKEN_REQUEST, feature=JWT),
     _row("POST /tokens/validate", tokens.validate, "tokens:validate", Event.TOKEN, Rate.READ,
          Nothing, TokenValid, feature=JWT),
     _row("POST /tokens/refresh", tokens.refresh, "tokens:refresh", Event.TOKEN, Rate.ISSUE,
@@ -212,9 +212,9 @@ ROTATIONS = (
 
 CERTIFICATES = (
     _row("POST /credentials/issue", credentials.issue, "credentials:issue", Event.CERTIFICATE, Rate.ISSUE,
-         IssueCredentials, credentials.CredentialsIssued, of="service_name", feature=MTLS),
+         IssueCredentials, credentials.CredentialsIssued, of="service_name", lasting=True, feature=MTLS),
     _row("POST /credentials/join-tokens", credentials.join_token, "credentials:issue", Event.CERTIFICATE, Rate.ADMIN,
-         MakeJoinToken, JoinTokenMade, of="service_name", feature=MTLS),
+         MakeJoinToken, JoinTokenMade, of="service_name", lasting=True, feature=MTLS),
     _row("GET /credentials/join-tokens", credentials.join_tokens, "credentials:read", Event.CERTIFICATE, Rate.ADMIN,
          ListJoinTokens, JoinTokensListed, feature=MTLS),
     _row("POST /credentials/join-tokens/withdraw", credentials.withdraw_join_tokens, "credentials:issue",
@@ -223,7 +223,8 @@ CERTIFICATES = (
     _row("POST /credentials/enroll", credentials.enroll, "credentials:enroll", Event.CERTIFICATE, Rate.ISSUE,
          Enroll, credentials.CredentialsIssued, proof=Proof.JOIN, feature=MTLS),
     _row("POST /credentials/renew", credentials.renew, "credentials:renew", Event.CERTIFICATE, Rate.ISSUE,
-         RenewCredentials, credentials.CredentialsIssued, proof=Proof.RENEWAL, feature=MTLS, errors=(404, 409)),
+         RenewCredentials, credentials.CredentialsIssued, lasting=True, proof=Proof.RENEWAL, feature=MTLS,
+         errors=(404, 409)),
     _row("GET /credentials", credentials.listing, "credentials:read", Event.CERTIFICATE, Rate.ADMIN,
          credentials.ListCredentials, credentials.CertificatePage, feature=MTLS),
     _row("GET /credentials/{serial_number}", credentials.show, "credentials:read", Event.CERTIFICATE, Rate.ADMIN,
@@ -263,7 +264,7 @@ ACME = (
     _signed("/acme/certificate/{id}", acme.certificate, "acme:order", Rate.READ, answer=acme.CERTIFICATES),
     _signed("/acme/revoke-cert", acme.revoke, "acme:revoke", Rate.WRITE),
     _row("POST /acme/eab", acme.make_key, "acme:manage", Event.CERTIFICATE, Rate.ADMIN,
-         MakeKey, KeyMade, of="service_name", feature=MTLS, errors=(404,)),
+         MakeKey, KeyMade, of="service_name", lasting=True, feature=MTLS, errors=(404,)),
     _row("GET /acme/accounts", acme.listing, "acme:read", Event.CERTIFICATE, Rate.ADMIN,
          acme.ListAccounts, AccountPage, feature=MTLS),
     _row("POST /acme/accounts/end", acme.end, "acme:manage", Event.CERTIFICATE, Rate.ADMIN,

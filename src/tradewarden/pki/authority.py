@@ -184,7 +184,10 @@ class Authority:
         if itself:
             incarnation = renewal.kept(row, incarnation, proof=command.proof is not None)
         wanted = Wanted(row.service_name, profile, names, public, seconds, incarnation=incarnation)
-        credentials = self._certifier.credentials(await self._certifier.certify(grant, wanted, entry), private_key)
+        certified = await self._certifier.certify(grant, wanted, entry)
+        if command.proof is not None and await self.is_revoked(row.serial):  # meanwhile: nobody gets what was made
+            raise renewal.revoked(row.serial)
+        credentials = self._certifier.credentials(certified, private_key)
         self._published.offer(credentials)
         return credentials
 

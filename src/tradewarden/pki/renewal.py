@@ -91,6 +91,11 @@ def permitted(
     return grant, row
 
 
+def revoked(serial: str) -> AuthenticationError:
+    """Return the refusal of a proof by a certificate that is revoked."""
+    return AuthenticationError(REFUSED, reason=f"proof of possession: {serial} is revoked")
+
+
 def _is_itself(grant: Grant, row: CertificateRow) -> bool:
     """Tell whether the service that the certificate names asks, over a connection that shows this very certificate."""
     shown = grant.credential
@@ -111,7 +116,7 @@ def _by_proof(
         raise AuthenticationError(REFUSED, reason="proof of possession: the certificate is not in the inventory")
     # 2. It still counts, or did until a short while ago.
     if row.revocation:
-        raise AuthenticationError(REFUSED, reason=f"proof of possession: {row.serial} is revoked")
+        raise revoked(row.serial)
     if now >= row.not_after + grace:
         raise AuthenticationError(REFUSED, reason=f"proof of possession: {row.serial} ended too long ago")
     # 3. The key is held now, and signed for this CSR.
