@@ -54,7 +54,7 @@ from tradewarden.storage.sql_tokens import SqlTokenStore
 from tradewarden.tokens.tokens import Tokens
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
+    from collections.abc import AsyncIterator, Callable, Mapping
 
     from tradewarden.access.grant import Grant
     from tradewarden.keys.root import RootSource
@@ -277,7 +277,8 @@ class Warden:
 
     async def readiness(self) -> Readiness:
         """Say whether requests can be answered now; looks at most once a second."""
-        return await self._lookout.readiness()
+        found = await self._lookout.readiness()
+        return found if self.metrics is None else found.with_silent(self.metrics.silent())
 
     def _count_vault(self, outcome: str) -> None:
         if self.metrics is not None:
@@ -320,6 +321,10 @@ class Measured(Protocol):
 
     def count_vault(self, outcome: str) -> None:
         """Count what a use of Vault came to."""
+        ...
+
+    def silent(self) -> Mapping[str, float]:
+        """Return by name how long each process has not been at work, in seconds."""
         ...
 
 

@@ -21,6 +21,7 @@ from tradewarden.log import Log
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
+    from tradewarden.audit.clerk import Lag
     from tradewarden.rooms import Rooms
 
 _log = Log("tradewarden.background")
@@ -32,10 +33,10 @@ _AGAIN_SECONDS = 5.0
 _SWEEPS = 100
 
 
-async def work(rooms: Rooms, stop: asyncio.Event, report: Callable[[int, int, float], None]) -> None:
+async def work(rooms: Rooms, stop: asyncio.Event, report: Callable[[Lag | None], None]) -> None:
     """Work until `stop` is set, then once more, so that what was answered is in the log.
 
-    `report` gets unshipped bytes, entries without a number, and the age of the oldest in seconds.
+    `report` is told each round how far the log is behind; None while that cannot be found out.
     """
     tidied = rooms.clock.monotonic()
     rotating = asyncio.create_task(_rotate(rooms, stop))
@@ -72,7 +73,7 @@ def begin(rooms: Rooms, stop: asyncio.Event, ended: list[str]) -> asyncio.Task[N
             ended.append("background work")
             _log.failure("background work has ended", error or asyncio.CancelledError())
 
-    task = asyncio.create_task(work(rooms, stop, lambda *_: None))
+    task = asyncio.create_task(work(rooms, stop, lambda _: None))
     task.add_done_callback(note)
     return task
 
@@ -164,12 +165,11 @@ async def _raised(rooms: Rooms, *, last: bool) -> str:
     return rooms.floor.warning()
 
 
-async def _report(rooms: Rooms, report: Callable[[int, int, float], None]) -> None:
-    try:
+async def _report(rooms: Rooms, report: Callable[[Lag | None], None]) -> None:
+    lag = None
+    with suppress(TradewardenError):
         lag = await rooms.clerk.lag()
-    except TradewardenError:
-        return
-    report(lag.unshipped_bytes, lag.unnumbered, lag.oldest_seconds)
+    report(lag)
 
 
 async def tidy(rooms: Rooms) -> None:

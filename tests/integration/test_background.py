@@ -100,7 +100,7 @@ async def test_what_fails_ends_nothing_else(
         patch.setattr(type(warden.floor), "vouched", lambda _: True)
         others = {each: put(warden, each, Counted, patch) for each in PLACES if each != place}
         failing = put(warden, place, lambda _: Failing(error), patch)
-        working = asyncio.create_task(work(warden, stop, lambda *_: None))
+        working = asyncio.create_task(work(warden, stop, lambda _: None))
         awaited = others.keys() - skipped - {"clerk.finish"}
         await until(lambda: working.done() or all(others[each].calls for each in awaited), 60)
         if place != "clerk.finish":

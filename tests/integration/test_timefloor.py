@@ -49,7 +49,7 @@ async def running(settings: Settings, machine: Machine) -> AsyncIterator[Warden]
     """Open an installation on a machine, with its background work, as `Warden.open` does."""
     warden = await Warden.start(settings, clock=machine)
     stop = asyncio.Event()
-    working = asyncio.create_task(work(warden, stop, lambda *_: None))
+    working = asyncio.create_task(work(warden, stop, lambda _: None))
     try:
         yield warden
     finally:

@@ -84,7 +84,7 @@ class Service(NamedTuple):
         return (start if ready else begin)(self.data_dir.parent, **environment)
 
 
-def wait_until(condition: Callable[[], bool], failure: str, seconds: float = 15.0) -> None:
+def wait_until(condition: Callable[[], bool], failure: str, seconds: float = 40.0) -> None:
     """Return once `condition()` holds; asks for it every few milliseconds."""
     end = time.monotonic() + seconds
     while not condition():

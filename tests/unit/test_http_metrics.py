@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 import timeit
 from types import SimpleNamespace
 from typing import Any
@@ -11,11 +12,13 @@ import pytest
 from prometheus_client import CONTENT_TYPE_LATEST
 from prometheus_client.parser import text_string_to_metric_families
 
+from tradewarden.audit.clerk import Lag
 from tradewarden.http import metrics
 from tradewarden.http.metrics import CONTENT_TYPE, Gauge, Metrics
 from tradewarden.http.serve import _set_progress
 from tradewarden.pki.revocation.crl import Crl
 from tradewarden.pki.revocation.ocsp import STATUSES
+from tradewarden.readiness import Readiness
 
 ROUTES: Any = [
     SimpleNamespace(method="GET", path="/secrets/{path...}"),
@@ -134,6 +137,25 @@ def test_each_process_tells_of_itself() -> None:
     assert ("tradewarden_process_open_fds", frozenset({("process", "worker-0")})) not in found
 
 
+def test_a_process_that_stands_still_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    """By a gauge from the first second on, by a warning of readiness after thirty; who never came is not missed."""
+    shared = Metrics(ROUTES, ["worker-0", "worker-1", "clerk"])
+    worker, clerk = shared.slot(0), shared.slot(2)
+    begun = time.monotonic()
+    monkeypatch.setattr(time, "monotonic", lambda: begun + 45.4)
+    worker.beat()
+    silent = {
+        name: values(shared.render()).get(("tradewarden_process_silent_seconds", frozenset({("process", name)})))
+        for name in ("worker-0", "worker-1", "clerk")
+    }
+    assert silent == {"worker-0": 0.0, "worker-1": None, "clerk": pytest.approx(45.4, abs=1.0)}
+    ready = Readiness(storage=True, audit=True, reasons=(), warnings=("another",))
+    (_, told) = ready.with_silent(shared.silent()).warnings
+    assert told.startswith("clerk has not moved for 4")
+    clerk.beat()
+    assert ready.with_silent(shared.silent()).warnings == ("another",)
+
+
 def test_the_content_type_is_the_librarys() -> None:
     """The constant, which saves an import at start, is what prometheus_client writes."""
     assert CONTENT_TYPE == CONTENT_TYPE_LATEST
@@ -177,7 +199,7 @@ def test_the_clerk_tells_of_the_revocation_list() -> None:
             clock=SimpleNamespace(now=lambda: 1_060.0),
             floor=SimpleNamespace(behind=lambda: 90.0),
         )
-        _set_progress(warden, slot, 0, 0, 0.0)
+        _set_progress(warden, slot, Lag(0, 0, 0.0))
         assert gauge(shared.render(), "rotations_overdue") == 2
         assert gauge(shared.render(), "clock_behind_seconds") == 90
         names = ("crl_number", "crl_age_seconds", "crl_next_update_seconds")

@@ -78,7 +78,9 @@ _PROCESS: Final = (
     ("process_resident_memory_bytes", "Resident memory"),
     ("process_start_time_seconds", "Start, seconds since the epoch"),
     ("process_open_fds", "Open file descriptors"),
+    ("process_silent_seconds", "Time since the process last did its regular work"),
 )
+_SILENT: Final = _PROCESS[-1][0]
 _OCSP: Final = {status: index for index, status in enumerate(STATUSES)}
 _VAULT: Final = {outcome: index for index, outcome in enumerate(OUTCOMES)}
 _TAIL: Final = len(_GAUGES) + len(_PROCESS)
@@ -105,6 +107,10 @@ class Slot:
         cells[row + _RESULT[status]] += 1.0
         cells[row + _HISTOGRAM + bisect_left(BOUNDS, seconds)] += 1.0
         cells[row + _SUM] += seconds
+
+    def beat(self) -> None:
+        """Note that this process is at work: once a second or so, so that one that stands still is seen."""
+        self._cells[self._tail + len(_GAUGES) + 3] = time.monotonic()
 
     def set(self, gauge: Gauge, value: float) -> None:
         """Set a gauge of this process."""
@@ -155,6 +161,7 @@ class Metrics:
         cells[self._tail + len(_GAUGES) + 1] = time.time()
         self._own = Slot(cells, self._rows, self._tail)
         self._own.measure()
+        self._own.beat()
         return self._own
 
     def count_ocsp(self, status: str) -> None:
@@ -166,6 +173,12 @@ class Metrics:
         """Count, in this process's slot, what a use of Vault came to."""
         if self._own is not None:
             self._own.count_vault(outcome)
+
+    def silent(self) -> dict[str, float]:
+        """Return by name how long each process that was ever there has not been at work, in seconds."""
+        now, at = time.monotonic(), self._tail + len(_GAUGES) + 3  # one clock for all processes of a machine
+        since = zip(self._names, (slot[at] for slot in self._slots), strict=True)
+        return {name: max(0.0, now - beat) for name, beat in since if not isnan(beat)}
 
     def render(self) -> bytes:
         """Return all processes together as Prometheus text; about 10 ms for 60 routes."""
@@ -239,12 +252,13 @@ class Metrics:
     def _processes(self) -> Iterator[Metric]:
         from prometheus_client.core import GaugeMetricFamily
 
+        silent = self.silent()
         for index, (name, text) in enumerate(_PROCESS):
             family = GaugeMetricFamily(f"tradewarden_{name}", text, labels=("process",))
             for process, slot in zip(self._names, self._slots, strict=True):
                 value = slot[self._tail + len(_GAUGES) + index]
                 if not isnan(value):
-                    family.add_metric((process,), value)
+                    family.add_metric((process,), silent[process] if name == _SILENT else value)
             yield family
 
 

@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 
     from starlette.types import ASGIApp
 
+    from tradewarden.audit.clerk import Lag
     from tradewarden.http.balance import Share
     from tradewarden.settings import Settings
 
@@ -181,10 +182,12 @@ async def _clerk(settings: Settings, lineage: bytes, slot: Slot, ready: Callable
         await warden.close()
 
 
-def _set_progress(warden: Warden, slot: Slot, unshipped: int, unnumbered: int, seconds: float) -> None:
-    slot.set(Gauge.AUDIT_UNSHIPPED_BYTES, unshipped)
-    slot.set(Gauge.AUDIT_UNNUMBERED_ENTRIES, unnumbered)
-    slot.set(Gauge.AUDIT_LAG_SECONDS, seconds)
+def _set_progress(warden: Warden, slot: Slot, lag: Lag | None) -> None:
+    slot.beat()
+    if lag is not None:
+        slot.set(Gauge.AUDIT_UNSHIPPED_BYTES, lag.unshipped_bytes)
+        slot.set(Gauge.AUDIT_UNNUMBERED_ENTRIES, lag.unnumbered)
+        slot.set(Gauge.AUDIT_LAG_SECONDS, lag.oldest_seconds)
     slot.set(Gauge.ROTATIONS_OVERDUE, warden.rotations.tending.late)
     slot.set(Gauge.CLOCK_BEHIND_SECONDS, warden.floor.behind())
     held, now = warden.authority.revocation.held(), warden.clock.now()
@@ -199,6 +202,7 @@ async def _every_second(warden: Warden, slot: Slot, deadlines: Deadlines) -> Non
     opened = warden.clock.monotonic()
     await _count(warden, slot)
     while True:
+        slot.beat()
         slot.set(Gauge.WRITER_QUEUE, warden.database.waiting)
         slot.set(Gauge.IN_FLIGHT, len(deadlines))
         if warden.clock.monotonic() - opened >= WINDOW_SECONDS:
