@@ -17,8 +17,7 @@ from tests.support.audit import ORIGIN, SEAL, SIGNER, VERIFIER, Room
 from tradewarden.audit.checkpoint import Checkpoint, read_checkpoint
 from tradewarden.audit.finding import finding
 from tradewarden.audit.frames import FRAME_HEAD
-from tradewarden.audit.shipping import _FINISHED
-from tradewarden.audit.store import Shipped
+from tradewarden.audit.store import FINISHED, Shipped
 from tradewarden.audit.verify import verify_log
 from tradewarden.crypto.signers import Signer, Verifier
 from tradewarden.errors import ConflictError, IntegrityError, StorageUnavailableError
@@ -230,7 +229,7 @@ async def _say_finished(room: Room) -> None:
     """Say of the journal, as whoever took something else for it would, that it has arrived whole."""
     state = await room.store.shipped(room.journal.boot.hex())
     assert state is not None
-    assert await room.store.ship(state, replace(state, offset=_FINISHED), [], [])
+    assert await room.store.ship(state, replace(state, offset=FINISHED), [], [])
 
 
 @pytest.mark.parametrize("alive", [True, False])

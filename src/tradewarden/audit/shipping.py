@@ -9,22 +9,16 @@ The writer of a live file that was put aside sees that and begins a new one.
 
 from __future__ import annotations
 
-import asyncio
-import fcntl
-import os
-import re
-import stat
-from contextlib import suppress
 from typing import TYPE_CHECKING, NamedTuple
 
-from msgspec.structs import replace
-
-from tradewarden.audit.finding import INTEGRITY, TORN, UNCLOSED, finding
-from tradewarden.audit.frames import BOOT_BYTES
-from tradewarden.audit.journal import SUFFIX, UNFINISHED_SUFFIX, file_name
+from tradewarden.audit.finding import INTEGRITY, TORN, UNCLOSED
+from tradewarden.audit.journal import file_name
+from tradewarden.audit.journals import journals, put_aside, remove_unfinished, sizes_of, stands
+from tradewarden.audit.missing import Missing
+from tradewarden.audit.notes import Notes
 from tradewarden.audit.reading import Frame, JournalReader, Tail
-from tradewarden.audit.store import AuditStore, InboxRow, Shipped
-from tradewarden.errors import AuditUnavailableError, IntegrityError, TradewardenError
+from tradewarden.audit.store import ASIDE, FINISHED, MISSED, AuditStore, InboxRow, Shipped
+from tradewarden.errors import IntegrityError, TradewardenError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -33,17 +27,11 @@ if TYPE_CHECKING:
     from tradewarden.clock import Clock
     from tradewarden.crypto.keyset import Cipher
 
-DAMAGED_SUFFIX = ".damaged"
 CHUNK_ENTRIES = 4096
 _CHUNKS_A_ROUND = 64
 _ROW_ENTRIES = 1024
 _ROW_BYTES = 256 << 10
 _PATIENCE = 3
-_UNFINISHED_SECONDS = 60
-_TRIES = 20
-_MISSED, _FINISHED, _ASIDE = -3, -2, -1  # in place of an offset; a missed file may come back, and is shipped on
-_OWN = "shipper"
-_BOOT = re.compile(f"[0-9a-f]{{{2 * BOOT_BYTES}}}")
 
 
 class _Visit(NamedTuple):
@@ -63,10 +51,11 @@ class Shipper:
         self._unwrap = unwrap
         self._seal = seal
         self._clock = clock
+        self._notes = Notes(inbox, seal, clock)
+        self._missing = Missing(directory, inbox, self._notes)
         self._readers: dict[str, JournalReader] = {}
         self._doubts: dict[str, int] = {}
         self._refused: set[str] = set()
-        self._looked_back = False
         self._caught_up = False
 
     @property
@@ -80,9 +69,9 @@ class Shipper:
         Raises what the store or the disk raised first, after every file was tried.
         """
         self._caught_up = False
-        paths = sorted(self._directory.glob(f"*{SUFFIX}")) if self._directory.is_dir() else []
+        paths = journals(self._directory)
         await self._note_vanished({path.name for path in paths})
-        await self._look_back()
+        await self._missing.look_back()
         shipped, behind = 0, False
         waiting: set[str] = set()  # of these boots the next segment comes when the one before it has arrived
         errors: list[Exception] = []
@@ -97,7 +86,7 @@ class Shipper:
             behind = behind or not visit.whole
             if not visit.gone:
                 waiting.add(boot)
-        self._remove_unfinished()
+        remove_unfinished(self._directory, self._clock.now())
         if errors:
             raise errors[0]
         self._caught_up = not behind
@@ -105,10 +94,7 @@ class Shipper:
 
     def unshipped(self) -> int:
         """Return how many bytes of the directory's journals have not arrived yet."""
-        sizes = {}
-        for path in self._directory.glob(f"*{SUFFIX}"):
-            with suppress(OSError):  # another shipper has removed it meanwhile
-                sizes[path.name] = path.lstat().st_size
+        sizes = sizes_of(self._directory)
         done = {name: reader.offset for name, reader in self._readers.items() if name in sizes}
         return sum(sizes.values()) - sum(done.values())
 
@@ -152,9 +138,9 @@ class Shipper:
 
     async def _refuse(self, path: Path, reason: str) -> None:
         if path.name not in self._refused:
-            await self._record(self._note(INTEGRITY, path.name, reason))
+            await self._notes.record(self._notes.of(INTEGRITY, path.name, reason))
             self._refused.add(path.name)  # told once, however often it cannot be moved
-        self._put_aside(path)
+        put_aside(path)
         self._refused.discard(path.name)
 
     async def _ship(self, reader: JournalReader) -> _Visit:
@@ -211,7 +197,7 @@ class Shipper:
         if first == expected:
             return []
         reason = f"entries {expected} to {first - 1} of this journal never arrived"
-        return [self._note(INTEGRITY, reader.path.name, reason)]
+        return [self._notes.of(INTEGRITY, reader.path.name, reason)]
 
     async def _end(self, reader: JournalReader, tail: Tail, *, orphaned: bool) -> bool:
         """Do what the end of a file asks for; tell whether the file is gone."""
@@ -223,14 +209,14 @@ class Shipper:
             if not orphaned and not self._doubted(name):
                 return False
             reason = f"does not verify from byte {offset} of {size} on, counter {reader.counter}"
-            return await self._finish(reader, _ASIDE, self._note(INTEGRITY, name, reason))
+            return await self._finish(reader, ASIDE, self._notes.of(INTEGRITY, name, reason))
         if tail is Tail.CLOSED:
-            return await self._finish(reader, _FINISHED)
+            return await self._finish(reader, FINISHED)
         if tail is Tail.TORN:
             reason = f"its last frame is torn: {size - offset} bytes from byte {offset} on are lost"
-            return await self._finish(reader, _FINISHED, self._note(TORN, name, reason))
+            return await self._finish(reader, FINISHED, self._notes.of(TORN, name, reason))
         reason = f"its process ended without closing it, at counter {reader.counter}"
-        return await self._finish(reader, _FINISHED, self._note(UNCLOSED, name, reason))
+        return await self._finish(reader, FINISHED, self._notes.of(UNCLOSED, name, reason))
 
     async def _finish(self, reader: JournalReader, how: int, *notes: bytes) -> bool:
         """Note in the database that nothing more comes from this file, then clear it away."""
@@ -247,8 +233,8 @@ class Shipper:
             pass  # another shipper was faster, or somebody has moved it away
         elif state.segment > reader.header.segment:
             await self._refuse(reader.path, f"segment {state.segment} of its journal arrived before it")
-        elif state.offset == _ASIDE:
-            self._put_aside(reader.path)
+        elif state.offset == ASIDE:
+            put_aside(reader.path)
         elif reason := self._beyond(reader, state, orphaned=orphaned):
             await self._refuse(reader.path, reason)
         elif orphaned:
@@ -256,7 +242,7 @@ class Shipper:
         else:
             return False
         self._forget(reader.path.name)
-        return not _stands(reader.path)
+        return not stands(reader.path)
 
     def _beyond(self, reader: JournalReader, state: Shipped, *, orphaned: bool) -> str:
         """Return what stands in a file that is said to have arrived and has not; nothing when that is so."""
@@ -268,15 +254,6 @@ class Shipper:
         if tail is Tail.DAMAGED and (orphaned or self._doubted(reader.path.name)):
             return f"does not verify from byte {reader.offset} of {reader.size} on, counter {reader.counter}"
         return ""
-
-    def _put_aside(self, path: Path) -> None:
-        target = path.with_suffix(DAMAGED_SUFFIX)
-        number = 1
-        while _stands(target):
-            target = path.with_suffix(f".{number}{DAMAGED_SUFFIX}")
-            number += 1
-        with suppress(FileNotFoundError):  # another shipper was faster
-            path.rename(target)
 
     def _doubted(self, name: str) -> bool:
         """A living process may be writing just here: believe in damage when it is seen again."""
@@ -293,73 +270,12 @@ class Shipper:
         for name in [each for each in self._readers if each not in present]:
             reader = self._readers[name]
             state = await self._inbox.shipped(reader.boot)
-            done = state is not None and (_is_past(state, reader) or state.offset == _MISSED)
-            if done or await self._miss(reader.boot, reader.header.segment, state, name):
+            done = state is not None and (_is_past(state, reader) or state.offset == MISSED)
+            if done or await self._missing.miss(reader.boot, reader.header.segment, state, name):
                 self._forget(name)
-
-    async def _look_back(self) -> None:
-        """Record, in the first round, which journals were taken away while nobody looked.
-
-        Asked in this order: a boot that lives has a file of the segment that its state names, or has moved that state.
-        """
-        if self._looked_back:
-            return
-        for boot in [each.boot for each in await self._inbox.arrivals() if _BOOT.fullmatch(each.boot)]:
-            state = await self._inbox.shipped(boot)
-            if state is None or state.offset < 0 or self._has_files(boot):
-                continue
-            await self._miss(boot, state.segment, state, f"{boot}-{state.segment:06d}{SUFFIX}")
-        self._looked_back = True
-
-    def _has_files(self, boot: str) -> bool:
-        return any(path.name.startswith(f"{boot}-") for path in self._directory.glob(f"*{SUFFIX}"))
-
-    async def _miss(self, boot: str, segment: int, state: Shipped | None, name: str) -> bool:
-        """Record, once, that a journal was taken away; False when somebody else has moved its state meanwhile."""
-        counter = state.counter if state else 0
-        reason = f"was taken away before all of it arrived, at counter {counter}"
-        after = Shipped(boot, counter, segment, _MISSED)
-        return await self._inbox.ship(state, after, [], [self._note(INTEGRITY, name, reason)])
-
-    async def _record(self, note: bytes) -> None:
-        """Put a note of its own into the inbox, beside no journal's progress. It is there when this returns."""
-        for _ in range(_TRIES):
-            own = await self._inbox.shipped(_OWN)
-            after = replace(own or Shipped(_OWN, 0, 0, 0), offset=(own.offset if own else 0) + 1)
-            if await self._inbox.ship(own, after, [], [note]):
-                return
-            await asyncio.sleep(0)  # another shipper records something too
-        raise AuditUnavailableError("A finding about a journal could not be recorded; it will be tried again")
-
-    def _note(self, action: str, name: str, reason: str) -> bytes:
-        event = finding(self._clock.now(), action, f"audit/journal/{name}", f"{name}: {reason}")
-        return self._seal.change(event)
-
-    def _remove_unfinished(self) -> None:
-        """Remove files whose process died between making and naming them; they hold no entry."""
-        for path in self._directory.glob(f"*{UNFINISHED_SUFFIX}"):
-            with suppress(FileNotFoundError):  # it has its name by now, or another shipper has removed it
-                status = path.lstat()
-                if stat.S_ISREG(status.st_mode) and self._clock.now() - status.st_mtime > _UNFINISHED_SECONDS:
-                    _unlink_if_unlocked(path)
-
-
-def _stands(path: Path) -> bool:
-    return os.path.lexists(path)
 
 
 def _is_past(state: Shipped, reader: JournalReader) -> bool:
     """Tell whether nothing of this file is to be shipped any more."""
     segment = reader.header.segment
-    return state.segment > segment or (state.segment == segment and state.offset in (_FINISHED, _ASIDE))
-
-
-def _unlink_if_unlocked(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        path.unlink(missing_ok=True)
-    except BlockingIOError:
-        pass
-    finally:
-        os.close(descriptor)
+    return state.segment > segment or (state.segment == segment and state.offset in (FINISHED, ASIDE))

@@ -7,7 +7,7 @@ the length that the numbering was made for.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
 import msgspec
 
@@ -37,11 +37,18 @@ class Misfit(bytes):
         return misfit
 
 
+MISSED: Final = -3
+FINISHED: Final = -2
+ASIDE: Final = -1
 _KINDS = {str: "TEXT", int: "INTEGER", float: "REAL", bytes: "BLOB", type(None): "NULL"}
 
 
 class Shipped(msgspec.Struct, frozen=True):
-    """How far the journal of one boot is in the database: the next counter, in which file, from where."""
+    """How far the journal of one boot is in the database: the next counter, in which file, from where.
+
+    In place of `offset` may stand what became of that file: `FINISHED`, all of it is here; `ASIDE`, the rest did not
+    verify; `MISSED`, it was taken away (it may come back, and is shipped on from `counter`).
+    """
 
     boot: str
     counter: int
