@@ -12,8 +12,6 @@ import msgspec
 from msgspec.structs import replace
 
 from tradewarden.access.grant import ANY
-from tradewarden.access.hosts import dns_pattern, ip
-from tradewarden.access.permission import PermissionSet
 from tradewarden.access.principal import OWN_NAME, service_name
 from tradewarden.clock import rfc3339
 from tradewarden.errors import (
@@ -21,9 +19,9 @@ from tradewarden.errors import (
     ConflictError,
     IntegrityError,
     InvalidInputError,
-    NotFoundError,
     PermissionDeniedError,
 )
+from tradewarden.identity.bounds import ISSUE, certifiable, found, grantable, manage, manageable
 from tradewarden.identity.commands import ServiceListed, ServicePage, ServiceRegistered
 from tradewarden.identity.credential import (
     CLIENT_SECRET_PREFIX,
@@ -45,12 +43,8 @@ if TYPE_CHECKING:
     from tradewarden.keys.port import Keys
 
 MAX_PAGE = 1000
-MAX_PERMISSIONS = 64
 _CACHED = 4096
 _READ = "services:read"
-_MANAGE = "services:manage"
-_ISSUE = "credentials:issue"
-MAX_NAMES = 64
 _INCARNATION_BYTES = 16
 
 
@@ -106,11 +100,11 @@ class Services:
     async def register(self, grant: Grant, command: RegisterService, entry: Entry) -> ServiceRegistered:
         """Register a service; raises `ConflictError` when it is, `PermissionDeniedError` for more than you hold."""
         name = service_name(command.service_name)
-        _manage(grant, name, entry)
+        manage(grant, name, entry)
         if name == OWN_NAME:
             raise InvalidInputError(f"service_name {OWN_NAME!r} is this service's own; choose another")
-        permissions = _grantable(grant, command.permissions)
-        dns_names, addresses = _certifiable(grant, name, command)
+        permissions = grantable(grant, command.permissions)
+        dns_names, addresses = certifiable(grant, name, command)
         await self._require_free(grant, name, dns_names, addresses)
         secret = new_credential(CLIENT_SECRET_PREFIX, self._randomness)
         now = int(self._clock.now())
@@ -146,13 +140,13 @@ class Services:
         Raises `PermissionDeniedError` for a service that holds more than the caller.
         `secret` is one of `new_secret`, for a caller that has to keep it before it is valid.
         """
-        _manage(grant, service_name(name), entry)
+        manage(grant, service_name(name), entry)
         secret = secret or self.new_secret()
         fresh = credential_hash(self._mac, secret)
         now = int(self._clock.now())
 
         def decide(before: ServiceRow | None) -> ServiceRow:
-            return replace(_manageable(grant, before, name), secret=fresh, rotated_at=now)
+            return replace(manageable(grant, before, name), secret=fresh, rotated_at=now)
 
         row = await self._put(name, decide, entry)
         return ServiceRegistered(name, decode_names(row.permissions), secret, rfc3339(row.created_at))
@@ -161,30 +155,30 @@ class Services:
         self, grant: Grant, name: str, permissions: tuple[str, ...], entry: Entry
     ) -> ServiceListed:
         """Change the most that a service may be granted; what its tokens hold beyond it is void at once."""
-        _manage(grant, service_name(name), entry)
-        text = _names_text(_grantable(grant, permissions))
-        row = await self._put(name, lambda before: replace(_manageable(grant, before, name), permissions=text), entry)
+        manage(grant, service_name(name), entry)
+        text = _names_text(grantable(grant, permissions))
+        row = await self._put(name, lambda before: replace(manageable(grant, before, name), permissions=text), entry)
         return _listed(row)
 
     async def set_names(self, grant: Grant, command: SetNames, entry: Entry) -> ServiceListed:
         """Replace what a service's certificates may name; raises `ConflictError` for another's DNS name."""
         name = service_name(command.service_name)
-        _manage(grant, name, entry)
-        dns_names, addresses = _certifiable(grant, name, command)
+        manage(grant, name, entry)
+        dns_names, addresses = certifiable(grant, name, command)
         await self._require_free(grant, name, dns_names, addresses)
         texts = {"dns_names": _names_text(dns_names), "ip_addresses": _names_text(addresses)}
 
         def decide(before: ServiceRow | None) -> ServiceRow:
-            return replace(_manageable(grant, before, name), **texts)
+            return replace(manageable(grant, before, name), **texts)
 
         return _listed(await self._put(name, decide, entry))
 
     async def delete(self, grant: Grant, name: str, entry: Entry) -> None:
         """Take a service off the register, and end every token of it; raises `NotFoundError`."""
-        _manage(grant, service_name(name), entry)
+        manage(grant, service_name(name), entry)
 
         def decide(before: ServiceRow | None) -> ServiceChange[None]:
-            gone = _manageable(grant, None if before is None else self._sealer.check(before), name)
+            gone = manageable(grant, None if before is None else self._sealer.check(before), name)
             return ServiceChange(None, entry.draft(row_digest(gone)), None)
 
         await self._store.change(name, decide)
@@ -193,7 +187,7 @@ class Services:
     async def get(self, grant: Grant, name: str) -> ServiceListed:
         """Return one service; raises `NotFoundError`."""
         grant.require(_READ, service_name(name))
-        return _listed(_found(await self._checked(name), name))
+        return _listed(found(await self._checked(name), name))
 
     async def list(self, grant: Grant, after: str = "", limit: int = 100) -> ServicePage:
         """Return a page of services by name, those that the grant sees."""
@@ -246,7 +240,7 @@ class Services:
             if owner != name:
                 raise ConflictError(f"DNS name {taken!r} is service {owner!r}'s own; take it away there first")
         for shared_name, sharer in (await self._names.sharers(dns_names, addresses)).items():
-            if sharer != name and not grant.permissions.allows(_ISSUE, sharer):
+            if sharer != name and not grant.permissions.allows(ISSUE, sharer):
                 raise PermissionDeniedError(
                     f"{shared_name!r} is registered for {sharer}, which the caller may not issue to"
                 )
@@ -282,47 +276,6 @@ class Services:
         row = await self._store.change(name, sealed)
         entry.commit()
         return row
-
-
-def _certifiable(
-    grant: Grant, name: str, command: RegisterService | SetNames
-) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Return the DNS names and addresses, once each; who names any must be allowed to issue to this service, too."""
-    if len(command.dns_names) > MAX_NAMES or len(command.ip_addresses) > MAX_NAMES:
-        raise InvalidInputError(f"At most {MAX_NAMES} dns_names and {MAX_NAMES} ip_addresses can be registered")
-    dns_names = dict.fromkeys(map(dns_pattern, command.dns_names))
-    addresses = dict.fromkeys(str(ip(each)) for each in command.ip_addresses)
-    if (dns_names or addresses) and not grant.permissions.allows(_ISSUE, name):
-        raise PermissionDeniedError(f"names of certificates need {_ISSUE} on this service")
-    return tuple(dns_names), tuple(addresses)
-
-
-def _manage(grant: Grant, name: str, entry: Entry) -> None:
-    entry.resource = name
-    grant.require(_MANAGE, name)
-
-
-def _grantable(grant: Grant, permissions: Iterable[str]) -> tuple[str, ...]:
-    """Return the names once each; raises when they are not understood, too many or more than the grant holds."""
-    asked = PermissionSet(permissions)
-    if len(asked.names) > MAX_PERMISSIONS:
-        raise InvalidInputError(f"At most {MAX_PERMISSIONS} permissions can be registered")
-    if not grant.permissions.includes(asked.names):
-        raise PermissionDeniedError("nobody grants more than they hold")
-    return asked.names
-
-
-def _found(row: ServiceRow | None, name: str) -> ServiceRow:
-    if row is None:
-        raise NotFoundError(f"Service '{name}' is not registered")
-    return row
-
-
-def _manageable(grant: Grant, row: ServiceRow | None, name: str) -> ServiceRow:
-    """Return the row of a service that the caller may change: one that holds no more than the caller."""
-    row = _found(row, name)
-    grant.require_over(name, decode_names(row.permissions))
-    return row
 
 
 def _names_text(names: tuple[str, ...]) -> str:
