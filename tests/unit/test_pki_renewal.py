@@ -29,6 +29,8 @@ from tradewarden.errors import (
     PermissionDeniedError,
 )
 from tradewarden.pki.authority import Authority
+from tradewarden.pki.cas.listing import RotateCa
+from tradewarden.pki.cas.rotating import What
 from tradewarden.pki.certifying import Certifier, Wanted
 from tradewarden.pki.credentials import IssueCredentials, RenewCredentials, RevokeCertificate
 from tradewarden.storage.memory import MemoryDatabase
@@ -253,6 +255,15 @@ async def test_whoever_holds_the_old_key_renews(pki: Pki) -> None:
     assert b'"method":"certificate_proof"' in pki.inbox[-1]
     item = await pki.authority.get(grant("credentials:read"), new.serial_number)
     assert item.issued_by == "service:bot"
+
+
+async def test_the_key_is_proof_enough_after_its_ca_was_compromised(pki: Pki) -> None:
+    """All that a compromised CA issued counts as revoked; by their old keys services get certificates of the next."""
+    old = await pki.issue()
+    await pki.authority.cas.rotate(grant("ca:rotate"), RotateCa(What.ISSUING, compromised=True), pki.entry())
+    assert await pki.authority.is_revoked(old.serial_number)
+    new = await pki.renew(stranger(), **proven(old, csr(), pki.clock.time))
+    assert not await pki.authority.is_revoked(new.serial_number)
 
 
 async def test_the_proof_counts_for_the_grace_and_not_longer(pki: Pki) -> None:

@@ -185,8 +185,11 @@ class Authority:
             incarnation = renewal.kept(row, incarnation, proof=command.proof is not None)
         wanted = Wanted(row.service_name, profile, names, public, seconds, incarnation=incarnation)
         certified = await self._certifier.certify(grant, wanted, entry)
-        if command.proof is not None and await self.is_revoked(row.serial):  # meanwhile: nobody gets what was made
-            raise renewal.revoked(row.serial)
+        if command.proof is not None:
+            found = await self._store.find(row.serial)
+            renewal.require_standing(
+                found and self._sealer.check(found)
+            )  # revoked meanwhile: nobody gets what was made
         credentials = self._certifier.credentials(certified, private_key)
         self._published.offer(credentials)
         return credentials

@@ -91,9 +91,11 @@ def permitted(
     return grant, row
 
 
-def revoked(serial: str) -> AuthenticationError:
-    """Return the refusal of a proof by a certificate that is revoked."""
-    return AuthenticationError(REFUSED, reason=f"proof of possession: {serial} is revoked")
+def require_standing(row: CertificateRow | None) -> None:
+    """Check that the certificate whose key was proven is not itself revoked; that of a compromised CA still counts."""
+    if row is None or row.revocation:
+        reason = f"proof of possession: {row.serial if row else 'the certificate'} is revoked"
+        raise AuthenticationError(REFUSED, reason=reason)
 
 
 def _is_itself(grant: Grant, row: CertificateRow) -> bool:
@@ -115,8 +117,7 @@ def _by_proof(
     if row is None or row.certificate != shown.public_bytes(Encoding.DER) or row.service_name == OWN_NAME:
         raise AuthenticationError(REFUSED, reason="proof of possession: the certificate is not in the inventory")
     # 2. It still counts, or did until a short while ago.
-    if row.revocation:
-        raise revoked(row.serial)
+    require_standing(row)
     if now >= row.not_after + grace:
         raise AuthenticationError(REFUSED, reason=f"proof of possession: {row.serial} ended too long ago")
     # 3. The key is held now, and signed for this CSR.
