@@ -91,8 +91,8 @@ def binding(kid: str, hmac_key: str, jwk: Mapping[str, Any], url: str, algorithm
     return {"protected": protected, "payload": payload, "signature": base64url(tag)}
 
 
-def request(*names: str, key: PrivateKey | None = None, cn: str | None = None) -> str:
-    """Return a CSR as finalize takes it: DER in base64url."""
+def request(*names: str, key: PrivateKey | None = None, cn: str | None = None, **more: Any) -> str:  # noqa: ANN401
+    """Return a CSR as finalize takes it: DER in base64url; `more` as for `csr`."""
     from ipaddress import ip_address
 
     def general(name: str) -> x509.GeneralName:
@@ -101,7 +101,7 @@ def request(*names: str, key: PrivateKey | None = None, cn: str | None = None) -
         except ValueError:
             return x509.DNSName(name)
 
-    pem = csr(key, cn=cn, sans=tuple(map(general, names)))
+    pem = csr(key, cn=cn, sans=tuple(map(general, names)), **more)
     return base64url(x509.load_pem_x509_csr(pem.encode()).public_bytes(Encoding.DER))
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import msgspec
 import pytest
 from cryptography import x509
+from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from msgspec.structs import replace
 
 from tests.support.acme import (
@@ -22,6 +23,7 @@ from tests.support.acme import (
     grant_of,
     request,
 )
+from tests.support.pki import key_usage
 from tradewarden.acme import order as rules
 from tradewarden.acme.commands import MakeKey, NewAccount, NewOrder, RevokeCert, UpdateAccount
 from tradewarden.acme.jws import Signed
@@ -580,6 +582,44 @@ async def test_a_csr_that_leaves_a_name_out_is_refused(room: AcmeRoom) -> None:
     with pytest.raises(AcmeError) as error:
         await finalized(room, order, grant_for(account), request(NAME))
     assert "leaves out 'web'" in error.value.detail
+
+
+BOTH = request("web", cn=NAME)
+SERVER_AUTH, CLIENT_AUTH = ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH
+
+
+@pytest.mark.parametrize(
+    "csr",
+    [
+        request(cn=NAME),
+        BOTH,
+        request(NAME, subject=(x509.NameAttribute(NameOID.ORGANIZATION_NAME, "Desk"),)),
+        request(NAME, extensions=(x509.ExtendedKeyUsage([SERVER_AUTH, CLIENT_AUTH]), key_usage(signs_crls=True))),
+    ],
+    ids=["CN alone", "CN and name", "organisation", "uses"],
+)
+async def test_a_csr_may_be_written_as_clients_do(room: AcmeRoom, csr: str) -> None:
+    """Names stand in the CN, beside it, or both (RFC 8555 section 7.4); the profile says what the key is for."""
+    account = await room.account(Pair(), "web", ".test.internal")
+    ordered = (NAME, "web") if csr == BOTH else (NAME,)
+    order = await room.ready(account, *ordered)
+    done = await finalized(room, order, grant_for(account), csr)
+    leaf = x509.load_pem_x509_certificate((await room.acme.certificates.chain(done)).encode())
+    names = leaf.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    assert names.get_values_for_type(x509.DNSName) == list(ordered)
+    assert leaf.subject.rfc4514_string() == f"CN={NAME}"
+    assert list(leaf.extensions.get_extension_for_class(x509.ExtendedKeyUsage).value) == [SERVER_AUTH]
+    assert not leaf.extensions.get_extension_for_class(x509.KeyUsage).value.crl_sign
+
+
+async def test_must_staple_is_refused_by_its_name(room: AcmeRoom) -> None:
+    """A promise to clients that is not given must not be left out unseen."""
+    account = await room.account(Pair(), "web", ".test.internal")
+    order = await room.ready(account, NAME)
+    staple = x509.TLSFeature([x509.TLSFeatureType.status_request])
+    with pytest.raises(AcmeError) as error:
+        await finalized(room, order, grant_for(account), request(NAME, extensions=(staple,)))
+    assert "must-staple" in error.value.detail
 
 
 async def test_a_csr_may_spell_names_in_capitals(room: AcmeRoom) -> None:

@@ -1,9 +1,9 @@
 """Certificate signing requests (PKCS#10, RFC 2986): read, proven, and held to what the profile gives.
 
 A request's key is taken and nothing else: every name and use comes from the command and the profile. So what a request
-asks for beyond those is refused by name, instead of being left out unseen. Accepted: one PEM block of at most 16 KiB,
-`CERTIFICATE REQUEST`. Its own signature may be of any approved scheme (PKCS#1 v1.5 as well: it proves possession of
-the key and is never relied on again).
+asks for beyond those is refused by name, instead of being left out unseen (`ordered_key` says where ACME differs).
+Accepted: one PEM block of at most 16 KiB, `CERTIFICATE REQUEST`. Its own signature may be of any approved scheme
+(PKCS#1 v1.5 as well: it proves possession of the key and is never relied on again).
 """
 
 from __future__ import annotations
@@ -79,18 +79,22 @@ def requested_key(pem: str, service: str, profile: Profile, names: Names) -> Pub
 def ordered_key(der: bytes, profile: Profile, names: Names) -> PublicKey:
     """Return the public key of an order's request (DER), which names exactly what was ordered (RFC 8555 section 7.4).
 
-    DNS names compare without case (RFC 4343); the certificate has them as they were ordered. Its subject's CN, if there
-    is one, repeats one of the names. Raises `InvalidInputError` naming what is refused.
+    In its subject's CN, as subject alternative names, or both. DNS names compare without case (RFC 4343), and the
+    certificate has them as they were ordered. What clients write by habit (more in the subject, uses of the key) is
+    passed over: the account's profile says what is given. Raises `InvalidInputError` naming what is refused.
     """
     try:
         request = x509.load_der_x509_csr(der)
         key = _proven_key(request)
-        ordered = {str(each.value) for each in names.general()[1:]}
-        _repeats(request.subject, ordered)
-        _exactly(request, names)
+        named = _in_subject(request.subject, {str(each.value) for each in names.general()[1:]})
         for extension in request.extensions:
             wanted = extension.value
-            _asks(_folded(wanted) if isinstance(wanted, x509.SubjectAlternativeName) else wanted, profile, names)
+            if isinstance(wanted, x509.SubjectAlternativeName):
+                wanted = _folded(wanted)
+                named |= {str(each.value) for each in wanted}
+            if not isinstance(wanted, x509.KeyUsage | x509.ExtendedKeyUsage):
+                _asks(wanted, profile, names)
+        _nothing_left_out(names, named)
     except InvalidInputError as error:
         raise InvalidInputError(f"The CSR is refused: {error.detail}") from error
     except _UNREADABLE as error:
@@ -101,23 +105,19 @@ def ordered_key(der: bytes, profile: Profile, names: Names) -> PublicKey:
     return key
 
 
-def _repeats(subject: x509.Name, ordered: set[str]) -> None:
-    for attribute in subject:
-        if attribute.oid != NameOID.COMMON_NAME:
-            raise InvalidInputError(f"its subject holds {attribute.rfc4514_attribute_name}; only CN is accepted")
-        if _lower(str(attribute.value)) not in ordered:
-            raise InvalidInputError("its subject's CN is not one of the names that were ordered")
+def _in_subject(subject: x509.Name, ordered: set[str]) -> set[str]:
+    """Return the names in the subject's CN; refuse one that was not ordered."""
+    named = {_lower(str(each.value)) for each in subject.get_attributes_for_oid(NameOID.COMMON_NAME)}
+    if named - ordered:
+        raise InvalidInputError("its subject's CN is not one of the names that were ordered")
+    return named
 
 
-def _exactly(request: x509.CertificateSigningRequest, names: Names) -> None:
+def _nothing_left_out(names: Names, named: set[str]) -> None:
     """Refuse a request that leaves out a name that was ordered; `_asks` refuses one that was not."""
-    try:
-        asked = request.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
-    except x509.ExtensionNotFound as error:
-        raise InvalidInputError("it names nothing as subject alternative name") from error
-    missing = set(_values(names.general()[1:])) - set(_values(_folded(asked)))
+    missing = {str(each.value) for each in names.general()[1:]} - named
     if missing:
-        raise InvalidInputError(f"it leaves out {min(missing).partition(':')[2]!r}, which was ordered")
+        raise InvalidInputError(f"it leaves out {min(missing)!r}, which was ordered")
 
 
 def _folded(wanted: x509.SubjectAlternativeName) -> x509.SubjectAlternativeName:
@@ -192,6 +192,8 @@ def _asks(wanted: x509.ExtensionType, profile: Profile, names: Names) -> None:
             _beyond("the extended key usage", [oid.dotted_string for oid in wanted], given)
         case x509.SubjectKeyIdentifier():
             pass  # made by us from the key, whatever it says
+        case x509.TLSFeature():
+            raise InvalidInputError("it asks for must-staple (TLS feature, RFC 7633), which is not given")
         case _:
             raise InvalidInputError(f"it asks for the extension {wanted.oid.dotted_string}")
 
