@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import contextlib
 import gc
+import math
 import os
 import select
 import signal
@@ -43,6 +44,8 @@ EXIT_FORCED: Final = 1
 """Stopped as asked, but something had to be killed: a second signal, or a child that did not end in time."""
 _MARGIN_SECONDS: Final = 5.0
 _ALONE_SECONDS: Final = 5.0
+_ONE_STOP_SECONDS: Final = 0.5
+"""Signals this close together are one: make passes on what its whole process group was sent."""
 _CLERK_NICE: Final = 0
 
 
@@ -84,7 +87,12 @@ def supervise(
     ports = [place[0].getsockname()[1] for place in bound]
     supervisor = _Supervisor(log, partial(on_ready, ports), sockets, settings.shutdown_seconds)
     children = [Child(f"worker-{index}", index, partial(run_worker, index, bound)) for index in range(settings.workers)]
-    children.append(Child("clerk", settings.workers, run_clerk, nice=_CLERK_NICE))
+
+    def clerk(ready: Callable[[], None]) -> None:
+        close_all(sockets)  # or the kernel goes on taking connections, which nobody answers, for as long as it lives
+        run_clerk(ready)
+
+    children.append(Child("clerk", settings.workers, clerk, nice=_CLERK_NICE))
     try:
         return supervisor.run(children)
     finally:
@@ -103,6 +111,7 @@ class _Supervisor:
         self._ready_read, self._ready_write = _pipe()
         self._life = os.pipe2(os.O_CLOEXEC)
         self._stops = 0
+        self._stopped_at = -math.inf
         self._children: list[Child] = []
 
     def run(self, children: list[Child]) -> int:
@@ -121,8 +130,12 @@ class _Supervisor:
                 os.close(descriptor)
 
     def _signalled(self, number: int, _frame: object) -> None:
-        if number in (signal.SIGTERM, signal.SIGINT):
+        if number not in (signal.SIGTERM, signal.SIGINT):
+            return
+        now = time.monotonic()
+        if now - self._stopped_at >= _ONE_STOP_SECONDS:
             self._stops += 1
+            self._stopped_at = now
 
     # --- while it runs --------------------------------------------------------------------------
 
@@ -224,7 +237,8 @@ class _Supervisor:
             remaining = until - time.monotonic()
             if remaining <= 0 or self._stops > 1:
                 names = ", ".join(child.name for child in children if child.pid)
-                self._log.error(f"killing what did not end in time: {names}")
+                why = "did not end in time" if remaining <= 0 else "had not ended at the second signal"
+                self._log.error(f"killing what {why}: {names}")
                 _kill(children, signal.SIGKILL)
                 for child in children:
                     if child.pid:
