@@ -24,6 +24,7 @@ from tradewarden.clock import Clock, Randomness, SystemClock, system_randomness
 from tradewarden.crypto.signers import Signer
 from tradewarden.datadir import require_data, stage
 from tradewarden.errors import AuditUnavailableError, ConfigurationError, FeatureDisabledError
+from tradewarden.forked import Home
 from tradewarden.ground import Ground, lay_ground
 from tradewarden.identity.admin import AdminToken
 from tradewarden.identity.enrolment import Enrolment
@@ -211,16 +212,17 @@ class Warden:
         While it is open, this process also numbers and signs the audit log when no service does.
         """
         warden = await cls.start(settings or load_settings(os.environ, Path(".env")), create=create)
-        stop = asyncio.Event()
+        stop, home = asyncio.Event(), Home()
         background = begin(warden, stop, warden.ended)
         try:
             yield warden
         finally:
             stop.set()
-            try:
-                await asyncio.gather(background, return_exceptions=True)  # how it ended stands in the log
-            finally:
-                await warden.close()
+            if home.here:  # a fork that leaves this block has nothing to finish
+                try:
+                    await asyncio.gather(background, return_exceptions=True)  # how it ended stands in the log
+                finally:
+                    await warden.close()
 
     async def close(self) -> None:
         """Finish what is under way, write what waits, let everything go."""

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 from tradewarden.audit.frames import BOOT_BYTES, BootKey, FileHeader, boot_key_place, frame
 from tradewarden.crypto.kdf import KEY_BYTES
 from tradewarden.errors import AuditUnavailableError
+from tradewarden.forked import Home
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -170,6 +171,7 @@ class Journal:
         self._wrapped = wrap.encrypt(key, boot_key_place(self.boot))
         self._boot_key = BootKey(key)
         self._number = 0
+        self._home = Home()
         try:
             directory.mkdir(mode=0o700, parents=True, exist_ok=True)
             self._segment: Segment | None = self._begin()
@@ -186,6 +188,7 @@ class Journal:
 
         Raises `AuditUnavailableError` when it could not be.
         """
+        self._home.require()
         flush = self._flush
         if flush is None:
             loop = asyncio.get_running_loop()
@@ -284,7 +287,9 @@ class Journal:
         return self._room
 
     async def close(self) -> None:
-        """Wait for what is being written, end the file in order and unlock it."""
+        """Wait for what is being written, end the file in order and unlock it; nothing of that in a fork."""
+        if not self._home.here:
+            return
         while (flush := self._syncing or self._flush) is not None:
             await flush
         self._let_go()

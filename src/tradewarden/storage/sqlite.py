@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import msgspec
 
 from tradewarden.crypto.keyset import changed_outside
+from tradewarden.forked import Home
 from tradewarden.storage.connection import connect, read_again, unavailable
 from tradewarden.storage.database import Making, Revisions, Row, Transaction, Value
 from tradewarden.storage.writer import Job, Writer
@@ -26,7 +27,7 @@ _REVISIONS = "SELECT kind, value FROM revisions"
 
 
 class SqliteDatabase:
-    """A `Database` in one SQLite file, shared by any number of processes of one host."""
+    """A `Database` in one SQLite file, shared by any number of processes of one host, each of which opens it itself."""
 
     def __init__(self, path: Path, *, frozen: bool = False) -> None:
         self.path = path
@@ -39,6 +40,7 @@ class SqliteDatabase:
         self._closed = False
         self._pending: list[Job[Any, Any]] = []
         self._writer = Writer(path)
+        self._home = Home()
 
     @property
     def waiting(self) -> int:
@@ -47,6 +49,7 @@ class SqliteDatabase:
 
     async def one(self, sql: str, *args: Value) -> Row | None:
         """Return the first row, read on the loop's own thread: that costs less than a hand-over."""
+        self._home.require()
         try:
             row: Row | None = self._reader.execute(sql, args).fetchone()
         except sqlite3.Error as error:
@@ -61,6 +64,7 @@ class SqliteDatabase:
 
     async def all(self, sql: str, *args: Value) -> list[Row]:
         """Return all rows, read on a thread of its own."""
+        self._home.require()
         if self._closed:
             raise unavailable("closed", self.path)
         return await asyncio.get_running_loop().run_in_executor(self._long, self._all, sql, args)
@@ -76,6 +80,7 @@ class SqliteDatabase:
 
     async def mark(self) -> int:
         """Return `data_version`: it moves on every commit but its own connection's, and this one commits nothing."""
+        self._home.require()
         try:
             version: int = self._reader.execute("PRAGMA data_version").fetchone()[0]
         except sqlite3.Error as error:
@@ -106,6 +111,7 @@ class SqliteDatabase:
         return await self._hand_in(making, change, making)
 
     async def _hand_in(self, making: Making[C, T], change: C, kind: object) -> T:
+        self._home.require()
         loop = asyncio.get_running_loop()
         job = Job(making, change, kind, loop.create_future())
         if self._closed:
@@ -130,7 +136,7 @@ class SqliteDatabase:
 
     async def close(self) -> None:
         """Let the writer finish its queue, then close every connection."""
-        if self._closed:
+        if self._closed or not self._home.here:
             return
         self._closed = True
         self._hand_over()
