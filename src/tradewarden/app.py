@@ -8,6 +8,8 @@ from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, Self
 
+import msgspec
+
 from tradewarden import __version__
 from tradewarden.access.grant import ANY, authorize
 from tradewarden.access.permission import ALL
@@ -55,7 +57,7 @@ from tradewarden.storage.sql_tokens import SqlTokenStore
 from tradewarden.tokens.tokens import Tokens
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Mapping
+    from collections.abc import AsyncIterator, Callable, Sequence
 
     from tradewarden.access.grant import Grant
     from tradewarden.keys.root import RootSource
@@ -280,7 +282,8 @@ class Warden:
     async def readiness(self) -> Readiness:
         """Say whether requests can be answered now; looks at most once a second."""
         found = await self._lookout.readiness()
-        return found if self.metrics is None else found.with_silent(self.metrics.silent())
+        told = () if self.metrics is None else self.metrics.warnings()
+        return msgspec.structs.replace(found, warnings=(*found.warnings, *told))
 
     def _count_vault(self, outcome: str) -> None:
         if self.metrics is not None:
@@ -325,8 +328,8 @@ class Measured(Protocol):
         """Count what a use of Vault came to."""
         ...
 
-    def silent(self) -> Mapping[str, float]:
-        """Return by name how long each process has not been at work, in seconds."""
+    def warnings(self) -> Sequence[str]:
+        """Return what an operator must know about the processes."""
         ...
 
 

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, Final, Self
+from typing import TYPE_CHECKING
 
 import msgspec
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
     from pathlib import Path
 
 FULL_BYTES = 1 << 20
 """With less than this free, a write may fail at any time."""
-_SILENT_SECONDS: Final = 30.0
 
 
 class Readiness(msgspec.Struct, frozen=True):
@@ -25,15 +23,6 @@ class Readiness(msgspec.Struct, frozen=True):
     warnings: tuple[str, ...] = ()
     vault: bool = True
     """False while the Vault that the secrets are in cannot be used."""
-
-    def with_silent(self, silent: Mapping[str, float]) -> Self:
-        """Return this with a warning for each process that has not been at work for long; seconds by its name."""
-        told = (
-            f"{name} has not moved for {seconds:.0f} s; the log may say why, and a restart is the way out"
-            for name, seconds in silent.items()
-            if seconds > _SILENT_SECONDS
-        )
-        return msgspec.structs.replace(self, warnings=(*self.warnings, *told))
 
 
 def disk_reasons(directory: Path) -> list[str]:

@@ -18,7 +18,6 @@ from tradewarden.http.metrics import CONTENT_TYPE, Gauge, Metrics
 from tradewarden.http.serve import _set_progress
 from tradewarden.pki.revocation.crl import Crl
 from tradewarden.pki.revocation.ocsp import STATUSES
-from tradewarden.readiness import Readiness
 
 ROUTES: Any = [
     SimpleNamespace(method="GET", path="/secrets/{path...}"),
@@ -141,6 +140,7 @@ def test_a_process_that_stands_still_is_told(monkeypatch: pytest.MonkeyPatch) ->
     """By a gauge from the first second on, by a warning of readiness after thirty; who never came is not missed."""
     shared = Metrics(ROUTES, ["worker-0", "worker-1", "clerk"])
     worker, clerk = shared.slot(0), shared.slot(2)
+    clerk.beat()
     begun = time.monotonic()
     monkeypatch.setattr(time, "monotonic", lambda: begun + 45.4)
     worker.beat()
@@ -149,11 +149,23 @@ def test_a_process_that_stands_still_is_told(monkeypatch: pytest.MonkeyPatch) ->
         for name in ("worker-0", "worker-1", "clerk")
     }
     assert silent == {"worker-0": 0.0, "worker-1": None, "clerk": pytest.approx(45.4, abs=1.0)}
-    ready = Readiness(storage=True, audit=True, reasons=(), warnings=("another",))
-    (_, told) = ready.with_silent(shared.silent()).warnings
+    (told,) = shared.warnings()
     assert told.startswith("clerk has not moved for 4")
-    clerk.beat()
-    assert ready.with_silent(shared.silent()).warnings == ("another",)
+    shared.slot(2)
+    assert shared.warnings() == [told], "one that cannot start is at work as little as the one before"
+    shared.slot(2).beat()
+    assert shared.warnings() == []
+
+
+def test_a_log_that_falls_behind_is_told() -> None:
+    """By a warning of readiness after a minute: the clerk may be alive and fail at every round."""
+    shared = Metrics(ROUTES, ["worker-0", "clerk"])
+    clerk = shared.slot(1)
+    clerk.set(Gauge.AUDIT_LAG_SECONDS, 59.0)
+    assert shared.warnings() == []
+    clerk.set(Gauge.AUDIT_LAG_SECONDS, 75.0)
+    (told,) = shared.warnings()
+    assert told.startswith("audit: the log is 75 s behind")
 
 
 def test_the_content_type_is_the_librarys() -> None:

@@ -81,6 +81,8 @@ _PROCESS: Final = (
     ("process_silent_seconds", "Time since the process last did its regular work"),
 )
 _SILENT: Final = _PROCESS[-1][0]
+_SILENT_SECONDS: Final = 30.0
+_BEHIND_SECONDS: Final = 60.0
 _OCSP: Final = {status: index for index, status in enumerate(STATUSES)}
 _VAULT: Final = {outcome: index for index, outcome in enumerate(OUTCOMES)}
 _TAIL: Final = len(_GAUGES) + len(_PROCESS)
@@ -156,12 +158,13 @@ class Metrics:
 
     def slot(self, index: int) -> Slot:
         """Take over slot `index` for this process: its counters go on, its gauges start anew."""
-        cells = self._slots[index]
+        cells, beat = self._slots[index], self._tail + len(_GAUGES) + 3
+        last = cells[beat]  # until this one is at work, its forerunner's counts: one that cannot start is silent too
         cells[self._tail :] = _unset()
+        cells[beat] = last
         cells[self._tail + len(_GAUGES) + 1] = time.time()
         self._own = Slot(cells, self._rows, self._tail)
         self._own.measure()
-        self._own.beat()
         return self._own
 
     def count_ocsp(self, status: str) -> None:
@@ -174,8 +177,23 @@ class Metrics:
         if self._own is not None:
             self._own.count_vault(outcome)
 
-    def silent(self) -> dict[str, float]:
-        """Return by name how long each process that was ever there has not been at work, in seconds."""
+    def warnings(self) -> list[str]:
+        """Return what an operator must know about processes: which stand still, and how far the audit log is behind."""
+        told = [
+            f"{name} has not moved for {seconds:.0f} s; the log may say why, and a restart is the way out"
+            for name, seconds in self._silent().items()
+            if seconds > _SILENT_SECONDS
+        ]
+        lags = [slot[self._tail + _GAUGES[Gauge.AUDIT_LAG_SECONDS]] for slot in self._slots]
+        behind = max((lag for lag in lags if not isnan(lag)), default=0.0)
+        if behind > _BEHIND_SECONDS:
+            told.append(
+                f"audit: the log is {behind:.0f} s behind; entries wait in order, and the log of the clerk says why"
+            )
+        return told
+
+    def _silent(self) -> dict[str, float]:
+        """Return by name how long each process that was ever at work has not been, in seconds."""
         now, at = time.monotonic(), self._tail + len(_GAUGES) + 3  # one clock for all processes of a machine
         since = zip(self._names, (slot[at] for slot in self._slots), strict=True)
         return {name: max(0.0, now - beat) for name, beat in since if not isnan(beat)}
@@ -252,7 +270,7 @@ class Metrics:
     def _processes(self) -> Iterator[Metric]:
         from prometheus_client.core import GaugeMetricFamily
 
-        silent = self.silent()
+        silent = self._silent()
         for index, (name, text) in enumerate(_PROCESS):
             family = GaugeMetricFamily(f"tradewarden_{name}", text, labels=("process",))
             for process, slot in zip(self._names, self._slots, strict=True):

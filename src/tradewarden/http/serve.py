@@ -27,7 +27,7 @@ from tradewarden.http.metrics import Gauge, Metrics, Slot
 from tradewarden.http.peers import Peers
 from tradewarden.http.pipeline import Door
 from tradewarden.http.render import EVERYWHERE, LOCKED_DOWN
-from tradewarden.http.routes import ROUTES
+from tradewarden.http.routes import ROUTES, offered
 from tradewarden.http.supervisor import supervise
 from tradewarden.policies import warnings
 
@@ -113,7 +113,7 @@ async def _worker(
     deadlines = Deadlines(settings.request_seconds)
     peers = Peers(warden)
     live = LiveTls(warden, peers)
-    door = _with_cors(Door(warden, ROUTES, slot, deadlines, peers), settings)
+    door = _with_cors(Door(warden, offered(development=settings.development), slot, deadlines, peers), settings)
     tasks = [asyncio.create_task(_every_second(warden, slot, deadlines))]
     try:
         await live.open()
@@ -184,6 +184,7 @@ async def _clerk(settings: Settings, lineage: bytes, slot: Slot, ready: Callable
 
 def _set_progress(warden: Warden, slot: Slot, lag: Lag | None) -> None:
     slot.beat()
+    slot.measure()
     if lag is not None:
         slot.set(Gauge.AUDIT_UNSHIPPED_BYTES, lag.unshipped_bytes)
         slot.set(Gauge.AUDIT_UNNUMBERED_ENTRIES, lag.unnumbered)
