@@ -118,6 +118,26 @@ async def test_a_torn_end_is_told(room: Room, rest: int) -> None:
     assert list(room.journals.iterdir()) == []
 
 
+@pytest.mark.parametrize("alive", [True, False])
+async def test_a_journal_cut_below_what_arrived_is_told(room: Room, alive: bool) -> None:
+    """What came after that is gone, answered or not: the file is put aside, and the log tells of it as damage."""
+    for each in range(5):
+        await room.read(f"a/{each}")
+    await room.settle()
+    whole = _only(room).stat().st_size
+    await room.read("gone")
+    if not alive:
+        await _die(room)
+    os.truncate(_only(room), whole // 2)
+    for _ in range(5):
+        await room.clerk.run_once()
+    found = [each for each in await _lines(room) if each["action"] != "secrets:read"]
+    assert [each["action"] for each in found] == ["audit.integrity"]
+    assert f"and had {whole}; what followed counter 5 is gone" in found[0]["reason"]
+    assert [each.suffix for each in room.journals.iterdir()] == [".damaged"]
+    assert len(await _lines(room)) == 6
+
+
 async def test_zeros_after_a_power_cut_are_a_torn_end(room: Room) -> None:
     """What a file system leaves of an unsynced write is a torn end, not damage."""
     await room.read("a")

@@ -157,7 +157,7 @@ class Shipper:
             if name not in self._readers:
                 break  # another shipper was faster
             if tail is not Tail.MORE:
-                gone = await self._end(reader, tail, orphaned=orphaned)
+                gone = await self._end(reader, tail, state, orphaned=orphaned)
                 return _Visit(arrived, gone, whole=gone or not (orphaned or tail is Tail.DAMAGED))
         return _Visit(arrived, gone=False, whole=False)
 
@@ -199,21 +199,21 @@ class Shipper:
         reason = f"entries {expected} to {first - 1} of this journal never arrived"
         return [self._notes.of(INTEGRITY, reader.path.name, reason)]
 
-    async def _end(self, reader: JournalReader, tail: Tail, *, orphaned: bool) -> bool:
+    async def _end(self, reader: JournalReader, tail: Tail, state: Shipped | None, *, orphaned: bool) -> bool:
         """Do what the end of a file asks for; tell whether the file is gone."""
         name = reader.path.name
-        if not (orphaned or tail is Tail.DAMAGED):
-            return False
-        size, offset = reader.size, reader.offset
+        wrong = _cut(reader, state)
         if tail is Tail.DAMAGED:
-            if not orphaned and not self._doubted(name):
-                return False
-            reason = f"does not verify from byte {offset} of {size} on, counter {reader.counter}"
-            return await self._finish(reader, ASIDE, self._notes.of(INTEGRITY, name, reason))
+            wrong = wrong or f"does not verify from byte {reader.offset} of {reader.size} on, counter {reader.counter}"
+        if not orphaned and not (wrong and self._doubted(name)):
+            return False
+        if wrong:
+            return await self._finish(reader, ASIDE, self._notes.of(INTEGRITY, name, wrong))
         if tail is Tail.CLOSED:
             return await self._finish(reader, FINISHED)
         if tail is Tail.TORN:
-            reason = f"its last frame is torn: {size - offset} bytes from byte {offset} on are lost"
+            lost, offset = reader.size - reader.offset, reader.offset
+            reason = f"its last frame is torn: {lost} bytes from byte {offset} on are lost"
             return await self._finish(reader, FINISHED, self._notes.of(TORN, name, reason))
         reason = f"its process ended without closing it, at counter {reader.counter}"
         return await self._finish(reader, FINISHED, self._notes.of(UNCLOSED, name, reason))
@@ -221,7 +221,8 @@ class Shipper:
     async def _finish(self, reader: JournalReader, how: int, *notes: bytes) -> bool:
         """Note in the database that nothing more comes from this file, then clear it away."""
         before = await self._inbox.shipped(reader.boot)
-        after = Shipped(reader.boot, reader.counter, reader.header.segment, how)
+        counter = max(reader.counter, before.counter if before else 0)
+        after = Shipped(reader.boot, counter, reader.header.segment, how)
         if not await self._inbox.ship(before, after, [], notes):
             self._forget(reader.path.name)
             return False
@@ -279,3 +280,11 @@ def _is_past(state: Shipped, reader: JournalReader) -> bool:
     """Tell whether nothing of this file is to be shipped any more."""
     segment = reader.header.segment
     return state.segment > segment or (state.segment == segment and state.offset in (FINISHED, ASIDE))
+
+
+def _cut(reader: JournalReader, state: Shipped | None) -> str:
+    """Say of a file that is shorter than what had arrived from it that it was cut; else nothing."""
+    size = reader.size
+    if state is None or state.segment != reader.header.segment or size >= state.offset:
+        return ""
+    return f"was cut: it has {size} bytes and had {state.offset}; what followed counter {state.counter} is gone"
