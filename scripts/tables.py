@@ -57,7 +57,7 @@ def access() -> str:
         [
             (
                 f"`{route.method} {route.path}`",
-                _PROOFS[route.proof],
+                _PROOFS[route.proof] + "; in development alone" * route.development_only,
                 "none" if route.proof is Proof.OPEN else f"`{route.permission}`",
                 _scope(route),
                 "counted" if route.proof is Proof.OPEN else f"`{route.event}` / `{route.action}`",

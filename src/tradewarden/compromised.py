@@ -6,29 +6,28 @@ has seen comes from the whole audit log, also what has no number yet; what is no
 
 from __future__ import annotations
 
-from copy import copy
 from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from tradewarden.access.grant import ANY, Grant, authorize
-from tradewarden.access.principal import OWN_NAME, Kind, Principal, service_name
-from tradewarden.audit.entry import Entry, EventType, Result
+from tradewarden.access.grant import ANY
+from tradewarden.access.principal import OWN_NAME, Kind, Principal, ServiceName, service_name
+from tradewarden.audit.entry import EventType, Result
 from tradewarden.audit.log import ACTION as READ_LOG
 from tradewarden.audit.log import RESOURCE as LOG
 from tradewarden.audit.query import MAX_LIMIT, Filter, Query
 from tradewarden.audit.store import Columns, read_columns
-from tradewarden.errors import FeatureDisabledError, InvalidInputError, NotFoundError, TradewardenError
-from tradewarden.identity.commands import WithdrawJoinTokens
-from tradewarden.pki.credentials import Reason, RevokeCertificate, State
+from tradewarden.errors import InvalidInputError, NotFoundError, TradewardenError
 from tradewarden.secrets.path import secret_path
 from tradewarden.secrets.rotation.commands import RunRotation
 from tradewarden.secrets.rotation.rotations import ROTATE
-from tradewarden.tokens.commands import RevokeToken
+from tradewarden.ways_in import ByHand, Call, certified, cut_off
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
 
+    from tradewarden.access.grant import Grant
+    from tradewarden.audit.entry import Entry
     from tradewarden.rooms import Rooms
     from tradewarden.secrets.rotation.commands import Rotated
 
@@ -38,7 +37,6 @@ INTENT: Final = "write.intent"
 """What stands in the log when the process died before it knew, or Vault did not say, whether a value was written."""
 BUDGET_SECONDS: Final = 5.0
 """How long one call goes on to rotate; the next call goes on behind it."""
-_PAGE: Final = 1000
 _RIGHTS: Final = (
     ("ENABLE_JWT", "tokens:revoke"),
     ("ENABLE_MTLS", "credentials:read"),
@@ -54,7 +52,7 @@ _PER_ITEM: Final = frozenset({"acme:read", "acme:manage"})
 class CompromisedService(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """End a service's access and rotate what it has seen; `after` goes on behind an earlier answer's `next`."""
 
-    service_name: str
+    service_name: ServiceName
     after: str = ""
 
 
@@ -63,13 +61,6 @@ class RotatedNow(msgspec.Struct, frozen=True):
 
     path: str
     version: int
-
-
-class ByHand(msgspec.Struct, frozen=True):
-    """What is still to be done by a person, and why."""
-
-    what: str
-    why: str
 
 
 class Contained(msgspec.Struct, frozen=True):
@@ -84,35 +75,6 @@ class Contained(msgspec.Struct, frozen=True):
     rotated: tuple[RotatedNow, ...]
     by_hand: tuple[ByHand, ...]
     next: str | None
-
-
-class Call:
-    """One call: who makes it, and entries of their own for all that it does."""
-
-    def __init__(self, rooms: Rooms, grant: Grant, entry: Entry) -> None:
-        self._rooms = rooms
-        self._grant = grant
-        self._entry = entry
-
-    def grant(self, action: str, resource: str) -> Grant:
-        """Return the grant of another action, if the caller may; raises `PermissionDeniedError`."""
-        grant = self._grant
-        return authorize(grant.principal, grant.permissions, action, resource, grant.credential)
-
-    def entry(self, event: EventType, action: str, resource: str) -> Entry:
-        """Return an entry for one thing that is done, to be used as `async with`."""
-        entry = copy(self._entry)
-        entry.event_type, entry.action, entry.resource, entry.committed = event.value, action, resource, False
-        entry.reason = f"service {self._entry.resource} is compromised"
-        return entry
-
-    def off(self, feature: str) -> bool:
-        """Tell whether a part of the service is turned off."""
-        try:
-            self._rooms.require(feature)
-        except FeatureDisabledError:
-            return True
-        return False
 
 
 async def contain(rooms: Rooms, grant: Grant, command: CompromisedService, entry: Entry) -> Contained:
@@ -132,11 +94,12 @@ async def contain(rooms: Rooms, grant: Grant, command: CompromisedService, entry
         if not feature or not call.off(feature):
             call.grant(action, ANY if action in _PER_ITEM else name)
     reading = call.grant(READ_LOG, LOG)
-    await _require_known(rooms, reading, name)
+    if not await certified(rooms, call, name):
+        await _require_known(rooms, reading, name)
     ended: Sequence[str] = ()
-    left: tuple[ByHand, ...] = ()
+    left: Sequence[ByHand] = ()
     if not command.after:
-        ended, left = await _cut_off(rooms, call, name)
+        ended, left = await cut_off(rooms, call, name)
     await rooms.clerk.settle()
     paths = await _seen(rooms, reading, name)
     rotated, by_hand, following = await _rotate(rooms, call, [path for path in paths if path > command.after])
@@ -164,78 +127,6 @@ async def _policies(rooms: Rooms, call: Call, name: str) -> Sequence[ByHand]:
         ByHand(path, "the author of its policy is compromised; look at the policy and write it anew")
         for path in written
     ]
-
-
-async def _cut_off(rooms: Rooms, call: Call, name: str) -> tuple[Sequence[str], tuple[ByHand, ...]]:
-    """End every way in that the service has; what fails is left for a person, and the other ways are still ended."""
-    ways = (
-        ("ENABLE_JWT", "its tokens", _end_tokens),
-        ("ENABLE_MTLS", "its join tokens", _end_join_tokens),
-        ("ENABLE_MTLS", "its certificates", _end_certificates),
-        ("ENABLE_MTLS", "its ACME accounts", _end_accounts),
-        ("", "its client secret", _end_client_secret),
-    )
-    ended, left = [], []
-    for feature, what, end in ways:
-        if feature and call.off(feature):
-            continue
-        try:
-            done = await end(rooms, call, name)
-        except TradewardenError as error:
-            left.append(ByHand(what, error.detail))
-        else:
-            ended += [done] if done else []
-    return ended, tuple(left)
-
-
-async def _end_tokens(rooms: Rooms, call: Call, name: str) -> str:
-    async with call.entry(EventType.TOKEN, "revoke", name) as entry:
-        await rooms.tokens.revoke(call.grant("tokens:revoke", name), RevokeToken(service_name=name), entry)
-    return "all of its tokens"
-
-
-async def _end_certificates(rooms: Rooms, call: Call, name: str) -> str:
-    read, revoke = call.grant("credentials:read", name), call.grant("credentials:revoke", name)
-    serials: list[str] = []
-    after: str | None = ""
-    while after is not None:
-        page = await rooms.authority.list(read, service=name, state=State.ACTIVE, after=after, limit=_PAGE)
-        serials += [item.serial_number for item in page.items]
-        after = page.next or None
-    for serial in serials:
-        async with call.entry(EventType.CERTIFICATE, "revoke", name) as entry:
-            await rooms.authority.revoke(revoke, RevokeCertificate(serial, Reason.KEY_COMPROMISE), entry)
-    return f"{len(serials)} certificate{'s' * (len(serials) != 1)}" if serials else ""
-
-
-async def _end_join_tokens(rooms: Rooms, call: Call, name: str) -> str:
-    async with call.entry(EventType.CERTIFICATE, "withdraw", name) as entry:
-        issue = call.grant("credentials:issue", name)
-        done = await rooms.enrolment.withdraw(issue, WithdrawJoinTokens(name), entry)
-    return f"{done.withdrawn} join token{'s' * (done.withdrawn != 1)}" if done.withdrawn else ""
-
-
-async def _end_accounts(rooms: Rooms, call: Call, name: str) -> str:
-    read, manage = call.grant("acme:read", ANY), call.grant("acme:manage", ANY)
-    accounts: list[str] = []
-    after: str | None = ""
-    while after is not None:
-        page = await rooms.acme.accounts.list(read, after, _PAGE)
-        accounts += [each.id for each in page.accounts if each.service_name == name and each.status == "valid"]
-        after = page.next or None
-    for account in accounts:
-        async with call.entry(EventType.CERTIFICATE, "manage", name) as entry:
-            await rooms.acme.accounts.end(manage, account, entry)
-    return f"{len(accounts)} ACME account{'s' * (len(accounts) != 1)}" if accounts else ""
-
-
-async def _end_client_secret(rooms: Rooms, call: Call, name: str) -> str:
-    try:
-        async with call.entry(EventType.CONFIGURATION_CHANGE, "manage", name) as entry:
-            await rooms.services.rotate_secret(call.grant("services:manage", name), name, entry)
-    except NotFoundError:
-        return ""
-    return "its client secret"
 
 
 async def _seen(rooms: Rooms, grant: Grant, name: str) -> Sequence[str]:

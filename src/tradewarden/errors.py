@@ -34,6 +34,14 @@ class ConfigurationError(TradewardenError):
         super().__init__("\n".join(self.mistakes))
 
 
+class ExtraMissingError(ConfigurationError):
+    """Something needs packages of an extra that was not installed; `need` says what needs which."""
+
+    def __init__(self, need: str, extra: str) -> None:
+        how = f"install Tradewarden with its extra '{extra}' (pip install '.[{extra}]' in its checkout)"
+        super().__init__(f"{need}; {how}")
+
+
 class InvalidInputError(TradewardenError):
     """A field, path or parameter is not of the documented shape."""
 
@@ -199,6 +207,12 @@ class UnsupportedMediaTypeError(InvalidInputError):
     """The body's content type is not one that this call takes."""
 
     code = "unsupported_media_type"
+
+
+class UnsupportedTokenTypeError(InvalidInputError):
+    """This call does not end tokens of that kind (RFC 7009 section 2.2.1)."""
+
+    code = "unsupported_token_type"
 
 
 class UnknownRouteError(NotFoundError):

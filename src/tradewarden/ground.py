@@ -7,6 +7,7 @@ key is recognised before anything is decrypted; the journal stands before anythi
 from __future__ import annotations
 
 import asyncio
+import os
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -36,6 +37,7 @@ from tradewarden.timefloor.floor import FloorReset, TimeFloor
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     from tradewarden.keys.source import RootSources
     from tradewarden.secrets.providers.vault.client import Client
@@ -85,7 +87,7 @@ async def lay_ground(
     found = await asyncio.to_thread(require_init, settings.data_dir, path, development=settings.development or create)
     sources, first = root_sources(settings), found is not Stage.INITIALISED
     await asyncio.to_thread(_foresee, settings, sources, found, machine.now())
-    await asyncio.to_thread(private_directory, settings.data_dir)
+    await asyncio.to_thread(_take_directory, settings.data_dir)
     await asyncio.to_thread(migrate_sqlite, path)
     database, clock = SqliteDatabase(path), FlooredClock(machine)
     try:
@@ -103,6 +105,17 @@ async def lay_ground(
     auditor = Auditor(journal, clock, seal)
     floor = TimeFloor(SqlFloorStore(database), keyring.sealer(Purpose.AUDIT), clock)
     return Ground(database, keyring, journal, seal, auditor, clock, floor, randomness, first=first, vault=vault)
+
+
+def _take_directory(data_dir: Path) -> None:
+    """Make the data directory, or see that it can be written; raises `ConfigurationError` naming its setting."""
+    elsewhere = "or name another directory as TRADEWARDEN_DATA_DIR"
+    try:
+        private_directory(data_dir)
+    except ConfigurationError as error:
+        raise ConfigurationError(f"{error.detail}; {elsewhere}") from error
+    if not os.access(data_dir, os.W_OK | os.X_OK):
+        raise ConfigurationError(f"{data_dir} cannot be written by user {os.geteuid()}; let it, {elsewhere}")
 
 
 def _foresee(settings: Settings, sources: RootSources, found: Stage, now: float) -> None:

@@ -26,6 +26,7 @@ from tradewarden.secrets.rotation.commands import ListRotations, RunRotation, Se
 from tradewarden.secrets.rotation.rotations import ROTATE
 from tradewarden.secrets.value import raw_object
 from tradewarden.tokens.commands import IssueToken, RevokeToken
+from tradewarden.unregister import unregister
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping, MutableSequence, Sequence
@@ -211,7 +212,7 @@ class LocalServices:
         """Take a service off the register and end every token of it."""
         kind, action = EventType.CONFIGURATION_CHANGE, "services:manage"
         async with _acting(self._rooms, kind, action, service_name) as (grant, entry):
-            await self._rooms.services.delete(grant, service_name, entry)
+            await unregister(self._rooms, grant, service_name, entry)
 
     async def list(self) -> list[ServiceListed]:
         """Return every registered service."""

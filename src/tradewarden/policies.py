@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 from tradewarden.acme.acme import AcmePolicy
 from tradewarden.crypto.pkcs11 import Access, Token
-from tradewarden.ip import is_this_machine
+from tradewarden.ip import is_this_machine, parse
 from tradewarden.keys.source import PASSPHRASE_VARIABLE, RootSources
 from tradewarden.pki.certificate.algorithm import Algorithm
 from tradewarden.pki.policy import Policy
@@ -45,6 +45,11 @@ def warnings(settings: Settings) -> list[str]:
         found.append(
             f"development on {settings.host}, which others can reach: tokens are not given without credentials here"
         )
+    if settings.enable_mtls and pointed_to(settings).startswith("https:"):
+        found.append(
+            "certificates point to https for their revocation lists and OCSP, which most verifiers do not follow;"
+            " TRADEWARDEN_CA_HTTP_PORT serves these alone in plain http"
+        )
     return found
 
 
@@ -72,7 +77,7 @@ def pki_policy(settings: Settings) -> Policy:
         overlap_days=settings.ca_overlap_days,
         announce_seconds=settings.ca_announce_minutes * 60,
         access=_access(settings),
-        public_url=public_url(settings),
+        public_url=pointed_to(settings),
         own_names=_own_names(settings),
     )
 
@@ -92,6 +97,15 @@ def public_url(settings: Settings) -> str:
     return f"{scheme}://{host}:{settings.port}" if somewhere and settings.port else ""
 
 
+def pointed_to(settings: Settings) -> str:
+    """Return where certificates point: in plain HTTP where there is a port for that (RFC 5280 section 8)."""
+    url = urlsplit(public_url(settings))
+    if not settings.ca_http_port or url.scheme != "https":
+        return url.geturl()
+    host = f"[{url.hostname}]" if ":" in (url.hostname or "") else url.hostname
+    return f"http://{host}:{settings.ca_http_port}"
+
+
 def ca_token(settings: Settings) -> Token | None:
     """Return the token that certificates are signed in, when there is one."""
     return Token(settings.ca_keys, _access(settings)) if settings.ca_keys is not None else None
@@ -107,7 +121,7 @@ def acme_policy(settings: Settings) -> AcmePolicy:
         base=settings.acme_url or public_url(settings),
         http_port=settings.acme_http_port,
         dns=settings.acme_dns,
-        listeners=(settings.port, settings.mtls_port),
+        listeners=(settings.port, settings.mtls_port, *((settings.ca_http_port,) if settings.ca_http_port else ())),
         near=settings.development,
     )
 
@@ -130,14 +144,17 @@ def _own_names(settings: Settings) -> frozenset[str]:
 
 
 def listener_names(settings: Settings) -> tuple[list[str], list[str]]:
-    """Return the DNS names and IP addresses that our listeners' certificate bears: how this host and others call us."""
+    """Return the DNS names and IP addresses that our listeners' certificate bears: how this host and others call us.
+
+    Each is written as certificates have it: a name in small letters and without the dot of the root, which an address
+    in the web may end in (RFC 3986 section 3.2.2).
+    """
     names, addresses = {"localhost"}, {"127.0.0.1", "::1"}
-    for host in filter(None, (settings.host, urlsplit(settings.public_url or "").hostname)):
-        try:
-            address = ip_address(host)
-        except ValueError:
-            names.add(host.lower())
-            continue
-        if not address.is_unspecified:
+    urls = (settings.public_url or "", settings.acme_url or "")
+    for host in filter(None, (settings.host, *(urlsplit(each).hostname for each in urls))):
+        address = parse(host)
+        if address is None:
+            names.add(host.lower().removesuffix("."))
+        elif not address.is_unspecified:
             addresses.add(str(address))
     return sorted(names), sorted(addresses)

@@ -16,14 +16,16 @@ if TYPE_CHECKING:
     from tradewarden.pki.authority import Authority
     from tradewarden.secrets.room import SecretsRoom
     from tradewarden.secrets.rotation.rotations import Rotations
+    from tradewarden.settings import Settings
     from tradewarden.storage.database import Revisions
     from tradewarden.timefloor.floor import TimeFloor
     from tradewarden.tokens.tokens import Tokens
 
 
 class Rooms(Protocol):
-    """Every room, its clock with its floor, its clerk, and the entry that an action of this process leaves."""
+    """Every room, settings, clock with its floor and clerk, and the entry that an action of this process leaves."""
 
+    settings: Settings
     clock: Clock
     floor: TimeFloor
     clerk: Clerk

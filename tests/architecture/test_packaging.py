@@ -3,12 +3,17 @@
 import hashlib
 import os
 import re
+import ssl
 import subprocess
 import sys
+import threading
 import tomllib
 import zipfile
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from importlib import metadata
 from pathlib import Path
+from typing import NamedTuple
 
 import msgspec
 import pytest
@@ -17,6 +22,7 @@ from packaging.version import Version
 
 import tradewarden
 from scripts import bootstrap
+from tests.support.mtls import SERVER, TestCa
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -192,6 +198,80 @@ def test_bootstrap_names_what_the_mirror_lacks(asked: list[tuple[str, dict[str, 
         bootstrap._download("other.whl", "0" * 64)
 
 
+class Index(NamedTuple):
+    """A package index behind a CA that no machine trusts; `asked` is what it was asked for."""
+
+    url: str
+    authority: Path
+    asked: list[str]
+
+
+@pytest.fixture
+def index(tmp_path: Path) -> Iterator[Index]:
+    """A package index as a TLS-inspecting proxy shows it."""
+    ca = TestCa(tmp_path / "proxy")
+    shown = ca.leaf("localhost", [], purpose=SERVER, hosts=["localhost"])
+    asked: list[str] = []
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            asked.append(self.path)
+            self.send_error(404)
+
+        def log_message(self, *_: object) -> None:
+            return
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(shown.certificate, shown.key)
+    server.socket = context.wrap_socket(server.socket, server_side=True)
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
+    thread.start()
+    yield Index(f"https://localhost:{server.server_port}/simple", ca.path, asked)
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+@pytest.mark.parametrize("variable", ["PIP_CERT", "REQUESTS_CA_BUNDLE"])
+def test_uv_trusts_the_ca_that_was_named_for_pip(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, index: Index, variable: str
+) -> None:
+    """Behind a proxy that opens TLS, uv reaches the index with the CA by which uv itself was fetched."""
+    uv = ROOT / ".tools" / "uv"
+    if not uv.exists():
+        pytest.skip("no pinned uv here; `make setup` fetches it")
+    for name in ("PIP_CERT", "REQUESTS_CA_BUNDLE", "SSL_CERT_FILE", "SSL_CERT_DIR"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv(variable, str(index.authority))
+    command: list[str | Path] = [uv, "pip", "install", "--dry-run", "--no-cache", "--index-url", index.url, "--target"]
+    subprocess.run([*command, tmp_path, "thing"], env=bootstrap._environment(), capture_output=True, check=False)
+    assert index.asked == ["/simple/thing/"]
+
+
+def test_uv_trusts_the_system_where_there_are_ca_certificates(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The system's store counts, unless the caller says no; a bare machine keeps the CAs that uv brings."""
+    for name in ("UV_SYSTEM_CERTS", *bootstrap.AUTHORITY_VARIABLES):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(bootstrap, "_has_authorities", lambda: True)
+    assert bootstrap._environment()["UV_SYSTEM_CERTS"] == "1"
+    monkeypatch.setattr(bootstrap, "_has_authorities", lambda: False)
+    assert "UV_SYSTEM_CERTS" not in bootstrap._environment()
+    monkeypatch.setenv("UV_SYSTEM_CERTS", "0")
+    monkeypatch.setattr(bootstrap, "_has_authorities", lambda: True)
+    assert bootstrap._environment()["UV_SYSTEM_CERTS"] == "0"
+
+
+@pytest.mark.skipif(sys.version_info >= (3, 13), reason="reads .pth files as UTF-8")
+def test_bootstrap_warns_of_a_folder_beyond_ascii(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It says which locale such a folder needs."""
+    monkeypatch.setattr(bootstrap, "ROOT", tmp_path / "jürgen")
+    bootstrap._warn_of_folder()
+    assert "LC_ALL=C.UTF-8" in capsys.readouterr().err
+
+
 def test_bootstrap_says_when_python_is_too_old(tmp_path: Path) -> None:
     """Without a fitting Python it says what is needed, what was found and what to do."""
     for name in ("sh", "cat", "cksum", "dirname"):
@@ -236,3 +316,23 @@ def test_settings_are_light() -> None:
     code = f"import sys, tradewarden.settings; print(sorted({heavy} & set(sys.modules)))"
     shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     assert shown.strip() == "[]"
+
+
+ADVISED = [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("src/**/*.py"), *ROOT.glob("scripts/*")]
+
+
+def test_nobody_is_told_to_install_a_name_that_is_not_ours() -> None:
+    """No page and no text says `pip install tradewarden`: an index may give that name to anyone."""
+    by_name = re.compile(r"\binstall\s+(?:-\S+\s+)*['\"]?(?:tradewarden\b(?!-\*)(?!/)|tradewarden\[)|tradewarden\[")
+    told = [file for file in ADVISED if file.is_file() and by_name.search(file.read_text())]
+    assert told == []
+
+
+def test_the_advice_to_install_an_extra_names_one_that_there_is() -> None:
+    """`pip install '.[name]'` is written of extras of `pyproject.toml` only."""
+    texts = [file.read_text() for file in ADVISED if file.is_file()]
+    named = {name for text in texts for name in re.findall(r"pip\s+install\s+'\.\[(\w+)\]'", text)}
+    named |= {name for text in texts for name in re.findall(r'ExtraMissingError\([^)]*"(\w+)"\)', text)}
+    assert {"vault", "hsm", "aws", "exchange", "migrate", "postgres"} <= named
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+    assert named <= set(extras)

@@ -115,20 +115,27 @@ async def test_a_decision_that_raises_changes_nothing(kept: Kept) -> None:
 
 
 async def test_orders_are_listed_by_account_and_by_id(kept: Kept) -> None:
-    """A listing goes on after an id; an empty account means all."""
-    rows = [order("o1"), order("o2", "a2"), order("o3")]
+    """A listing goes on after an id; an empty service means all, and so does an empty account."""
+    rows = [order("o1"), order("o2", "a2"), order("o3"), replace(order("o4"), service_name="db")]
     for row in reversed(rows):
         await kept.put(row)
-    assert await kept.store.orders("a1", "", 10) == [rows[0], rows[2]]
-    assert await kept.store.orders("", "o1", 1) == [rows[1]]
-    assert await kept.store.orders("a1", "o3", 10) == []
+    assert await kept.store.orders("", "a1", "", 10) == [rows[0], rows[2], rows[3]]
+    assert await kept.store.orders("", "", "o1", 1) == [rows[1]]
+    assert await kept.store.orders("", "a1", "o4", 10) == []
+    assert await kept.store.orders("web", "", "o1", 10) == [rows[1], rows[2]]
+    assert await kept.store.orders("db", "", "", 10) == [rows[3]]
+    assert await kept.store.orders("web", "a1", "", 10) == [rows[0], rows[2]]
+    assert await kept.store.orders("db", "a2", "", 10) == []
 
 
 async def test_accounts_are_listed_by_id(kept: Kept) -> None:
-    """A listing goes on after an id."""
+    """A listing goes on after an id; an empty service means all."""
     for name in ("a2", "a1", "a3"):
         await kept.put_account(account(name, f"t-{name}"))
-    assert [row.id for row in await kept.store.accounts("a1", 1)] == ["a2"]
+    await kept.put_account(replace(account("a4", "t-a4"), service_name="db"))
+    assert [row.id for row in await kept.store.accounts("", "a1", 1)] == ["a2"]
+    assert [row.id for row in await kept.store.accounts("web", "a1", 9)] == ["a2", "a3"]
+    assert [row.id for row in await kept.store.accounts("db", "", 9)] == ["a4"]
 
 
 async def test_orders_that_wait_are_counted(kept: Kept) -> None:
@@ -219,4 +226,4 @@ async def test_old_orders_without_certificate_are_swept(kept: Kept) -> None:
         await kept.put(replace(order(name), status=status))
     await kept.put(replace(order("o6"), expires_at=1000))
     assert await kept.store.sweep(0, 101) == 3
-    assert [row.id for row in await kept.store.orders("", "", 10)] == ["o2", "o3", "o6"]
+    assert [row.id for row in await kept.store.orders("", "", "", 10)] == ["o2", "o3", "o6"]

@@ -159,6 +159,21 @@ async def test_the_tally_counts_what_is_valid(store: PkiStore) -> None:
     assert await store.tally(100.0, "") == Tally(1, 300)
 
 
+async def test_active_certificates_are_counted_by_their_ca(store: PkiStore) -> None:
+    """Revoked and expired ones, and those of one name, do not count."""
+    assert await store.active(50.0, "") == {}
+    for number, end, issuer in ((1, 300, "ca"), (2, 100, "ca"), (3, 200, "cb"), (4, 300, "ca")):
+        await store.add(row(number, end=end, issuer=issuer), b"")
+    assert await store.active(50.0, "") == {"ca": 3, "cb": 1}
+    assert await store.active(100.0, "") == {"ca": 2, "cb": 1}
+    await store.revoke(row(3).serial, revoking())
+    assert await store.active(100.0, "") == {"ca": 2}
+    assert await store.active(100.0, row(1).service_name) == {}
+    issued = row(1).issued_at
+    assert await store.active(100.0, "", issued) == {}
+    assert await store.active(100.0, "", issued + 1) == {"ca": 2}
+
+
 async def test_the_last_end_is_that_of_one_ca(store: PkiStore) -> None:
     """The latest end among a CA's certificates, one profile left out, revoked or not; 0 without any."""
     assert await store.last_end("ca", "ocsp") == 0

@@ -232,7 +232,7 @@ async def test_closing_finishes_what_was_handed_in(database: Database, tmp_path:
     assert await asyncio.gather(*tasks) == ["answer"] * 200
     with pytest.raises(StorageUnavailableError):
         await database.transact(record)
-    for read in (database.one(COUNT), database.all(COUNT)):
-        with pytest.raises(StorageUnavailableError):
+    for read in (database.one(COUNT), database.all(COUNT), database.revisions()):
+        with pytest.raises(StorageUnavailableError, match="this Warden has ended"):
             await read
     await database.close()

@@ -95,7 +95,7 @@ def test_the_loopback_names_of_the_listener_are_its_host(stranger: Wire, host: s
 @pytest.mark.parametrize(
     "host",
     ["evil.com", "evil.com:{port}", "localhost", "localhost:1", "127.0.0.1:80", "localhost.evil.com:{port}",
-     "localhost:{port}.evil.com", "127.0.0.2:{port}", "2130706433:{port}", "0.0.0.0:{port}", "localhost.:{port}"],
+     "127.0.0.2:{port}", "2130706433:{port}", "0.0.0.0:{port}", "localhost.:{port}"],
 )  # fmt: skip
 def test_a_rebound_name_gets_nothing(stranger: Wire, ledger: Ledger, host: str) -> None:
     """A page whose name was rebound to loopback shows another Host, and is refused."""

@@ -16,6 +16,7 @@ import httpx
 import pytest
 from cryptography import x509
 
+from tests.support.http import Answer
 from tests.support.mtls import Identity, issued, mtls_url
 from tests.support.service import PROGRAM, Service, start, stop, wait_until
 from tests.support.trial import done, wait_until_recorded
@@ -104,13 +105,13 @@ def test_every_rotation_goes_on_under_load(service: Service) -> None:
         for step in steps:
             earlier = done(wires[0].ask("POST", "/credentials/issue", {"service_name": "earlier"}))["serial_number"]
             answer = wires[0].ask("POST", "/ca/rotate", step)
-            known = done(answer)["authorities"]
+            known = _uncounted(answer)
             active = next(ca for ca in known if ca["role"] == "issuing" and ca["state"] == "active")
             for wire in wires:
                 made = done(wire.ask("POST", "/credentials/issue", {"service_name": "after"}))
                 chain = x509.load_pem_x509_certificates(made["certificate_chain"].encode())
                 assert chain[1].subject.rfc4514_string() == active["subject"]
-                assert done(wire.ask("GET", "/ca"))["authorities"] == known
+                assert _uncounted(wire.ask("GET", "/ca")) == known
                 roots = wire.ask("GET", "/ca/certificate").body.decode()
                 assert roots == made["ca_certificate"]
                 assert roots.count("BEGIN") == [(ca["role"], ca["state"]) for ca in known].count(("root", "next")) + 1
@@ -125,6 +126,12 @@ def test_every_rotation_goes_on_under_load(service: Service) -> None:
         for action, finish in (("rotate", False), ("finish", True)):
             events = done(admin.ask("GET", f"/audit/events?action={action}&event_type=certificate"))["events"]
             assert len(events) == len([step for step in steps if step.get("finish", False) is finish])
+
+
+def _uncounted(answer: Answer) -> list[dict[str, Any]]:
+    """Return the CAs that an answer lists, without how many certificates of each are active at that moment."""
+    counts = {"active_certificates", "old_root_only"}
+    return [{name: ca[name] for name in ca.keys() - counts} for ca in done(answer)["authorities"]]
 
 
 def _accepted(service: Service, roots: str, identity: Identity) -> bool:

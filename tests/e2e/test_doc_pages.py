@@ -8,6 +8,7 @@ import runpy
 import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from fnmatch import fnmatch
 from pathlib import Path
 
 import pytest
@@ -116,6 +117,28 @@ def test_every_decision_is_listed() -> None:
         assert record.name in listed
         assert text.startswith(f"# {number}. ")
         assert all(f"**{part}.**" in text for part in ("Context", "Decision", "Consequences"))
+
+
+def test_where_the_units_start_from_is_made_on_a_page() -> None:
+    """The folder that the systemd units name is made by commands of the page that says to use them."""
+    page = (ROOT / "docs/operate.md").read_text()
+    for unit in sorted((ROOT / "deploy/systemd").glob("*.service")):
+        (folder,) = set(re.findall(r"^ExecStart=(/\S+)/bin/tradewarden ", unit.read_text(), re.MULTILINE))
+        assert f"python3 -m venv {folder}\n{folder}/bin/pip install -c constraints.txt .\n" in page
+    assert (ROOT / "constraints.txt").is_file()
+
+
+@pytest.mark.parametrize("page", ["README.md", "docs/integrate.md"])
+def test_what_a_page_writes_into_the_checkout_is_for_the_user_alone(page: str) -> None:
+    """A block that writes a secret or a key sets the umask first, and git passes the file over."""
+    ignored = (ROOT / ".gitignore").read_text().split()
+    written = re.compile(r"(?:> |-out )([\w-]+\.\w+)$", re.MULTILINE)
+    blocks = re.findall(r"^```sh\n(.*?)^```", (ROOT / page).read_text(), re.MULTILINE | re.DOTALL)
+    secret = [(block, name) for block in blocks for name in written.findall(block) if name != "openapi.json"]
+    assert len(secret) >= 5
+    for block, name in secret:
+        assert block.startswith("umask 077"), block
+        assert any(fnmatch(f"/{name}", pattern) for pattern in ignored), name
 
 
 def test_the_unit_starts_what_exists() -> None:

@@ -263,17 +263,21 @@ def test_several_cas_are_answered_for(verifier: Verifier) -> None:
 
 
 def test_a_compromised_ca_ends_with_its_certificates(verifier: Verifier) -> None:
-    """Everything that the CA issued is revoked, and the root's list names the CA."""
+    """Everything that the CA issued is revoked, the root's list names the CA, and its own lists are given no more."""
     certificate = verifier.issue("bot")
     issuer = x509.load_pem_x509_certificate((verifier.folder / "bot.issuer.pem").read_bytes())
+    verifier.crl(certificate, "shard")
     verifier.ask("/ca/rotate", what="issuing", compromised=True)
     assert "bot.pem: revoked" in verifier.ocsp("bot")[1]
-    verifier.crl(certificate, "shard")
     root = x509.load_der_x509_crl(verifier.crl(issuer, "root").content)
     assert root.get_revoked_certificate_by_serial_number(issuer.serial_number) is not None
     lists = b"".join((verifier.folder / f"{name}.crl.pem").read_bytes() for name in ("shard", "root"))
     verifier.write("all.pem", lists)
     assert "certificate revoked" in verifier.verify("bot", "-crl_check_all", "-CRLfile", "all.pem")[1]
+    for how in ("-crl_check", "-crl_check_all"):  # who checks nothing above a certificate is to refuse it as well
+        assert "unable to get certificate CRL" in verifier.verify("bot", how, "-crl_download")[1]
+        verifier.write("crls.pem", httpx.get(f"{verifier.service.url}/ca/crls").content)
+        assert "unable to get certificate CRL" in verifier.verify("bot", how, "-CRLfile", "crls.pem")[1]
 
 
 def test_metrics_tell_of_lists_and_answers(verifier: Verifier) -> None:

@@ -100,7 +100,7 @@ def test_what_a_service_has_seen_is_found_without_waiting(trial: Service, admin:
     found = done(admin.ask("POST", "/rotations/compromised", {"service_name": "seer"}))
     assert [each["path"] for each in found["rotated"]] == paths[:5]
     assert (found["seen"], found["by_hand"], found["next"]) == (5, [], None)
-    assert found["ended"] == ["all of its tokens", "its client secret"]
+    assert found["ended"] == ["its client secret", "all of its tokens"]
     with Wire(trial.url, token=token) as wire:
         assert_refused(wire.ask("GET", f"/secrets/{paths[0]}"), 401)
     assert [value(admin, path)["version"] for path in paths] == [2] * 5 + [1]

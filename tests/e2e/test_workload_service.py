@@ -56,9 +56,18 @@ class House(NamedTuple):
 @pytest.fixture(scope="module")
 def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
     """One for all tests here."""
+    yield from _house(tmp_path_factory.mktemp("house"), TRADEWARDEN_CA_ANNOUNCE_MINUTES="0")
+
+
+@pytest.fixture
+def announcing(tmp_path: Path) -> Iterator[House]:
+    """One that announces a new root, as it is without a setting."""
+    yield from _house(tmp_path)
+
+
+def _house(directory: Path, **environment: str) -> Iterator[House]:
     port = free_port()
-    house = {"TRADEWARDEN_MTLS_PORT": str(port), "TRADEWARDEN_CA_ANNOUNCE_MINUTES": "0"}
-    running = start(tmp_path_factory.mktemp("house"), **house)
+    running = start(directory, TRADEWARDEN_MTLS_PORT=str(port), **environment)
     yield House(running, f"https://127.0.0.1:{port}")
     stop(running)
 
@@ -250,27 +259,88 @@ async def test_peers_that_the_service_revokes_are_refused(
 
 @pytest.mark.parametrize("what", ["issuing", "root"])
 async def test_a_rotation_keeps_nobody_who_checks_revocation_from_anybody(
-    house: House, tmp_path: Path, what: str
+    announcing: House, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, what: str
 ) -> None:
-    """Peers of the CA before and of the new one, and the service itself, are taken at each try from then on."""
+    """Peers of the CA before and of the new one, and the service itself, are taken at each try from then on.
+
+    Of a new root from when it counts, which is after its list was fetched.
+    """
+    monkeypatch.setattr("tradewarden.workload.identity.CRL_SECONDS", 0.2)
+    async with (
+        announcing.identity(tmp_path / "one", join_token=announcing.token("one"), check_revocation=True) as one,
+        listening(one.server_context(), []) as port,
+    ):
+        if what == "root":
+            lists = (tmp_path / "one" / "crls.pem").read_bytes().count(b"BEGIN")
+            announcing.post("/ca/rotate", {"what": "root"})
+            held = tmp_path / "one" / "crls.pem"
+            await asyncio.to_thread(
+                wait_until, lambda: held.read_bytes().count(b"BEGIN") > lists, "the new root's list was not fetched"
+            )
+        announcing.post("/ca/rotate", {"what": "issuing"})
+        await _require_everybody(announcing, tmp_path, one, port)
+
+
+async def _require_everybody(house: House, tmp_path: Path, one: ServiceIdentity, port: int) -> None:
+    """Have a service certified by the CA that issues now; it, `one` and the service accept each other at once."""
+    async with (
+        house.identity(tmp_path / "two", join_token=house.token("two"), check_revocation=True) as two,
+        listening(two.server_context(), []) as other,
+    ):
+        assert two.pair.chain[1].subject != one.pair.chain[1].subject
+        assert (await ping(two.client_context(peer="one"), port))[0].startswith("pong")
+        assert (await ping(one.client_context(peer="two"), other))[0].startswith("pong")
+        end = time.monotonic() + 1.5  # until after the listener has a certificate of the new CA
+        while time.monotonic() < end:
+            async with httpx.AsyncClient(verify=one.client_context(peer="tradewarden"), trust_env=False) as client:
+                assert (await client.get(f"{house.mtls_url}/health/live")).is_success
+
+
+async def test_a_root_that_nobody_announced_is_known_within_a_second(house: House, tmp_path: Path) -> None:
+    """Whoever checks revocation refuses the first chain below it, fetches the list, and goes on."""
     async with (
         house.identity(tmp_path / "one", join_token=house.token("one"), check_revocation=True) as one,
         listening(one.server_context(), []) as port,
     ):
-        house.post("/ca/rotate", {"what": what})
-        async with (
-            house.identity(tmp_path / "two", join_token=house.token("two"), check_revocation=True) as two,
-            listening(two.server_context(), []) as other,
-        ):
-            assert two.pair.chain[1].subject != one.pair.chain[1].subject
-            assert (await ping(two.client_context(peer="one"), port))[0].startswith("pong")
-            assert (await ping(one.client_context(peer="two"), other))[0].startswith("pong")
-            end = time.monotonic() + 1.5  # until after the listener has a certificate of the new CA
-            while time.monotonic() < end:
-                async with httpx.AsyncClient(verify=one.client_context(peer="tradewarden"), trust_env=False) as client:
-                    assert (await client.get(f"{house.mtls_url}/health/live")).is_success
-    if what == "root":
-        house.post("/ca/rotate", {"what": what, "finish": True})
+        house.post("/ca/rotate", {"what": "root"})
+        async with house.identity(tmp_path / "two", join_token=house.token("two")) as two:
+            context, begun = two.client_context(peer="one"), time.monotonic()
+            with pytest.raises(EndedError):
+                await ping(context, port)
+            while not await _taken(context, port):
+                assert time.monotonic() < begun + 5
+    house.post("/ca/rotate", {"what": "root", "finish": True})
+
+
+async def test_peers_of_a_compromised_ca_are_refused(
+    announcing: House, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With the next lists nobody gets in with what that CA issued; whoever has a certificate of the next one does."""
+    monkeypatch.setattr("tradewarden.workload.identity.CRL_SECONDS", 0.2)
+    two = announcing.identity(tmp_path / "two", join_token=announcing.token("two"))
+    async with (
+        announcing.identity(tmp_path / "one", join_token=announcing.token("one"), check_revocation=True) as one,
+        listening(one.server_context(), []) as port,
+    ):
+        async with two:
+            lost = two.client_context(peer="one")
+        assert await _taken(lost, port)
+        announcing.post("/ca/rotate", {"what": "issuing", "compromised": True})
+        async with asyncio.timeout(10):
+            while await _taken(lost, port):  # noqa: ASYNC110 - the condition is the peer's own answer
+                await asyncio.sleep(0.05)
+        again = announcing.identity(tmp_path / "two")
+        assert await asyncio.to_thread(lambda: again.renew(force=True))
+        async with again:
+            assert await _taken(again.client_context(peer="one"), port)
+        assert not await _taken(lost, port)
+
+
+async def _taken(context: ssl.SSLContext, port: int) -> bool:
+    try:
+        return (await ping(context, port))[0].startswith("pong")
+    except (OSError, EndedError):
+        return False
 
 
 async def test_pins_are_those_that_the_service_publishes(house: House, tmp_path: Path) -> None:

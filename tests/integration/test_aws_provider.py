@@ -378,7 +378,7 @@ def test_what_aws_cannot_hold_is_refused_before_it_is_asked(provider: AwsProvide
 def test_without_boto3_the_error_says_what_to_install(provider: AwsProvider, monkeypatch: pytest.MonkeyPatch) -> None:
     """The extra is named."""
     monkeypatch.setitem(sys.modules, "boto3", None)
-    with pytest.raises(ConfigurationError, match=r"pip install 'tradewarden\[aws\]'"):
+    with pytest.raises(ConfigurationError, match=r"pip install '\.\[aws\]'"):
         provider.get("key")
 
 

@@ -13,7 +13,7 @@ import pytest
 
 from tests.support.cli import Cli
 from tests.support.service import free_port
-from tradewarden.cli.client import Client, Whereabouts, is_local
+from tradewarden.cli.client import Client, Proof, Whereabouts, is_local
 from tradewarden.cli.exit_codes import ServiceProblemError, exit_code
 from tradewarden.cli.options import Target
 from tradewarden.errors import ConfigurationError, InvalidInputError, UnavailableError
@@ -172,20 +172,68 @@ def test_without_a_token_401_says_how_to_get_one(cli: Cli, stub: Stub) -> None:
     assert "tradewarden admin token" in err
 
 
+VOID = {"status": 401, "detail": "Authentication failed", "code": "authentication_failed"}
+
+
+def test_a_token_that_is_void_is_named_by_where_it_came_from(
+    cli: Cli, stub: Stub, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """A 401 names the file or variable that held our token, and the command that makes a new one."""
+    stub.problem(**VOID)
+    kept = _private(tmp_path / "cache/security/admin.token", "twa_old\n")
+    given = _private(tmp_path / "given", "old\n")
+    said = [cli("--url", stub.url, "services", "list")]
+    said.append(cli("--url", stub.url, "--token-file", str(given), "ca", "list"))
+    monkeypatch.setenv("TRADEWARDEN_TOKEN", "old")
+    said.append(cli("--url", stub.url, "secrets", "list"))
+    for ended, source in zip(said, (kept.relative_to(tmp_path), given, "TRADEWARDEN_TOKEN"), strict=True):
+        assert ended.code == 4
+        assert str(source) in ended.err
+        assert "'tradewarden admin token'" in ended.err
+        assert "twa_old" not in ended.err
+
+
+@pytest.mark.parametrize("command", ["refresh", "validate"])
+def test_a_token_that_was_given_to_look_at_brings_no_advice_on_ours(cli: Cli, stub: Stub, command: str) -> None:
+    """A refused refresh token, and one that does not validate, is not the command line's own."""
+    stub.problem(**VOID)
+    ended = cli("--url", stub.url, "tokens", command, stdin="T.O.K\n")
+    assert ended.code == 4
+    assert "admin token" not in ended.err
+
+
+@pytest.mark.parametrize("content", ["", "two words", "\x01"])
+def test_a_damaged_admin_token_is_named_with_what_makes_a_new_one(
+    cli: Cli, stub: Stub, tmp_path: Path, content: str
+) -> None:
+    """An empty or garbled admin.token is said as such, and nothing is sent."""
+    _private(tmp_path / "cache/security/admin.token", content)
+    ended = cli("--url", stub.url, "secrets", "list")
+    assert (ended.code, stub.seen) == (2, [])
+    assert "admin.token does not hold a token; 'tradewarden admin token'" in ended.err
+
+
+def test_https_to_a_port_without_tls_says_so(cli: Cli, stub: Stub) -> None:
+    """OpenSSL's word for it helps nobody."""
+    ended = cli("--url", stub.url.replace("http:", "https:"), "secrets", "list")
+    assert ended.code == 6
+    assert "does not speak TLS; write http://" in ended.err
+
+
 def test_a_token_is_not_sent_in_the_clear_to_another_host() -> None:
     """Bearer tokens cross the network over TLS only."""
     with pytest.raises(InvalidInputError, match="https"):
-        Client("http://security.example:8002", "token")
-    Client("https://security.example:8002", "token").__exit__()
-    Client("http://localhost:8002", "token").__exit__()
+        Client("http://security.example:8002", Proof("token"))
+    Client("https://security.example:8002", Proof("token")).__exit__()
+    Client("http://localhost:8002", Proof("token")).__exit__()
 
 
 def test_the_admin_token_stays_on_this_machine(cli: Cli, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """A foreign address gets no credential that nobody chose for it."""
     _private(tmp_path / "cache/security/admin.token", "twa_admin")
-    assert Whereabouts(Target("https://elsewhere.example")).token == ""
-    assert Whereabouts(Target("http://127.0.0.1:9")).token == "twa_admin"
-    assert Whereabouts(Target()).token == "twa_admin"
+    assert Whereabouts(Target("https://elsewhere.example")).proof.token == ""
+    assert Whereabouts(Target("http://127.0.0.1:9")).proof.token == "twa_admin"
+    assert Whereabouts(Target()).proof.token == "twa_admin"
 
 
 @pytest.mark.parametrize(

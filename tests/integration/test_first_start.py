@@ -39,6 +39,20 @@ class Mistake(NamedTuple):
     told: str
 
 
+@pytest.mark.parametrize("writable", [True, False])
+async def test_a_data_directory_that_cannot_be_used_is_named_with_its_setting(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, writable: bool
+) -> None:
+    """In a checkout of somebody else, or a read-only one, the way out is another directory."""
+    data = tmp_path / "data"
+    if writable:
+        data.touch()  # no directory
+    monkeypatch.setenv("TEST_ROOT_KEY", KEY)
+    monkeypatch.setattr("tradewarden.ground.os.access", lambda *_: writable)
+    with pytest.raises(ConfigurationError, match=f"{data} .*name another directory as TRADEWARDEN_DATA_DIR"):
+        await initialise(settings_of(tmp_path, **PLAIN))
+
+
 PLAIN = {"TRADEWARDEN_ROOT_KEY": "env:TEST_ROOT_KEY"}
 MISTAKES = {
     "variable unset": Mistake({"TRADEWARDEN_ROOT_KEY": "env:NOPE"}, PLAIN, "NOPE is not set"),

@@ -142,6 +142,11 @@ async def test_chunks_arrive_and_trailers_do_not() -> None:
     assert "authorization" not in answer.json()["headers"]
 
 
+NO_HOSTS = (b"", b" ", b"a b", b"a/c", b"a@d", b"a?b", b"a:b", b"a:80:80", b":80", b"a,b c", b"%zz", b"[::1", b"::1",
+            b"a\\b", b"\xc3\xa4", b"http://a")  # fmt: skip
+HOSTS = (b"a", b"A.example:8443", b"a_b", b"a:", b"127.0.0.1:80", b"[::1]", b"[2001:db8::1]:443", b"[v1.a:b]", b"a%20b")
+
+
 @pytest.mark.parametrize(
     ("data", "status", "reason"),
     [
@@ -161,6 +166,7 @@ async def test_chunks_arrive_and_trailers_do_not() -> None:
         (request("POST / HTTP/1.0", "Transfer-Encoding: chunked", body="0\r\n\r\n"), 400, "unknown_framing"),
         (request("GET / HTTP/1.1", "Host: b"), 400, "ambiguous_framing"),
         (b"GET / HTTP/1.1\r\n" + CLOSE, 400, "malformed_request"),
+        *((b"GET / HTTP/1.1\r\nHost: " + host + b"\r\n\r\n", 400, "malformed_request") for host in NO_HOSTS),
         (b"GET / HTTP/1.1\nHost: a\n\n", 400, "malformed_request"),
         (request("GET / HTTP/1.1", "X : y"), 400, "malformed_request"),
         (request("GET / HTTP/1.1", "X: a", " folded"), 400, "malformed_request"),
@@ -198,6 +204,16 @@ async def test_what_is_not_one_clear_request_is_refused(data: bytes, status: int
             assert (await here.ask(data)).status == status
             assert len(here.refused) == 1
     assert not reached
+
+
+@on_uvloop
+async def test_every_host_of_a_url_passes() -> None:
+    """Names, addresses and ports as URLs have them (RFC 3986 section 3.2); HTTP/1.0 may say anything, or nothing."""
+    async with listening(echo) as here:
+        for host in HOSTS:
+            assert (await here.ask(b"GET / HTTP/1.1\r\nHost: %b\r\n%b" % (host, CLOSE))).status == 200, host
+        for line in (b"", b"Host:\r\n", b"Host: a b\r\n"):
+            assert (await here.ask(b"GET / HTTP/1.0\r\n%b\r\n" % line)).status == 200, line
 
 
 @on_uvloop

@@ -184,5 +184,5 @@ def test_without_the_extra_it_says_what_to_install(cli: Cli, repo: Repository, m
     monkeypatch.setattr("tradewarden.migrate.detector.find_spec", lambda _: None)
     shown = cli("migrate", "scan", str(repo.root))
     assert shown.code == USAGE
-    assert "pip install 'tradewarden[migrate]'" in shown.err
+    assert "pip install '.[migrate]'" in shown.err
     assert cli("migrate", "hook", "--path", str(repo.root)).code == USAGE

@@ -3,91 +3,28 @@
 from __future__ import annotations
 
 import asyncio
-import ssl
 from base64 import b64encode
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import msgspec
 import pytest
-from starlette.types import Message
 
+from tests.support.door import ADMIN, Called
 from tests.support.pki import csr
 from tradewarden import Warden, load_settings
 from tradewarden.access.grant import authorize
 from tradewarden.access.permission import ALL
-from tradewarden.access.principal import Kind, Principal
 from tradewarden.audit.entry import EventType
 from tradewarden.http import pipeline
-from tradewarden.http.deadline import Deadlines
-from tradewarden.http.metrics import Metrics
 from tradewarden.http.peers import Peers
-from tradewarden.http.pipeline import Door
-from tradewarden.http.protocol import PEER
 from tradewarden.http.route import Proof, Route
 from tradewarden.http.routes import ROUTES
 from tradewarden.pki import authority
 from tradewarden.pki.certificate.issuer import Issuer
-from tradewarden.pki.credentials import IssueCredentials, RevokeCertificate
-from tradewarden.pki.peer import PeerCertificate, identifier
-
-ADMIN = Principal(Kind.USER, "admin")
-
-
-class Called:
-    """A door, called in process."""
-
-    def __init__(self, warden: Warden, routes: Sequence[Route] = ROUTES) -> None:
-        self.warden = warden
-        metrics = Metrics(routes, ["test"])
-        self._deadlines = Deadlines(30)
-        self._door = Door(warden, routes, metrics.slot(0), self._deadlines)
-
-    async def ask(
-        self, method: str, path: str, peer: PeerCertificate | None, body: object = None, authorization: str = ""
-    ) -> tuple[int, Any]:
-        """Make a call from 192.0.2.1, over mTLS when there is a peer."""
-        data = b"" if body is None else msgspec.json.encode(body)
-        headers = [(b"host", b"localhost:8002"), (b"content-type", b"application/json")]
-        headers.append((b"content-length", str(len(data)).encode()))
-        if authorization:
-            headers.append((b"authorization", authorization.encode()))
-        scope = {
-            "type": "http", "http_version": "1.1", "method": method,
-            "path": path, "raw_path": path.encode(), "query_string": b"",
-            "headers": headers, "client": ("192.0.2.1", 1), "server": ("127.0.0.1", 8002), "scheme": "https",
-            "extensions": {"tls": {}, **({} if peer is None else {PEER: peer})},
-        }  # fmt: skip
-        sent: list[Message] = []
-
-        async def receive() -> Message:
-            return {"type": "http.request", "body": data, "more_body": False}
-
-        async def send(message: Message) -> None:
-            sent.append(message)
-
-        await self._door(scope, receive, send)
-        return sent[0]["status"], msgspec.json.decode(sent[1]["body"])
-
-    async def peer(self, service: str, *permissions: str) -> PeerCertificate:
-        """Register a service, issue it a certificate, and return it as a connection would have it."""
-        await self.warden.local.services.register(service, list(permissions))
-        async with self.warden.entry(EventType.CERTIFICATE, "issue") as entry:
-            grant = authorize(ADMIN, ALL, "credentials:issue", service)
-            made = await self.warden.authority.issue(grant, IssueCredentials(service), entry)
-        return identifier(self.warden.settings.trust_domain)(ssl.PEM_cert_to_DER_cert(made.certificate))
-
-    async def revoke(self, peer: PeerCertificate) -> None:
-        """Revoke a certificate."""
-        async with self.warden.entry(EventType.CERTIFICATE, "revoke") as entry:
-            grant = authorize(ADMIN, ALL, "credentials:revoke")
-            await self.warden.authority.revoke(grant, RevokeCertificate(peer.serial), entry)
-
-    def close(self) -> None:
-        """End its timer."""
-        self._deadlines.stop()
+from tradewarden.pki.peer import PeerCertificate
 
 
 @pytest.fixture
@@ -227,6 +164,7 @@ def test_every_answer_with_a_credential_asks_who_the_caller_is_once_more() -> No
         each.path
         for each in ROUTES
         if each.method == "POST" and not isinstance(each.answer, str) and each.proof not in spent
-        if holding & set(each.answer.__struct_fields__)
+        for answer in get_args(each.answer) or (each.answer,)
+        if holding & {field.name for field in msgspec.structs.fields(answer)}
     }
     assert found - shown == {each.path for each in ROUTES if each.lasting} == set(LASTING)

@@ -25,7 +25,7 @@ from tradewarden.pki.certificate.pointers import crl_name
 from tradewarden.pki.certificate.profiles import ISSUED
 from tradewarden.pki.credentials import Reason, RevokeCertificate
 from tradewarden.pki.revocation.crl_entries import SHARDS, shard_of
-from tradewarden.pki.store import Role
+from tradewarden.pki.store import Role, Standing
 from tradewarden.settings.pkcs11 import parse_token_uri
 
 if TYPE_CHECKING:
@@ -75,10 +75,11 @@ async def opened(folder: Path, **policy: object) -> Authority:
 
 
 async def with_a_past(folder: Path, algorithm: Algorithm) -> Authority:
-    """Return one in the middle of a change of roots, which lost an issuing CA."""
+    """Return one in the middle of a change of roots, which lost an issuing CA and rotated once since."""
     authority = await opened(folder, algorithm=algorithm)
     await rotate(authority, What.ROOT)
     await rotate(authority, What.ISSUING, compromised=True)
+    await rotate(authority, What.ISSUING)
     return authority
 
 
@@ -119,7 +120,7 @@ async def ordered(authority: Authority, name: str) -> bytes:
     request = x509.load_pem_x509_csr(csr(cn=None, sans=(x509.DNSName(name),)).encode())
     registration = authority.registration
     order = Ordered("shop", registration.new_serial(), "server", request.public_bytes(Encoding.DER), (name,), ())
-    await registration.issue(grant("credentials:issue", "shop"), order, entry())
+    await registration.issue(grant("credentials:issue", "shop"), order, entry(), vouched=True, incarnation="")
     row = await authority.held(order.serial)
     assert row is not None
     return row.certificate
@@ -207,8 +208,9 @@ async def test_certificates_of_a_ca_in_hardware(softhsm: SoftHsm, tmp_path: Path
 
 
 async def lists(authority: Authority, *shards: int) -> Findings:
-    """Judge the complete list of every CA that ever signed, and these shards of the issuing CAs'."""
-    cas = [ca for ca in authority.cas.known.all if ca.row.role is not Role.CROSS and ca.row.active_from]
+    """Judge the complete list of every CA that ever signed and is not revoked, and these shards of the issuing CAs'."""
+    known = [ca for ca in authority.cas.known.all if ca.row.state is not Standing.REVOKED]
+    cas = [ca for ca in known if ca.row.role is not Role.CROSS and ca.row.active_from]
     names = [crl_name(ca.fingerprint) for ca in cas]
     names += [crl_name(ca.fingerprint, shard) for ca in cas if ca.row.role is Role.ISSUING for shard in shards]
     return {name: lints.of_crl((await authority.revocation.crl(name)).der) for name in names}

@@ -178,7 +178,7 @@ async def test_what_a_compromised_service_has_seen_is_rotated(tmp_path: Path) ->
         await read_as(warden, BOT, "app/read")  # stands in the journal alone
         await read_as(warden, "another", "app/unseen")
         (found,) = await local.rotations.compromised(BOT)
-        assert found.ended == ("all of its tokens", "1 join token", "1 certificate", "its client secret")
+        assert found.ended == ("its client secret", "1 join token", "all of its tokens", "1 certificate")
         assert found.seen == 3
         assert {each.path for each in found.rotated} == {"app/read", "app/written"}
         assert [(each.what, each.why) for each in found.by_hand] == [("app/by-hand", "it has no rotation policy")]
@@ -272,7 +272,7 @@ async def test_with_certificates_off_the_rest_is_done(tmp_path: Path) -> None:
     async with opened(tmp_path, ENABLE_MTLS="false") as warden:
         await warden.local.services.register(BOT, ["read"])
         (found,) = await warden.local.rotations.compromised(BOT)
-        assert found.ended == ("all of its tokens", "its client secret")
+        assert found.ended == ("its client secret", "all of its tokens")
         with pytest.raises(FeatureDisabledError):
             await warden.local.credentials.issue(BOT)
 

@@ -290,7 +290,7 @@ async def test_tls_that_fails_is_said(there: Exchange) -> None:
 async def test_a_missing_extra_is_named(there: Exchange, monkeypatch: pytest.MonkeyPatch) -> None:
     """Without ccxt the rotator says what to install."""
     monkeypatch.setitem(sys.modules, "ccxt", None)
-    with pytest.raises(ConfigurationError, match=re.escape("pip install 'tradewarden[exchange]'")):
+    with pytest.raises(ConfigurationError, match=re.escape("pip install '.[exchange]'")):
         await drive(there).rotate()
 
 

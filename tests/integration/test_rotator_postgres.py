@@ -389,7 +389,7 @@ async def test_a_missing_extra_is_named(server: Postgres, monkeypatch: pytest.Mo
     monkeypatch.setitem(sys.modules, "asyncpg", None)
     run = drive(server)
     await run.step("create")
-    with pytest.raises(ConfigurationError, match=re.escape("pip install 'tradewarden[postgres]'")):
+    with pytest.raises(ConfigurationError, match=re.escape("pip install '.[postgres]'")):
         await run.step("set")
 
 

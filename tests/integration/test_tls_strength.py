@@ -45,6 +45,8 @@ def certified(key: PrivateKey, by: PrivateKey, name: str, above: str, *, ca: boo
         .add_extension(x509.BasicConstraints(ca=ca, path_length=None), critical=True)
         .add_extension(key_usage(signs_certificates=ca, signs_crls=ca), critical=True)
         .add_extension(x509.SubjectAlternativeName([x509.DNSName("localhost")]), critical=False)
+        .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
+        .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(by.public_key()), critical=False)
     )
     return builder.sign(by, how.hash, rsa_padding=how.padding)
 

@@ -295,7 +295,7 @@ def test_a_module_that_is_none(tmp_path: Path) -> None:
 def test_without_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
     """Where python-pkcs11 is not installed, the extra that brings it is named."""
     monkeypatch.setitem(sys.modules, "pkcs11", None)
-    with pytest.raises(ConfigurationError, match=r"pip install 'tradewarden\[hsm\]'"):
+    with pytest.raises(ConfigurationError, match=r"pip install '\.\[hsm\]'"):
         Token(parse_token_uri("pkcs11:token=x"), Access(Path("/usr/lib/x.so"), Secret("1")))
 
 

@@ -14,10 +14,11 @@ from pathlib import Path
 import pytest
 
 from tests.support.service import free_port, wait_until
-from tests.support.standin_ca import StandIn, authority, stand_in
+from tests.support.standin_ca import StandIn, authority, cross, stand_in
 from tradewarden import ServiceIdentity
 from tradewarden.errors import AuthenticationError, ConfigurationError, IntegrityError, UnavailableError
 from tradewarden.workload.errors import EnrolmentNeededError
+from tradewarden.workload.lists import read_lists
 from tradewarden.workload.pair import Pair
 
 
@@ -253,6 +254,72 @@ async def test_roots_from_someone_else_are_not_taken(ca: StandIn) -> None:
         await asyncio.sleep(0.5)  # nothing happens, and nothing could be waited for
         assert len(held.pair.roots) == 1
         assert len(ca.asked) == asked
+
+
+async def test_roots_that_no_root_vouches_for_are_not_taken(ca: StandIn, caplog: pytest.LogCaptureFixture) -> None:
+    """Whoever answers with a certificate of our issuing CA brings no root of his own, in the bundle or a renewal."""
+    async with identity(ca, join_token=ca.token("orders"), roots_seconds=0.2) as held:
+        rogue = authority("rogue")
+        known = held.pair.roots_pem
+        ca.roots.append(rogue)
+        ca.crosses = [cross(rogue, ca.issuing), cross(rogue, rogue), cross(ca.root, rogue)]
+        wait_until(lambda: ca.asked.count("GET /ca/cross-certificates") >= 2, "nobody asked who vouches for it")
+        assert held.pair.roots_pem == known
+        ca.roots.remove(ca.root)
+        wait_until(lambda: "vouches for those that the service gives" in caplog.text, "the bundle was not refused")
+        assert held.pair.roots_pem == known
+    ca.root = rogue  # what an answer to a renewal offers
+    assert identity(ca).renew(force=True)
+    renewed = identity(ca).held
+    assert renewed is not None
+    assert renewed.roots_pem == known
+
+
+async def test_a_service_without_cross_certificates_changes_no_root(ca: StandIn) -> None:
+    """One that does not know the call yet is listened to as before, and its new root waits for a renewal."""
+    async with identity(ca, join_token=ca.token("orders")) as held:
+        known = held.pair.roots_pem
+    ca.rotate()
+    ca.without_crosses = True
+    assert not identity(ca).renew()
+    assert getattr(identity(ca).held, "roots_pem", b"") == known
+    assert identity(ca).renew(force=True)
+    assert len(getattr(identity(ca).held, "roots", ())) == 2
+
+
+async def test_a_server_of_a_revoked_ca_is_not_the_service(ca: StandIn) -> None:
+    """Once the root's list names the CA above it nothing is asked of it, by neither address, whatever it answers."""
+    async with identity(ca, join_token=ca.token("orders"), check_revocation=True):
+        pass
+    ca.revoked.append(ca.issuing.certificate.serial_number)
+    async with identity(ca, check_revocation=True) as held:
+        wait_until(lambda: _names(ca, ca.issuing.certificate.serial_number), "the list did not come")
+        first, asked = held.pair.serial_number, len(ca.asked)
+        for each in (identity(ca), ServiceIdentity(ca.directory / "identity", mtls_url=ca.url)):
+            with pytest.raises(UnavailableError, match="CN=issuing is revoked"):
+                each.renew(force=True)
+        assert len(ca.asked) == asked
+    ca.issuing = authority("issuing 2", ca.root)
+    ca.renew_own()
+    assert identity(ca).renew(force=True)
+    assert getattr(identity(ca).held, "serial_number", first) != first
+
+
+def _names(ca: StandIn, serial: int) -> bool:
+    """Tell whether the lists in the identity's directory name a certificate."""
+    found = read_lists((ca.directory / "identity" / "crls.pem").read_bytes()).values()
+    return any(each.get_revoked_certificate_by_serial_number(serial) is not None for each in found)
+
+
+async def test_the_mtls_port_is_the_services_own(ca: StandIn) -> None:
+    """No other service of the CA is believed there; before the HTTP port a proxy of that host's name may stand."""
+    async with identity(ca, join_token=ca.token("orders")):
+        pass
+    ca.own_name = "proxy"
+    ca.renew_own()
+    with pytest.raises(UnavailableError, match=r"The peer is spiffe://trade.example/proxy, not spiffe"):
+        ServiceIdentity(ca.directory / "identity", mtls_url=ca.url).renew(force=True)
+    assert ServiceIdentity(ca.directory / "identity", ca.url).renew(force=True)
 
 
 async def test_a_lost_root_brings_a_renewal_at_once(ca: StandIn) -> None:

@@ -91,6 +91,14 @@ def binding(kid: str, hmac_key: str, jwk: Mapping[str, Any], url: str, algorithm
     return {"protected": protected, "payload": payload, "signature": base64url(tag)}
 
 
+async def show_key(acme: Acme, kid: str, hmac_key: str) -> None:
+    """Show an external account key, as a client does that opens an account with it; raises `AcmeProofError`."""
+    url, pair = acme.places.at(acme.places.NEW_ACCOUNT), Pair()
+    header = {"alg": pair.algorithm, "nonce": acme.nonces.make(), "url": url, "jwk": pair.jwk}
+    payload = {"externalAccountBinding": binding(kid, hmac_key, pair.jwk, url)}
+    await acme.proof.prove(acme.places.NEW_ACCOUNT, msgspec.json.encode(pair.jws(header, payload)))
+
+
 def request(*names: str, key: PrivateKey | None = None, cn: str | None = None, **more: Any) -> str:  # noqa: ANN401
     """Return a CSR as finalize takes it: DER in base64url; `more` as for `csr`."""
     from ipaddress import ip_address

@@ -21,6 +21,7 @@ CLIENT_MODULES = (
     "services",
     "tokens",
     "ca",
+    "authorities",
     "acme",
     "enrolment",
     "keys",

@@ -70,6 +70,7 @@ class TestCa:
         *,
         purpose: x509.ObjectIdentifier = CLIENT,
         ends: dt.timedelta = DAY,
+        hosts: Sequence[str] = (),
     ) -> Identity:
         """Sign a certificate that no inventory knows; it began two days ago and ends in `ends`."""
         key, serial = ec.generate_private_key(ec.SECP256R1()), x509.random_serial_number()
@@ -85,9 +86,9 @@ class TestCa:
             .add_extension(x509.ExtendedKeyUsage([purpose]), critical=False)
             .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(self.key.public_key()), critical=False)
         )
-        if uris:
-            names = x509.SubjectAlternativeName(list(map(x509.UniformResourceIdentifier, uris)))
-            builder = builder.add_extension(names, critical=False)
+        names = [*map(x509.UniformResourceIdentifier, uris), *map(x509.DNSName, hosts)]
+        if names:
+            builder = builder.add_extension(x509.SubjectAlternativeName(names), critical=False)
         certificate = builder.sign(self.key, hashes.SHA256())
         return store(self._folder, name, certificate.public_bytes(Encoding.PEM), private_pem(key), serial)
 

@@ -25,6 +25,7 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from cryptography.x509 import ocsp
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from tests.support.pki import key_usage
@@ -131,6 +132,9 @@ class StandIn:
         self.root = authority("root")
         self.issuing = authority("issuing", self.root)
         self.roots = [self.root]
+        self.crosses: list[Authority] = []
+        self.without_crosses = False
+        self.own_name = "tradewarden"
         self.life = YEAR
         self.began = 0.0
         self.grace = 0.0
@@ -156,10 +160,11 @@ class StandIn:
         return made
 
     def rotate(self, *, keep: bool = True) -> None:
-        """Make a new root and a new issuing CA; the old root stays in the bundle, or not."""
-        self.root = authority("root 2")
+        """Make a new root and a new issuing CA; the old root stays in the bundle and certifies the new one, or not."""
+        old, self.root = self.root, authority("root 2")
         self.issuing = authority("issuing 2", self.root)
         self.roots = [self.root, *self.roots] if keep else [self.root]
+        self.crosses = [cross(self.root, old), cross(old, self.root)] if keep else []
 
     def renew_own(self) -> None:
         """Certify its own listener under the CAs of now."""
@@ -167,7 +172,7 @@ class StandIn:
 
     def _tls(self) -> ssl.SSLContext:
         key = ec.generate_private_key(ec.SECP256R1())
-        certificate = leaf(self.issuing, key.public_key(), "tradewarden", YEAR)
+        certificate = leaf(self.issuing, key.public_key(), self.own_name, YEAR)
         chain = self.directory / "server.pem"
         chain.write_bytes(certificate.public_bytes(Encoding.PEM) + self.issuing.pem + pem_key(key))
         made = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
@@ -191,6 +196,7 @@ class StandIn:
         return {
             "certificate_chain": (certificate.public_bytes(Encoding.PEM) + self.issuing.pem).decode(),
             "ca_certificate": self.root.pem.decode(),
+            "cross_certificates": "".join(each.pem.decode() for each in self.crosses),
         }
 
     def wear_out(self, life: float = 6.0) -> None:
@@ -215,6 +221,18 @@ class StandIn:
             entry = x509.RevokedCertificateBuilder(serial, now - timedelta(minutes=1))
             builder = builder.add_revoked_certificate(entry.build())
         return builder.sign(by.key, hashes.SHA256()).public_bytes(Encoding.PEM)
+
+    def ocsp(self, request: bytes) -> bytes:
+        """Answer an OCSPRequest of one certificate: good, or revoked (DER)."""
+        serial, now = ocsp.load_der_ocsp_request(request).serial_number, datetime.now(UTC)
+        gone = serial in self.revoked
+        status = ocsp.OCSPCertStatus.REVOKED if gone else ocsp.OCSPCertStatus.GOOD
+        by = self.issuing
+        builder = ocsp.OCSPResponseBuilder().add_response_by_hash(
+            b"n" * 32, b"k" * 32, serial, hashes.SHA256(), status, now, None, now if gone else None, None
+        )
+        made = builder.responder_id(ocsp.OCSPResponderEncoding.HASH, by.certificate)
+        return made.sign(by.key, hashes.SHA256()).public_bytes(Encoding.DER)
 
     def __enter__(self) -> Self:
         threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True).start()
@@ -255,14 +273,21 @@ class _Handler(BaseHTTPRequestHandler):
         elif self.path == "/ca/certificate":
             self._answer(200, b"".join(each.pem for each in ca.roots))
         elif self.path == "/ca/crls":
-            self._answer(200, b"".join(ca.crl(each) for each in (*ca.retired, ca.issuing)))
+            self._answer(200, b"".join(ca.crl(each) for each in (*ca.retired, ca.issuing, *ca.roots)))
+        elif self.path == "/ca/cross-certificates" and not ca.without_crosses:
+            self._answer(200, b"".join(each.pem for each in ca.crosses))
         else:
             self._answer(404, b"{}")
 
     def do_POST(self) -> None:
         """Enrol or renew."""
         ca = self.server.ca
-        ca.bodies.append(self.rfile.read(int(self.headers["Content-Length"])).decode())
+        sent = self.rfile.read(int(self.headers["Content-Length"]))
+        if self.path == "/ca/ocsp":
+            ca.asked.append("POST /ca/ocsp")
+            self._answer(503 if ca.down else 200, b"{}" if ca.down else ca.ocsp(sent))
+            return
+        ca.bodies.append(sent.decode())
         body = json.loads(ca.bodies[-1])
         how = "proof" if "proof" in body else "mtls" if self._peer() else "token"
         ca.asked.append(f"POST {self.path} {how}")

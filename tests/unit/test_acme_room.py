@@ -682,7 +682,7 @@ async def test_an_authority_that_cannot_sign_now_signs_later(room: AcmeRoom, mon
     account = await room.account(Pair())
     order = await room.ready(account, "web")
 
-    async def away(*_: object) -> None:
+    async def away(*_: object, **__: object) -> None:
         raise UnavailableError("the token is away")
 
     with monkeypatch.context() as patch:
@@ -883,9 +883,11 @@ async def test_a_serial_number_with_more_octets_than_its_own_names_nothing(room:
 
 async def test_the_octet_of_a_serial_numbers_sign_belongs_to_it(room: AcmeRoom) -> None:
     """A number whose first bit is set has a zero in front of it, and names nothing without."""
-    await room.key("web")
+    account = await room.account(Pair())
     ordered = Ordered("web", f"{0xFF << 144:040x}", "server", unbase64url(request("web")) or b"", ("web",), ())
-    await room.authority.registration.issue(admin("credentials:issue", "web"), ordered, room.entry())
+    await room.authority.registration.issue(
+        admin("credentials:issue", "web"), ordered, room.entry(), vouched=False, incarnation=account.incarnation
+    )
     held = await room.authority.held(ordered.serial)
     assert held is not None
     cert_id = cert_id_of(held.certificate)

@@ -21,8 +21,10 @@ from tradewarden.audit.store import read_columns
 from tradewarden.audit.tiles import extend, range_hash
 from tradewarden.audit.tree import leaf_hash
 from tradewarden.audit.verify import verify_export, verify_log
+from tradewarden.cli import main
 from tradewarden.cli.audit import app
 from tradewarden.crypto.signers import Signer, Verifier
+from tradewarden.errors import InvalidInputError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -226,6 +228,28 @@ async def test_a_cut_with_its_checkpoints_shows_against_a_kept_one(copy: Path) -
     assert (await _verify(copy)).ok
     report = await _verify(copy, (copy / "newest").read_bytes())
     assert _first(report) == ("cut_off", EARLY, ENTRIES - 1)
+
+
+@pytest.mark.parametrize("content", [b"", b"no checkpoint\n", b"a\nb\n\nc\n", b"\xff" * 5000])
+async def test_what_is_no_checkpoint_tells_nothing_of_the_log(
+    copy: Path, monkeypatch: pytest.MonkeyPatch, content: bytes
+) -> None:
+    """A wrong file is a mistake of whoever named it (exit code 2), and no tampering."""
+    with pytest.raises(InvalidInputError, match="no signed checkpoint"):
+        await _verify(copy, content)
+    wrong = copy / "wrong"
+    wrong.write_bytes(content)
+    arguments = ["audit", "verify", "--export", str(copy / "export"), "--checkpoint", str(wrong)]
+    monkeypatch.setattr("sys.argv", ["tradewarden", *arguments])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code == 2
+
+
+async def test_a_checkpoint_of_another_key_is_told_as_a_problem(copy: Path) -> None:
+    """What has the form and does not verify may be the sign of a log that was replaced."""
+    foreign = Checkpoint(ORIGIN, EARLY, bytes(32), "2026-01-01T00:00:00Z").sign(Signer(bytes(32)))
+    assert _first(await _verify(copy, foreign))[0] == "checkpoint"
 
 
 async def test_a_replaced_whole_shows_against_a_kept_checkpoint(copy: Path) -> None:

@@ -154,27 +154,6 @@ def test_crl_is_pem(cli: Cli, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -
     assert (tmp_path / "ca.crl").read_bytes() == b"\x30" * 100
 
 
-@pytest.mark.parametrize(
-    ("states", "arguments", "told"),
-    [
-        (("active", "retired"), ("root",), True),
-        (("active", "revoked"), ("root", "--compromised", "--yes"), True),
-        (("active", "next"), ("root",), False),
-        (("active", "retired"), ("root", "--finish", "--yes"), False),
-        (("active",), ("issuing",), False),
-    ],
-)
-def test_a_root_that_is_replaced_at_once_is_to_be_given_out(
-    cli: Cli, monkeypatch: pytest.MonkeyPatch, states: tuple[str, ...], arguments: tuple[str, ...], *, told: bool
-) -> None:
-    """After an ended or compromised root clients must be given the new one; in an overlap they follow."""
-    shown = {"role": "root", "subject": "CN=R", "fingerprint_sha256": "0" * 64, "not_after": MOMENT, "key_here": True}
-    known = {"authorities": [{**shown, "key": "ca_key", "state": state} for state in states]}
-    _fake(monkeypatch, POST__ca_rotate=msgspec.json.encode(known))
-    code, _, err = cli("ca", "rotate", *arguments)
-    assert (code, "give it to every client that lacks it: tradewarden ca cert" in err) == (0, told)
-
-
 def test_revoking_a_certificate_names_the_reason(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
     """The reason is one of RFC 5280's; another is a usage mistake."""
     shown = {"serial_number": "0a", "service_name": "trader", "state": "revoked", "expires_at": MOMENT}

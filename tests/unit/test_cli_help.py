@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -52,6 +53,13 @@ def test_help_of_every_command(cli: Cli, command: tuple[str, ...]) -> None:
     assert code == 0
     assert out.startswith("Usage: ")
     assert len(out.splitlines()) > 3
+
+
+@pytest.mark.parametrize("command", EVERY_COMMAND, ids=" ".join)
+def test_usage_names_arguments_once(cli: Cli, command: tuple[str, ...]) -> None:
+    """What may be left out stands in one pair of brackets, and nothing is offered that is refused."""
+    usage = cli(*command, "--help").out.partition("\n\n")[0]
+    assert not re.search(r"\[\[|…|\bmore\b|\[\]", usage)
 
 
 def test_the_commands_of_the_contract_are_there() -> None:

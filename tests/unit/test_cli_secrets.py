@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -319,3 +320,34 @@ def test_import_says_how_to_go_on(cli: Cli, monkeypatch: pytest.MonkeyPatch, tmp
     code, _, err = _import(cli, tmp_path, "in.json", '{"a":{"x":1},"b":{"x":1}}')
     assert code == 6
     assert "b: disk full. 1 of 2 are done" in err
+
+
+FOREIGN = '{"path":"api_keys/binance","data":{"desk":"Zürich 東京"},"version":1,"created_at":"2026-01-15T10:30:00Z"}'
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1"])
+def test_a_terminal_of_another_encoding_stops_nothing(
+    cli: Cli, fake: FakeService, monkeypatch: pytest.MonkeyPatch, encoding: str
+) -> None:
+    """JSON stays the same value, text shows escapes, and a bare value is whole or refused."""
+    fake.answers["GET /secrets/api_keys/binance"] = FOREIGN.encode()
+    shown = {}
+    for how in ("--json", "--reveal", "--field=desk"):
+        raw = io.BytesIO()
+        monkeypatch.setattr("sys.stdout", io.TextIOWrapper(raw, encoding=encoding))
+        shown[how] = cli("secrets", "get", "api_keys/binance", how).code, raw.getvalue().decode(encoding)
+    assert json.loads(shown["--json"][1])["data"] == {"desk": "Zürich 東京"}
+    assert "\\u6771" in shown["--reveal"][1]
+    assert [code for code, _ in shown.values()] == [0, 0, 2]
+    assert shown["--field=desk"][1] == ""
+
+
+@pytest.mark.parametrize("command", ["get", "rollback"])
+def test_a_version_that_is_not_found_is_not_taken_for_the_secret(cli: Cli, fake: FakeService, command: str) -> None:
+    """The version that was asked for is named, and the command that shows which there are."""
+    missing = ServiceProblemError("Secret 'api_keys/binance' not found (secret_not_found)", 404)
+    fake.answers |= {"GET /secrets/api_keys/binance": missing, "POST /secrets/rollback": missing}
+    ended = cli("secrets", command, "api_keys/binance", "--version", "99")
+    assert ended.code == 3
+    assert "version 99 was asked for; 'tradewarden secrets history api_keys/binance'" in ended.err
+    assert "version" not in cli("secrets", "get", "api_keys/binance").err

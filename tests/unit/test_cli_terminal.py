@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from tradewarden.cli.terminal import clean, clean_json
+from tradewarden.cli.terminal import clean, clean_json, json_for
 
 STEERING = ["\x1b[31m", "\x9b2J", "\x07", "\x7f", "\u202e", "\u2066", "\u200b", "\ud800", "\r"]
 
@@ -44,3 +44,12 @@ def test_clean_json_means_the_same() -> None:
     assert "\x9b" not in text
     assert "\u202e" not in text
     assert "ü" in text
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1", "utf-8"])
+def test_json_is_written_in_any_encoding(encoding: str) -> None:
+    """What an encoding has no letter for is escaped, also beyond the first plane; the rest stays as it is."""
+    value = {"name": "Zürich 東京 𝄞", "plain": "a"}
+    written = json_for(encoding, json.dumps(value, ensure_ascii=False)).encode(encoding)
+    assert json.loads(written.decode(encoding)) == value
+    assert ("東京".encode() in written) is (encoding == "utf-8")

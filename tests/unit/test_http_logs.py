@@ -149,6 +149,39 @@ def test_a_caller_cannot_forge_a_line(form: str) -> None:
     assert "\x1b[2J" not in stream.getvalue()
 
 
+class Screen(io.StringIO):
+    """A stream that says whether it is a terminal."""
+
+    def __init__(self, *, terminal: bool) -> None:
+        super().__init__()
+        self.terminal = terminal
+
+    def isatty(self) -> bool:
+        """Tell what it was made for."""
+        return self.terminal
+
+
+@pytest.mark.parametrize(
+    ("terminal", "no_color", "coloured"), [(True, "", True), (True, "1", False), (False, "", False)]
+)
+def test_colours_are_for_terminals(
+    monkeypatch: pytest.MonkeyPatch, *, terminal: bool, no_color: str, coloured: bool
+) -> None:
+    """Text in a file or a pipe has no terminal codes, nor has any under NO_COLOR."""
+    monkeypatch.setenv("NO_COLOR", no_color)
+    stream = Screen(terminal=terminal)
+    root = logging.getLogger()
+    before = root.handlers[:], root.level
+    try:
+        configure("INFO", "console", stream)
+        structlog.get_logger("a").info("hello", place="here")
+    finally:
+        root.handlers[:], root.level = before
+        structlog.reset_defaults()
+    assert "hello" in stream.getvalue()
+    assert ("\x1b[" in stream.getvalue()) is coloured
+
+
 def test_text_is_no_format(lines: io.StringIO) -> None:
     """Percent signs and braces of a caller are only text."""
     structlog.get_logger("a").info("100 %s {0} %(x)s", path="%d")

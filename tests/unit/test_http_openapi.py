@@ -7,6 +7,7 @@ import hashlib
 import importlib
 import importlib.util
 import re
+from types import UnionType
 from typing import Annotated, Any
 
 import msgspec
@@ -36,6 +37,24 @@ class Get(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     version: int | None = None
 
 
+class Pick(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Which versions."""
+
+    versions: Annotated[tuple[int, ...], msgspec.Meta(extra_json_schema={"minItems": 1})] = ()
+
+
+class Named(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A file."""
+
+    name: str
+
+
+class Known(msgspec.Struct, frozen=True):
+    """What is known."""
+
+    versions: int
+
+
 class Kept(msgspec.Struct, frozen=True):
     """What was stored."""
 
@@ -55,7 +74,7 @@ def row(
     method: str,
     path: str,
     command: type[msgspec.Struct] = Nothing,
-    answer: type[msgspec.Struct] | str = Kept,
+    answer: type[msgspec.Struct] | UnionType | str = Kept,
     **more: Any,  # noqa: ANN401 - any other field of a row
 ) -> Route:
     """Make up a row."""
@@ -76,7 +95,11 @@ def row(
 ROUTES = (
     row("GET", "/health", permission="service:view", proof=Proof.OPEN),
     row("POST", "/secrets/store", Put, permission="secrets:write", errors=(409,)),
-    row("GET", "/secrets/{path...}", Get, errors=(404,)),
+    row("GET", "/secrets/{path...}", Get, Kept | Known, errors=(404,)),
+    row("POST", "/secrets/undelete", Pick),
+    row("GET", "/ca/crl/{name}", Named),
+    row("GET", "/acme/new-nonce", answer="", status=204, proof=Proof.OPEN),
+    row("POST", "/tokens/validate"),
     row("DELETE", "/secrets/{path...}", Get, errors=(404,)),
     row("POST", "/oauth2/introspect", Put, form=True, proof=Proof.CLIENT, feature="ENABLE_JWT"),
     row("POST", "/tokens/generate", Put, proof=Proof.TOKEN_REQUEST),
@@ -135,6 +158,22 @@ def test_a_writing_call_takes_a_body(api: Json) -> None:
     assert list(form) == ["application/json", "application/x-www-form-urlencoded"]
 
 
+def test_a_list_that_must_not_be_empty_is_required(api: Json) -> None:
+    """Whatever a field is in Python when it is left out: what the call refuses without it needs it."""
+    pick = api["components"]["schemas"]["Pick"]
+    assert pick["required"] == ["versions"]
+    assert "default" not in pick["properties"]["versions"]
+
+
+def test_what_stands_in_a_path_is_one_segment(api: Json) -> None:
+    """A path parameter that says nothing of itself has at least no slash, backslash or control character."""
+    (name,) = api["paths"]["/ca/crl/{name}"]["get"]["parameters"]
+    assert name["schema"]["minLength"] == 1
+    found = re.compile(name["schema"]["pattern"])
+    assert found.search("a.crl")
+    assert not any(found.search(text) for text in ("", "a/b", "a\\b", "a\0"))
+
+
 def test_proofs_are_security_schemes(api: Json) -> None:
     """Open calls need nothing, the others a token, secret or certificate; the bootstrap rule may need nobody."""
     certificate: dict[str, list[str]] = {"client_certificate": []}
@@ -154,8 +193,16 @@ def test_answers_and_problems_are_described(api: Json) -> None:
     store = api["paths"]["/secrets/store"]["post"]["responses"]
     assert store["200"]["content"]["application/json"]["schema"] == {"$ref": "#/components/schemas/Kept"}
     assert set(store) == {"200", "400", "401", "403", "409", "413", "415", "429", "503"}
-    assert set(api["paths"]["/health"]["get"]["responses"]) == {"200", "400", "429", "503"}
+    assert set(api["paths"]["/health"]["get"]["responses"]) == {"200", "400", "413", "429", "503"}
+    read = api["paths"]["/secrets/{path}"]["get"]["responses"]
+    assert set(read) == {"200", "400", "401", "403", "404", "413", "414", "429", "503"}
+    assert read["200"]["content"]["application/json"]["schema"] == {
+        "anyOf": [{"$ref": "#/components/schemas/Kept"}, {"$ref": "#/components/schemas/Known"}]
+    }
+    assert set(api["paths"]["/tokens/validate"]["post"]["responses"]) >= {"413", "415"}
     assert list(api["paths"]["/ca/certificate"]["get"]["responses"]["200"]["content"]) == ["application/x-pem-file"]
+    assert api["paths"]["/acme/new-nonce"]["get"]["responses"]["204"] == {"description": "Summary of /acme/new-nonce"}
+    assert "200" not in api["paths"]["/acme/new-nonce"]["get"]["responses"]
     problem = api["components"]["schemas"]["Problem"]
     assert {"code", "request_id"} <= set(problem["required"])
 

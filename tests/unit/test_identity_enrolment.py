@@ -58,6 +58,7 @@ async def test_a_join_token_lets_its_service_in_once() -> None:
     assert await made.enroll(invited.join_token) == "certificate of bot"
     (joined,) = made.issued
     assert (joined.service_name, joined.dns_names, joined.ip_addresses) == ("bot", ("bot.internal",), ("10.0.0.1",))
+    assert not joined.incarnation
     assert await refusal(made, invited.join_token) == "join token of bot was used before"
 
 
@@ -135,6 +136,23 @@ async def test_a_registration_taken_away_takes_its_tokens_along() -> None:
     await made.register()
     assert "registered" in await refusal(made, token)
     assert await made.enroll((await made.invite()).join_token)
+
+
+async def test_a_token_is_not_used_up_for_a_later_registration() -> None:
+    """What it was made for is asked for once more when it is used: it is refused then, and nothing comes of it."""
+    made = await enrolment_room()
+    await made.register()
+    token = (await made.invite()).join_token
+
+    async def late(joining: Joining) -> str:
+        await made.identity.services.delete(admin("services:manage", "bot"), "bot", made.entry())
+        await made.register()
+        return await made.certify(joining)
+
+    with pytest.raises(AuthenticationError) as refused:
+        await made.enrolment.enroll(token, made.entry(), late)
+    assert refused.value.reason == "bot is not registered as it was when its join token was made"
+    assert made.issued == []
 
 
 async def test_a_token_made_before_the_registration_is_good_for_none() -> None:

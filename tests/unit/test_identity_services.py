@@ -107,7 +107,7 @@ async def test_a_name_is_registered_once() -> None:
     """A second registration is a conflict and changes nothing."""
     made = await identity_room()
     answer = await registered(made, "bot", "read")
-    with pytest.raises(ConflictError):
+    with pytest.raises(ConflictError, match="change its permissions or names"):
         await registered(made, "bot", "write")
     found = await made.services.authenticate("bot", answer.client_secret)
     assert found.permissions == ("read",)
@@ -154,7 +154,9 @@ async def test_every_method_checks_its_grant() -> None:
     for call in (
         lambda: services.register(grant, RegisterService("new", ()), made.entry()),
         lambda: services.delete(grant, "bot", made.entry()),
+        lambda: services.require_deletable(grant, "bot", made.entry()),
         lambda: services.rotate_secret(grant, "bot", made.entry()),
+        lambda: services.end_access(grant, "bot", made.entry()),
         lambda: services.set_permissions(grant, "bot", (), made.entry()),
         lambda: services.get(grant, "bot"),
         lambda: services.list(grant),
@@ -216,6 +218,29 @@ async def test_a_deleted_service_is_unknown_and_a_new_one_is_another() -> None:
     assert before is not None
     assert again is not None
     assert again.incarnation != before.incarnation
+
+
+async def test_a_service_whose_access_ended_is_another_incarnation_with_a_secret_that_nobody_has() -> None:
+    """Its permissions stay; its secret and its incarnation do not, by one change, and only for who holds as much."""
+    made = await identity_room()
+    answer = await registered(made, "bot", "read", "write")
+    before = await made.services.registered("bot")
+    less = authorize(ADMIN, PermissionSet((MANAGE, "read")), MANAGE, "bot")
+    with pytest.raises(PermissionDeniedError):
+        await made.services.end_access(less, "bot", made.entry())
+    assert await made.services.registered("bot") == before
+    entries = len(made.database.inbox)
+    await made.services.end_access(admin(MANAGE, "bot"), "bot", made.entry())
+    after = await made.services.registered("bot")
+    assert before is not None
+    assert after is not None
+    assert (after.permissions, after.created_at) == (before.permissions, before.created_at)
+    assert after.incarnation != before.incarnation
+    assert len(made.database.inbox) == entries + 1
+    with pytest.raises(AuthenticationError):
+        await made.services.authenticate("bot", answer.client_secret)
+    with pytest.raises(NotFoundError):
+        await made.services.end_access(admin(MANAGE, "nobody"), "nobody", made.entry())
 
 
 async def test_permissions_change_at_once() -> None:

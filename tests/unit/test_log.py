@@ -16,8 +16,8 @@ PROGRAM = """
 from tradewarden.log import Log
 log = Log("tradewarden.room")
 try:
-    password = "s3cr3t-local"
-    raise ValueError("s3cr3t-text")
+    password = "s3cr3t"
+    raise ValueError(password)
 except ValueError as error:
     log.failure("work failed", error, order="7")
 log.warning("falls behind", reason="disk full")

@@ -360,7 +360,7 @@ def test_without_the_extra_it_says_what_to_install(monkeypatch: pytest.MonkeyPat
     """Before anything is read with it."""
     monkeypatch.setattr("tradewarden.migrate.extra.find_spec", lambda _: None)
     text = f'K = "{VALUE}"\n'
-    with pytest.raises(ConfigurationError, match=r"pip install 'tradewarden\[migrate\]'"):
+    with pytest.raises(ConfigurationError, match=r"pip install '\.\[migrate\]'"):
         _plan({"bot.py": text}, [finding(text)])
 
 

@@ -396,3 +396,32 @@ async def test_a_roots_list_that_hides_a_revoked_ca_is_not_given() -> None:
         await process.crl(crl_name(made.root.fingerprint))
     made.root_is_here = True
     assert len(listed(await process.crl(crl_name(made.root.fingerprint)))) == 1
+
+
+async def test_a_revoked_ca_has_no_lists() -> None:
+    """Neither its complete list nor a shard nor the bundle speaks for it: by its key its thief would speak too."""
+    made = await ca()
+    process = made.process()
+    number = (await made.issued()).serial_number
+    assert len(await process.each()) == 2
+    lost = made.rotate(compromised=True)
+    await process.after_rotation()
+    for each in (process, made.process()):
+        assert set(await each.each()) == {made.issuer.fingerprint, made.root.fingerprint}
+        for name in (crl_name(lost.fingerprint), crl_name(lost.fingerprint, number % SHARDS)):
+            with pytest.raises(NotFoundError, match="revoked"):
+                await each.crl(name)
+
+
+async def test_without_the_roots_key_the_bundle_still_leaves_out_a_revoked_ca() -> None:
+    """The root's list cannot name it then; without its own list it is refused, and the others' lists go on."""
+    made = await ca()
+    process = made.process()
+    await process.renew_roots()
+    made.root_is_here = False
+    lost = made.rotate(compromised=True)
+    await process.after_rotation()
+    lists = [x509.load_der_x509_crl(each.der) for each in (await process.each()).values()]
+    assert [each.issuer for each in lists] == [made.issuer.certificate.subject, made.root.certificate.subject]
+    assert lost.certificate.subject not in [each.issuer for each in lists]
+    assert (await process.bundle()).pem.count(b"BEGIN") == 2

@@ -114,7 +114,7 @@ async def test_the_next_start_loads_the_same_authority(home: Home) -> None:
 async def test_a_missing_file_is_named(home: Home, name: str) -> None:
     """Without one of its files the authority does not start, says which, and makes none anew."""
     home.file(name).unlink()
-    with pytest.raises(ConfigurationError, match=f"{name} is missing"):
+    with pytest.raises(ConfigurationError, match=rf"{name} is missing; restore it from a backup \(docs/recover\.md\)"):
         await home.start(first=True)
     assert not home.file(name).exists()
 

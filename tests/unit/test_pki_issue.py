@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any, Never
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import dsa, ec, ed25519, rsa
-from cryptography.hazmat.primitives.serialization import load_pem_private_key
+from cryptography.hazmat.primitives.asymmetric import dsa, ec, ed25519, padding, rsa
+from cryptography.hazmat.primitives.serialization import Encoding, load_pem_private_key
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID, SignatureAlgorithmOID
 from msgspec.structs import replace
 
@@ -206,6 +206,29 @@ def _broken_signature() -> str:
     return good[:at] + ("AAAA" if good[at : at + 4] != "AAAA" else "BBBB") + good[at + 4 :]
 
 
+def _over_sha1(key: rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey) -> str:
+    """Return a CSR whose signature verifies and is over SHA-1, which the library makes no more."""
+    info = x509.load_pem_x509_csr(csr(key).encode()).tbs_certrequest_bytes
+    if isinstance(key, rsa.RSAPrivateKey):
+        signature = key.sign(info, padding.PKCS1v15(), hashes.SHA1())  # noqa: S303 - that it is refused
+        algorithm = bytes.fromhex("300d06092a864886f70d0101050500")  # sha1WithRSAEncryption
+    else:
+        signature = key.sign(info, ec.ECDSA(hashes.SHA1()))  # noqa: S303
+        algorithm = bytes.fromhex("300906072a8648ce3d0401")  # ecdsa-with-SHA1
+    bits = b"\0" + signature
+    body = info + algorithm + b"\x03" + _length(bits) + bits
+    request = x509.load_der_x509_csr(b"\x30" + _length(body) + body)
+    return request.public_bytes(Encoding.PEM).decode()
+
+
+def _length(content: bytes) -> bytes:
+    count = len(content)
+    if count < 128:
+        return bytes([count])
+    octets = count.to_bytes((count.bit_length() + 7) // 8, "big")
+    return bytes([128 + len(octets)]) + octets
+
+
 _P256 = ec.generate_private_key(ec.SECP256R1())
 BAD_CSRS = {
     "wrong signature": (_broken_signature(), "signature does not verify|cannot be read"),
@@ -215,6 +238,8 @@ BAD_CSRS = {
     "P-224": (csr(ec.generate_private_key(ec.SECP224R1())), "curve secp224r1"),
     "secp256k1": (csr(ec.generate_private_key(ec.SECP256K1())), "curve secp256k1"),
     "P-521": (csr(ec.generate_private_key(ec.SECP521R1())), "curve secp521r1"),
+    "RSA over SHA-1": (_over_sha1(rsa.generate_private_key(65537, 3072)), "signed over sha1"),
+    "P-256 over SHA-1": (_over_sha1(_P256), "signed over sha1"),
     "DSA": (csr(dsa.generate_private_key(2048)), "kind of key"),
     "CA:TRUE": (csr(extensions=(x509.BasicConstraints(ca=True, path_length=None),)), "to be a CA"),
     "keyCertSign": (

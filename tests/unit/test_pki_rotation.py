@@ -366,6 +366,93 @@ async def test_all_that_a_compromised_ca_issued_is_revoked_at_once(home: Install
     await other.close()
 
 
+async def test_retired_cas_are_revoked_with_the_compromised_one(home: Installation, authority: Authority) -> None:
+    """Their keys lay beside the lost one's: nobody accepts what they signed; a second time ends what took over, too."""
+    first, early = authority.cas.known.issuing, await issue(authority)
+    await rotate(authority, What.ROOT)  # what is prepared has a certificate under each root
+    await rotate(authority, What.ROOT, finish=True)
+    await rotate(authority)
+    late = await issue(authority)
+    await rotate(authority)
+    taking_over, before = authority.cas.known.next_issuing, (await authority.revocation.bundle()).pem
+    assert taking_over is not None
+    cas = await rotate(authority, compromised=True)
+    assert states(cas, Role.ISSUING) == ["active", "next", "revoked", "revoked", "revoked", "revoked"]
+    assert authority.cas.known.issuing.fingerprint == taking_over.fingerprint
+    new = await issue(authority)
+    roots, lists = authority.ca_certificate(), (await authority.revocation.bundle()).pem
+    assert openssl_accepts(home.directory, new.certificate_chain, roots, crls=lists, at=START)
+    assert openssl_accepts(home.directory, late.certificate_chain, roots)
+    for held in (lists, lists + before):  # who has its own list still finds it on its root's
+        assert not openssl_accepts(home.directory, late.certificate_chain, roots, crls=held, at=START)
+    for made in (early, late):
+        leaf, issuing = certificates(made.certificate_chain)[:2]
+        assert await authority.is_revoked(made.serial_number)
+        assert (await authority.revocation.ocsp(asked(leaf, issuing), entry)).statuses == ("revoked",)
+    for root in authority.cas.known.of(Role.ROOT):
+        below = {ca.certificate.serial_number for ca in authority.cas.known.of(Role.ISSUING)
+                 if ca.row.issuer == root.fingerprint and ca.row.state is Standing.REVOKED}  # fmt: skip
+        crl = x509.load_der_x509_crl((await authority.revocation.of(root.fingerprint)).der)
+        assert below == {each.serial_number for each in crl}
+        assert below
+    assert first.certificate.serial_number != taking_over.certificate.serial_number
+
+    await rotate(authority, compromised=True)
+    assert await authority.is_revoked(new.serial_number)
+    lists = (await authority.revocation.bundle()).pem
+    assert not openssl_accepts(home.directory, new.certificate_chain, roots, crls=lists, at=START)
+    made = await issue(authority)
+    assert openssl_accepts(home.directory, made.certificate_chain, roots, crls=lists, at=START)
+    shown = {ca.row.state for ca in authority.cas.known.of(Role.ISSUING)}
+    assert shown == {Standing.ACTIVE, Standing.NEXT, Standing.REVOKED}
+
+
+async def test_a_retired_ca_that_has_ended_is_left_as_it_is(home: Installation, authority: Authority) -> None:
+    """Nobody accepts what it signed anyhow, and a list of revoked CAs stays short."""
+    old = authority.cas.known.issuing
+    await rotate(authority)
+    home.clock.time = old.ends + 1
+    await rotate(authority, compromised=True)
+    found = authority.cas.known.find(old.fingerprint)
+    assert found is not None
+    assert found.row.state is Standing.RETIRED
+
+
+async def test_active_certificates_are_counted_by_their_ca(authority: Authority) -> None:
+    """What a rotation would end can be known before; of a revoked CA nothing is active."""
+    for service in ("one", "two"):
+        await issue(authority, service)
+    await rotate(authority)
+    await issue(authority)
+
+    async def counted() -> list[tuple[str, int]]:
+        cas = await authority.cas.list(grant("ca:read"))
+        return [(ca.state.value, ca.active_certificates) for ca in cas]
+
+    assert await counted() == [("active", 0), ("active", 1), ("next", 0), ("retired", 2)]
+    await rotate(authority, compromised=True)
+    assert await counted() == [("active", 0), ("active", 0), ("next", 0), ("revoked", 0), ("revoked", 0)]
+
+
+async def test_what_the_end_of_an_overlap_cuts_off_is_counted(home: Installation, authority: Authority) -> None:
+    """Only what was issued before the change of roots began: what came since leads to both."""
+    for service in ("one", "two"):
+        await issue(authority, service)
+
+    async def counted() -> list[tuple[int, int]]:
+        cas = await authority.cas.list(grant("ca:read"))
+        return [(ca.active_certificates, ca.old_root_only) for ca in cas if ca.active_certificates]
+
+    assert await counted() == [(2, 0)]
+    home.clock.time += 1
+    await rotate(authority, What.ROOT)
+    assert await counted() == [(2, 2)]
+    await issue(authority)
+    assert sorted(await counted()) == [(1, 0), (2, 2)]
+    await rotate(authority, What.ROOT, finish=True)
+    assert sorted(await counted()) == [(1, 0), (2, 0)]
+
+
 async def test_a_compromised_root_takes_everything_with_it(home: Installation, authority: Authority) -> None:
     """Root and issuing CAs below it are revoked, a new root stands alone; all of it works without the old key."""
     old = await issue(authority)

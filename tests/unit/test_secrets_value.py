@@ -11,6 +11,13 @@ from tradewarden.errors import InvalidInputError, LimitExceededError
 from tradewarden.secrets.value import MAX_BYTES, parse_object, raw_object
 
 
+@pytest.mark.parametrize("value", [{1: 2}, {"a": {None: 1}}, {"a": [{"b": ({True: 1},)}]}, {1.5: ""}])
+def test_a_dict_with_other_keys_than_text_is_refused(value: dict[object, object]) -> None:
+    """It would come back as another one: JSON has names only, and nothing is repaired."""
+    with pytest.raises(InvalidInputError, match="text keys"):
+        raw_object(value)  # type: ignore[arg-type]
+
+
 @pytest.mark.parametrize(
     ("raw", "compact"),
     [

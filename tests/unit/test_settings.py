@@ -118,6 +118,7 @@ def test_every_variable_is_read() -> None:
             "SERVICE_HOST": "0.0.0.0",  # noqa: S104 - only parsed
             "SERVICE_PORT": "9000",
             "TRADEWARDEN_MTLS_PORT": "9443",
+            "TRADEWARDEN_CA_HTTP_PORT": "8080",
             "TRADEWARDEN_TLS_CERT": "tls.crt",
             "TRADEWARDEN_TLS_KEY": "tls.key",
             "TRADEWARDEN_TRUSTED_PROXIES": "10.0.0.0/8, fd00::/8",
@@ -190,6 +191,7 @@ def test_every_variable_is_read() -> None:
         host="0.0.0.0",  # noqa: S104 - only parsed
         port=9000,
         mtls_port=9443,
+        ca_http_port=8080,
         tls_cert=Path("tls.crt"),
         tls_key=Path("tls.key"),
         trusted_proxies=(ip_network("10.0.0.0/8"), ip_network("fd00::/8")),

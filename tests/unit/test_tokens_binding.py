@@ -55,7 +55,7 @@ def claims(token: str) -> dict[str, object]:
 
 async def introspect(made: Room, token: str) -> Introspection:
     """Introspect as an admin."""
-    return await made.tokens.introspect(admin("tokens:introspect"), token)
+    return await made.tokens.introspect(admin("tokens:introspect"), token, made.entry())
 
 
 async def test_a_token_asked_for_over_mtls_carries_the_thumbprint() -> None:

@@ -20,7 +20,7 @@ from tradewarden.errors import (
 from tradewarden.tokens.bootstrap import BOOTSTRAP, RIGHTS
 from tradewarden.tokens.commands import IssueToken, RefreshToken
 from tradewarden.tokens.minting import token_digest
-from tradewarden.tokens.policy import TokenPolicy
+from tradewarden.tokens.policy import MAX_TOKEN_CHARACTERS, TokenPolicy
 from tradewarden.tokens.rights import with_own
 from tradewarden.tokens.store import Wanted
 
@@ -341,3 +341,23 @@ async def test_a_token_that_somebody_proven_gave_may_ask_for_a_refresh_token() -
     grant = authorize(proven.principal, proven.permissions, ISSUE, "bot", credential)
     again = await made.tokens.issue(grant, IssueToken("bot", refresh=True), made.entry())
     assert again.refresh_token
+
+
+async def test_a_token_that_is_too_long_to_be_accepted_is_not_issued() -> None:
+    """Up to 8 KiB a token is issued and accepted; beyond, nothing is issued and the caller learns what to do."""
+    made = await room()
+    made.register.add("bot", "read")
+    answers = []
+    for count in range(50, 56):
+        names = tuple(f"read:{'x' * 100}/{number}" for number in range(count))
+        try:
+            issued = await made.tokens.issue(admin(ISSUE, "bot"), IssueToken("bot", names, refresh=True), made.entry())
+        except InvalidInputError as refused:
+            answers.append(str(refused))
+        else:
+            assert len(issued.token) <= MAX_TOKEN_CHARACTERS
+            assert (await made.authenticate(issued.token)).names == names
+    assert 0 < len(answers) < 6
+    assert await made.tokens.counts() == 6 - len(answers)
+    assert answers[-1].startswith("A token of these 55 permissions has 8,")
+    assert answers[-1].endswith("more than 8,192 are not accepted; ask for fewer permissions, or for wider scopes")

@@ -15,11 +15,18 @@ from joserfc.jwk import KeySet, OctKey
 from tests.support.tokens import ADMIN, SHARED_SECRET, Room, admin, room, room_over
 from tradewarden.access.grant import authorize
 from tradewarden.access.permission import PermissionSet
-from tradewarden.errors import ConfigurationError, ConflictError, IntegrityError, PermissionDeniedError, TokenError
+from tradewarden.errors import (
+    ConfigurationError,
+    ConflictError,
+    IntegrityError,
+    InvalidInputError,
+    PermissionDeniedError,
+    TokenError,
+)
 from tradewarden.storage.memory import MemoryDatabase
 from tradewarden.storage.memory_tokens import MemoryTokenStore
-from tradewarden.tokens.commands import IssueToken
-from tradewarden.tokens.policy import TokenPolicy
+from tradewarden.tokens.commands import IssueToken, RefreshToken
+from tradewarden.tokens.policy import MAX_TOKEN_CHARACTERS, TokenPolicy
 from tradewarden.tokens.store import Wanted
 from tradewarden.tokens.tokens import Tokens
 
@@ -216,3 +223,22 @@ async def test_without_a_key_nothing_is_accepted() -> None:
     made = await room_over(MemoryTokenStore(database), database.revisions, TokenPolicy())
     with pytest.raises(TokenError):
         await made.authenticate(good)
+
+
+async def test_a_renewal_that_is_too_long_to_be_accepted_is_refused_and_spends_nothing() -> None:
+    """Another algorithm signs longer: what does not fit any more is refused, and the refresh token stays good."""
+    made = await room()
+    made.register.add("bot", "read")
+    grant = admin("tokens:issue", "bot")
+    names = tuple(f"read:{'x' * 100}/{number}" for number in range(51))
+    spare = MAX_TOKEN_CHARACTERS - len((await made.tokens.issue(grant, IssueToken("bot", names), made.entry())).token)
+    fitting = (*names[:-1], names[-1] + "x" * (spare * 3 // 4 - 1))
+    first = await made.tokens.issue(grant, IssueToken("bot", fitting, refresh=True), made.entry())
+    assert MAX_TOKEN_CHARACTERS - 4 < len(first.token) <= MAX_TOKEN_CHARACTERS
+    restarted = another(made, "ES256")
+    await restarted.open(None, made.entry())
+    command = RefreshToken(first.refresh_token or "")
+    with pytest.raises(InvalidInputError, match="not accepted; ask for fewer permissions"):
+        await restarted.refresh(command, made.entry())
+    made.register.add("bot", f"read:{'x' * 100}/7")
+    assert (await restarted.refresh(command, made.entry())).permissions == (f"read:{'x' * 100}/7",)

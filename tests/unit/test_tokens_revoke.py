@@ -10,7 +10,7 @@ from tradewarden.access.grant import authorize
 from tradewarden.access.permission import PermissionSet
 from tradewarden.errors import InvalidInputError, NotFoundError, PermissionDeniedError, TokenError
 from tradewarden.tokens.commands import IssueToken, RefreshToken, RevokeToken, TokenIssued, TokenListed
-from tradewarden.tokens.introspection import INACTIVE
+from tradewarden.tokens.introspection import INACTIVE, scope
 from tradewarden.tokens.rights import with_own
 
 DAY = 86_400
@@ -199,7 +199,7 @@ async def test_introspection_of_an_access_token() -> None:
     """A good token is described in the words of RFC 7662."""
     made = await room()
     token = await issued(made)
-    found = await made.tokens.introspect(admin("tokens:introspect"), token.token)
+    found = await made.tokens.introspect(admin("tokens:introspect"), token.token, made.entry())
     answer = msgspec.json.decode(msgspec.json.encode(found))
     assert answer.pop("jti")
     assert answer == {
@@ -216,18 +216,26 @@ async def test_introspection_of_an_access_token() -> None:
     }
 
 
+def test_a_scope_has_the_characters_of_its_standard() -> None:
+    """RFC 6749 section 3.3 leaves out space, quote and backslash; they, and what they are written with, are escaped."""
+    plain = "".join(each for each in map(chr, range(0x21, 0x7F)) if each not in '"\\%')
+    assert scope((plain,)) == plain
+    assert scope(("a b", 'c"\\%', "d%20e", "ü\n")) == "a%20b c%22%5C%25 d%2520e %C3%BC%0A"
+    assert scope(()) == ""
+
+
 async def test_introspection_of_a_refresh_token() -> None:
     """The newest refresh token of a family is active, a used or an idle one is not."""
     made = await room()
     grant = admin("tokens:introspect")
     first = await issued(made, refresh=True)
     second = await made.tokens.refresh(RefreshToken(first.refresh_token or ""), made.entry())
-    found = await made.tokens.introspect(grant, second.refresh_token or "")
+    found = await made.tokens.introspect(grant, second.refresh_token or "", made.entry())
     assert (found.active, found.client_id, found.scope) == (True, "bot", "read")
     assert found.exp == 1_800_000_000 + 30 * DAY
-    assert await made.tokens.introspect(grant, first.refresh_token or "") == INACTIVE
+    assert await made.tokens.introspect(grant, first.refresh_token or "", made.entry()) == INACTIVE
     made.clock.move(7 * DAY)
-    assert await made.tokens.introspect(grant, second.refresh_token or "") == INACTIVE
+    assert await made.tokens.introspect(grant, second.refresh_token or "", made.entry()) == INACTIVE
 
 
 async def test_what_is_not_active_tells_nothing() -> None:
@@ -238,5 +246,5 @@ async def test_what_is_not_active_tells_nothing() -> None:
     narrow = authorize(ADMIN, PermissionSet(("tokens:introspect:bot",)), "tokens:introspect")
     for grant in (own, narrow):
         for text in (token.token, token.refresh_token or "", "x", "twr_x", "\ud800", "twr_\ud800"):
-            assert await made.tokens.introspect(grant, text) == INACTIVE
+            assert await made.tokens.introspect(grant, text, made.entry()) == INACTIVE
     assert msgspec.json.encode(INACTIVE) == b'{"active":false}'

@@ -164,7 +164,7 @@ def test_what_is_trusted_is_what_was_configured(tmp_path: Path) -> None:
 def test_a_missing_package_is_named_with_what_to_run(monkeypatch: pytest.MonkeyPatch) -> None:
     """At once, and not at the first call."""
     monkeypatch.setattr(opening, "find_spec", lambda _: None)
-    with pytest.raises(ConfigurationError, match=r"pip install 'tradewarden\[vault\]'"):
+    with pytest.raises(ConfigurationError, match=r"pip install '\.\[vault\]'"):
         VaultProvider(VaultConfig(url="https://v", login=TOKEN))
 
 

@@ -31,6 +31,7 @@ class Asked(Renewal):
         self.asked = 0
         self.roots_asked = 0
         self.token = False
+        self.told: str | None = ""
 
     def obtain(self, held: Pair | None) -> Pair | None:
         """Return a new pair, or raise."""
@@ -47,6 +48,10 @@ class Asked(Renewal):
     def has_token(self) -> bool:
         """Tell whether a join token came."""
         return self.token
+
+    def standing(self, held: Pair) -> str | None:
+        """Return why the certificate counts no more."""
+        return self.told
 
 
 class Kept:
@@ -224,6 +229,56 @@ def test_a_clock_that_jumps_ahead_renews(kept: Kept) -> None:
     """After a suspended night the certificate is renewed at the next look."""
     kept.step(10 * LIFE)
     assert kept.renewal.asked == 2
+
+
+def test_a_certificate_that_counts_no_more_is_renewed_at_once(kept: Kept) -> None:
+    """Within a minute it is learned, and a new one asked for after a moment, long before two thirds of the life."""
+    before = kept.keeper.pair
+    kept.renewal.told = "it is revoked"
+    kept.step(70)
+    assert kept.keeper.pair is before
+    assert kept.keeper.renews_at() == 0.0
+    kept.renewal.told = ""
+    assert kept.step(2) <= LONGEST_SECONDS
+    assert kept.keeper.pair is not before
+    assert kept.renewal.asked == 2
+    kept.step(100)
+    assert kept.renewal.asked == 2
+
+
+def test_while_nobody_gives_a_new_one_it_is_tried_every_minute(kept: Kept) -> None:
+    """One that counts no more is as good as expired: the waits grow to a minute, and a join token is taken at once."""
+    kept.renewal.told = "it is revoked"
+    kept.renewal.answer = EnrolmentNeededError("write a token")
+    for _ in range(600):
+        kept.step(1)
+    assert 10 <= kept.renewal.asked <= 20
+    kept.renewal.token, kept.renewal.answer = True, None
+    asked = kept.renewal.asked
+    kept.step(1)
+    assert kept.renewal.asked == asked + 1
+
+
+def test_new_certificates_that_are_not_taken_either_stay_few(kept: Kept) -> None:
+    """Where something stands in between that refuses every certificate, they are asked for ever more seldom."""
+    kept.renewal.told = "the listener refuses it"
+    for _ in range(int(LIFE) // 2):
+        kept.step(1)
+    assert 5 <= kept.renewal.asked <= 12
+
+
+def test_silence_about_the_certificate_changes_nothing(kept: Kept) -> None:
+    """When nobody can say whether it counts, what was said last holds."""
+    kept.renewal.told = None
+    kept.step(70)
+    assert kept.renewal.asked == 1
+    kept.renewal.told, kept.renewal.answer = "it is revoked", UnavailableError("away")
+    kept.step(70)
+    kept.renewal.told = None
+    kept.step(70)
+    asked = kept.renewal.asked
+    kept.step(70)
+    assert kept.renewal.asked == asked + 1
 
 
 def test_roots_are_asked_for_once_a_period(tmp_path: Path) -> None:

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import time
+from datetime import UTC, datetime, timedelta
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
 
 from tests.support.standin_ca import YEAR, Authority, authority, cross
 from tests.support.workload import Issuer
@@ -47,3 +50,21 @@ def test_name_and_key_and_signature_belong_together() -> None:
     crossed = cross(NEW, OLD)
     renamed = Authority(authority("root 3").certificate, NEW.key)
     assert vouched(crossed.pem + cross(renamed, renamed).pem, crossed) == b""
+
+
+def test_a_cross_certificate_that_is_revoked_vouches_for_nothing() -> None:
+    """It is on the list of the root that gave it; another's list with that number on it, or a forged one, is none."""
+    crossed = cross(NEW, OLD)
+    lists = [_list(OLD, OLD, crossed), _list(STRANGER, STRANGER, crossed), _list(OLD, STRANGER, crossed)]
+    assert PAIR.vouched(NEW.pem, crossed.pem, time.time(), lists[1:]) == NEW.pem
+    assert PAIR.vouched(NEW.pem, crossed.pem, time.time(), lists) == b""
+
+
+def _list(named: Authority, signer: Authority, revoked: Authority) -> x509.CertificateRevocationList:
+    """Sign a list in a CA's name that ended long ago: what was revoked stays so."""
+    now = datetime.now(UTC)
+    entry = x509.RevokedCertificateBuilder(revoked.certificate.serial_number, now - timedelta(days=3)).build()
+    builder = x509.CertificateRevocationListBuilder(
+        named.certificate.subject, now - timedelta(days=3), now - timedelta(days=2), revoked_certificates=[entry]
+    )
+    return builder.sign(signer.key, hashes.SHA256())

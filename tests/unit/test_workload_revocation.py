@@ -84,6 +84,20 @@ def test_a_list_that_is_no_more_is_forgotten(directory: IdentityDirectory, ca: S
     assert lists.pem == directory.crls() == b""
 
 
+def test_a_roots_list_is_kept_while_the_root_is_trusted(directory: IdentityDirectory, ca: StandIn) -> None:
+    """An answer without it does not make the CAs forgotten that it names; a root that is let go takes it along."""
+    issuer = Issuer()
+    lists, of_root = Revocation(directory), ca.crl(issuer.root)
+    lists.refresh(issuer.pair(), lambda *_: fresh(ca.crl() + of_root))
+    other = ca.crl(OTHER)
+    assert lists.refresh(issuer.pair(), lambda *_: fresh(other))
+    assert lists.pem == directory.crls() == of_root + other
+    assert lists.refresh(issuer.pair(), lambda *_: None)
+    assert lists.pem == of_root
+    assert lists.refresh(issuer.pair().with_roots(authority("root 2").pem), lambda *_: None)
+    assert lists.pem == b""
+
+
 def test_damaged_lists_on_disk_let_nobody_in_and_stop_nothing(directory: IdentityDirectory, ca: StandIn) -> None:
     """They are left out, and fetched again."""
     whole = ca.crl()

@@ -68,9 +68,10 @@ class Grant:
 
     def require(self, action: str, resource: str) -> None:
         """Check that this grant is for `action` on `resource`; a room does so first. Raises `PermissionDeniedError`."""
-        covered = resource == self.resource or self.permissions.allows(action, resource)
-        if self.action != action or not covered:
-            raise PermissionDeniedError(f"grant is for {self.action}, not for {action} on this resource")
+        if self.action != action:
+            raise PermissionDeniedError(f"grant is for {self.action}, not for {action}")
+        if resource != self.resource and not self.permissions.allows(action, resource):
+            raise PermissionDeniedError(f"{self.principal} lacks {action} on this resource")
 
     def require_over(self, name: str, held: Iterable[str]) -> None:
         """Check that this grant may lead to a credential of `name`, who holds these permissions; or raise as `require`.

@@ -11,6 +11,9 @@ from __future__ import annotations
 import re
 import unicodedata
 from ipaddress import IPv4Address, IPv6Address, ip_address
+from typing import Annotated
+
+import msgspec
 
 from tradewarden.errors import InvalidInputError
 
@@ -26,6 +29,20 @@ _WORDS = frozenset({"Ll", "Lo", "Lm", "Mn", "Mc", "Nd"})
 _BETWEEN = frozenset("-\u00b7\u0375\u05f3\u05f4\u30fb\u200c\u200d\u06fd\u06fe\u0f0b\u3007")
 """What stands in labels besides these (RFC 5892 section 2.6, appendix A)."""
 _NUMBER = re.compile(r"(?:[0-9]+|0x[0-9a-f]*)", re.ASCII)
+
+_NO_NAME = rf"(?!(?:.*\.)?(?:{_NUMBER.pattern}$|(?!xn)[^.]{{2}}--))"
+"""What `dns_name` refuses of the texts that are spelt like names: what reads as an address, and reserved labels."""
+_IN_WORDS = {"maxLength": _MAX_DNS, "pattern": rf"^{_NO_NAME}{_DNS.pattern}$"}
+_BELOW_TOO = {"pattern": rf"^\.?(?=.{{1,{_MAX_DNS}}}$){_NO_NAME}{_DNS.pattern}$"}
+DnsName = Annotated[str, msgspec.Meta(extra_json_schema=_IN_WORDS)]
+"""What `dns_name` takes, for the document of the interface; not every label in another script is one."""
+DnsPattern = Annotated[str, msgspec.Meta(extra_json_schema=_BELOW_TOO)]
+"""What `dns_pattern` takes, likewise."""
+_NO_HOST = r"^[0:.]+$|^(?:22[4-9]|23[0-9])\.|^[fF]{2}[0-9a-fA-F]{2}:|^[0:]*:[fF]{4}:(?:[^:]+:[^:]+|[^:]*\.[^:]*)$"
+"""Unspecified, multicast (IPv4, IPv6), and IPv4 mapped into IPv6."""
+_OF_A_HOST = {"anyOf": [{"format": "ipv4"}, {"format": "ipv6"}], "not": {"pattern": _NO_HOST}}
+IpAddress = Annotated[str, msgspec.Meta(extra_json_schema=_OF_A_HOST)]
+"""What `ip` takes, for the document of the interface."""
 
 
 def own_label(service: str) -> tuple[str, ...]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from functools import lru_cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 import msgspec
 
@@ -37,6 +37,11 @@ _FORM = re.compile(r"[a-z][a-z0-9_]{0,31}:[a-z][a-z0-9_]{0,31}")
 SEGMENT = r"[A-Za-z0-9_.@+=,~ -]{1,255}"
 """One segment of a path or of a scope, as a regular expression."""
 _SCOPE = re.compile(rf"{SEGMENT}(/{SEGMENT})*(/\*)?|\*")
+_NO_DOTS = r"(?!(?:.*/)?\.{1,2}(?:/|$))"
+_SHORT = "|".join(SHORT_NAMES)
+_NAME = rf"^(?:admin|(?:{_SHORT}|(?!(?:admin|{_SHORT}):){_FORM.pattern})(?::{_NO_DOTS}(?:{_SCOPE.pattern}))?)$"
+PermissionName = Annotated[str, msgspec.Meta(extra_json_schema={"pattern": _NAME})]
+"""A name that `expand` takes, for the document of the interface."""
 
 
 class Permission(msgspec.Struct, frozen=True, order=True):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from enum import StrEnum
+from typing import Annotated
 
 import msgspec
 
@@ -12,6 +13,10 @@ from tradewarden.errors import InvalidInputError
 OWN_NAME = "tradewarden"
 """The service name of this service itself: its listeners' certificates bear it, and nobody else's."""
 _SERVICE_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
+ServiceName = Annotated[str, msgspec.Meta(extra_json_schema={"pattern": f"^{_SERVICE_NAME.pattern}$"})]
+"""A text that `service_name` takes, for the document of the interface."""
+ServiceFilter = Annotated[str, msgspec.Meta(extra_json_schema={"pattern": f"^(?:{_SERVICE_NAME.pattern})?$"})]
+"""The same, or the empty text for all of them."""
 
 
 class Kind(StrEnum):

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 from msgspec.structs import replace
 
+from tradewarden.access import listing
 from tradewarden.access.grant import ANY
 from tradewarden.acme import jws
 from tradewarden.acme.bindings import MANAGE
@@ -171,9 +172,10 @@ class Accounts:
         grant.require(READ, ANY)
         if not 1 <= limit <= MAX_PAGE:
             raise InvalidInputError(f"limit must be from 1 to {MAX_PAGE}")
-        rows = [self._sealer.check(row) for row in await self._store.accounts(after, limit)]
-        seen = tuple(_listed(row) for row in rows if grant.sees(row.service_name))
-        return AccountPage(seen, rows[-1].id if len(rows) == limit else "")
+        rows, last = await listing.page(
+            listing.names(grant), lambda name: self._store.accounts(name, after, limit), lambda row: row.id, limit
+        )
+        return AccountPage(tuple(_listed(self._sealer.check(row)) for row in rows), "" if last is None else last.id)
 
     async def _change(
         self,

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 
 from tradewarden.access.principal import service_name
-from tradewarden.acme.commands import KeyMade
+from tradewarden.acme.commands import MAX_TTL_HOURS, KeyMade
 from tradewarden.acme.identifiers import listable
 from tradewarden.acme.store import AccountChange, KeyRow, row_digest
 from tradewarden.clock import rfc3339
@@ -28,7 +28,6 @@ if TYPE_CHECKING:
 
 MANAGE: Final = "acme:manage"
 _ISSUE: Final = "credentials:issue"
-MAX_TTL_HOURS: Final = 30 * 24
 _ID_BYTES, _SECRET_BYTES = 12, 32
 _decode_names = msgspec.json.Decoder(tuple[str, ...]).decode
 

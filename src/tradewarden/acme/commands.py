@@ -5,10 +5,20 @@ Fields that are not named here are left unread, as RFC 8555 section 7.3 wants.
 
 from __future__ import annotations
 
+from typing import Annotated, Final
+
 import msgspec
 
+from tradewarden.access.hosts import DnsPattern, IpAddress
+from tradewarden.access.principal import ServiceName
 from tradewarden.acme.jws import Signed
 from tradewarden.acme.problem import Identifier
+
+MAX_IDENTIFIERS: Final = 32
+"""Most DNS names, and most IP addresses, of one key or one order."""
+MAX_TTL_HOURS: Final = 30 * 24
+_MANY = msgspec.Meta(extra_json_schema={"maxItems": MAX_IDENTIFIERS})
+_HOURS = msgspec.Meta(extra_json_schema={"minimum": 1, "maximum": MAX_TTL_HOURS})
 
 
 class NewAccount(msgspec.Struct, frozen=True, rename="camel"):
@@ -69,11 +79,11 @@ class MakeKey(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     what the service is registered for. `profile` is the kind of its certificates.
     """
 
-    service_name: str
-    dns_names: tuple[str, ...] = ()
-    ip_addresses: tuple[str, ...] = ()
+    service_name: ServiceName
+    dns_names: Annotated[tuple[DnsPattern, ...], _MANY] = ()
+    ip_addresses: Annotated[tuple[IpAddress, ...], _MANY] = ()
     profile: str = "server"
-    ttl_hours: int = 24
+    ttl_hours: Annotated[int, _HOURS] = 24
 
 
 class KeyMade(msgspec.Struct, frozen=True):

@@ -3,7 +3,8 @@
 Always true here: an order becomes one certificate, whatever dies in between. Finalizing first commits the CSR and the
 serial number that the certificate will have, together with the state `processing`. Issuing under that number is tried
 as often as it takes, by the call itself and by the background: the inventory has one row for a number, so the second
-who issues finds the first one's certificate. Only then the order becomes `valid`.
+who issues finds the first one's certificate. Only then the order becomes `valid`. And what the order was allowed by is
+asked for again each time: the account, the registration of its service, and every name.
 """
 
 from __future__ import annotations
@@ -15,39 +16,51 @@ from msgspec.structs import replace
 
 from tradewarden.access.grant import authorize
 from tradewarden.acme.accounts import ORDER
-from tradewarden.acme.identifiers import parts
+from tradewarden.acme.bindings import names_listed
+from tradewarden.acme.identifiers import parts, require_listed
 from tradewarden.acme.jwk import kept_key
 from tradewarden.acme.order import Status
 from tradewarden.acme.ports import Ordered
-from tradewarden.acme.problem import PREFIX, AcmeError, Kind, Subproblem
+from tradewarden.acme.problem import PREFIX, AcmeError, AcmeProofError, Kind, Subproblem
 from tradewarden.acme.rights import rights, service_principal
 from tradewarden.crypto.base64url import base64url, unbase64url
-from tradewarden.errors import ConflictError, IntegrityError, InvalidInputError, PermissionDeniedError, UnavailableError
+from tradewarden.errors import (
+    ConflictError,
+    IntegrityError,
+    InvalidInputError,
+    NameRefusedError,
+    PermissionDeniedError,
+    UnavailableError,
+)
 
 if TYPE_CHECKING:
     from tradewarden.access.grant import Grant
     from tradewarden.acme.ports import RegistrationAuthority
     from tradewarden.acme.rows import Opened, OrderRows
+    from tradewarden.acme.standing import Standing
     from tradewarden.acme.store import AcmeStore, OrderRow
     from tradewarden.audit.entry import Entry
     from tradewarden.clock import Clock
-    from tradewarden.crypto.keyset import Sealer
+    from tradewarden.errors import TradewardenError
 
 MAX_CSR_BYTES: Final = 16 * 1024
 _ISSUE: Final = "credentials:issue"
 _RETRY_SECONDS: Final = 20.0
 """How long after finalizing the background looks whether the certificate came about."""
 
+_REFUSALS: Final = (AcmeError, AcmeProofError, InvalidInputError, PermissionDeniedError)
+"""What ends an order; everything else is tried again."""
+
 
 class Finalizer:
     """Makes certificates of orders that are ready."""
 
     def __init__(
-        self, store: AcmeStore, rows: OrderRows, sealer: Sealer, authority: RegistrationAuthority, clock: Clock
+        self, store: AcmeStore, rows: OrderRows, standing: Standing, authority: RegistrationAuthority, clock: Clock
     ) -> None:
         self._store = store
         self._rows = rows
-        self._sealer = sealer
+        self._standing = standing
         self._authority = authority
         self._clock = clock
 
@@ -76,11 +89,8 @@ class Finalizer:
             self._authority.require_request(_ordered(opened, serial, csr))
         except InvalidInputError as error:
             raise AcmeError(Kind.BAD_CSR, error.detail) from error
-        account = opened.row.account
-        found = await self._store.account(account)
-        if found is None:
-            raise IntegrityError("The account of an order is gone", reason=f"account {account}")
-        if kept_key(self._sealer.check(found).jwk).public == x509.load_der_x509_csr(csr).public_key():
+        account = await self._standing.account(opened.row.account)
+        if kept_key(account.jwk).public == x509.load_der_x509_csr(csr).public_key():
             raise AcmeError(Kind.BAD_CSR, "The CSR is for the account's own key; make another key for the certificate")
 
     async def _accept(self, grant: Grant, order_id: str, serial: str, csr: bytes, entry: Entry) -> Opened:
@@ -104,18 +114,29 @@ class Finalizer:
 
         While the authority cannot sign now, the order stays as it is, and the background tries again.
         """
-        service, failure = opened.row.service_name, None
-        ordered = _ordered(opened, opened.row.serial, unbase64url(opened.order.csr) or b"")
+        failure = None
         action, entry.action = entry.action, "issue"
         try:
-            grant = authorize(service_principal(service), rights(service), _ISSUE, service)
-            await self._authority.issue(grant, ordered, entry)
+            await self._certify(opened, entry)
         except ConflictError:
             pass  # it was issued before, and its order not settled
-        except (InvalidInputError, PermissionDeniedError) as error:
-            failure = Subproblem(PREFIX + Kind.BAD_CSR, error.detail)
+        except _REFUSALS as error:
+            if await self._authority.held(opened.row.serial) is None:  # else as above, and refused since
+                entry.fail(error)
+                failure = Subproblem(PREFIX + _kind(error), error.detail)
         entry.action = action
         return await self._settle(opened.row.id, failure, entry)
+
+    async def _certify(self, opened: Opened, entry: Entry) -> None:
+        """Have the certificate made while account, registration and names are still those that the order had."""
+        service = opened.row.service_name
+        account = await self._standing.account(opened.row.account)
+        listed = names_listed(await self._standing.key_of(account))
+        for each in opened.order.identifiers():
+            require_listed(each, service, *listed)
+        ordered = _ordered(opened, opened.row.serial, unbase64url(opened.order.csr) or b"")
+        grant = authorize(service_principal(service), rights(service), _ISSUE, service)
+        await self._authority.issue(grant, ordered, entry, vouched=any(listed), incarnation=account.incarnation)
 
     async def _settle(self, order_id: str, failure: Subproblem | None, entry: Entry) -> Opened:
         status = Status.INVALID if failure else Status.VALID
@@ -130,6 +151,15 @@ class Finalizer:
             return self._rows.moved(before.row, replace(before.order, error=failure), status=status.value, due_at=0.0)
 
         return await self._rows.change(order_id, decide, entry)
+
+
+def _kind(error: TradewardenError) -> Kind:
+    """Return what kind of problem an order has that was refused its certificate."""
+    if isinstance(error, AcmeError | AcmeProofError):
+        return error.kind
+    if isinstance(error, NameRefusedError):
+        return Kind.REJECTED_IDENTIFIER
+    return Kind.UNAUTHORIZED if isinstance(error, PermissionDeniedError) else Kind.BAD_CSR
 
 
 def _require_ready(opened: Opened) -> None:

@@ -8,16 +8,16 @@ its own.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from tradewarden.access.hosts import below, dns_name, dns_pattern, ip, own_label
+from tradewarden.acme.commands import MAX_IDENTIFIERS
 from tradewarden.acme.problem import PREFIX, AcmeError, Identifier, Kind, Subproblem
 from tradewarden.errors import InvalidInputError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-MAX_IDENTIFIERS: Final = 32
 _SHOWN = 253
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from tradewarden.access import listing
 from tradewarden.access.grant import ANY
 from tradewarden.acme import order as rules
 from tradewarden.acme.accounts import MAX_PAGE, ORDER, READ, new_id, new_token
@@ -15,7 +16,7 @@ from tradewarden.acme.predecessor import predecessor
 from tradewarden.acme.problem import PREFIX, AcmeError, Kind, Subproblem
 from tradewarden.acme.store import NewOrderRows, OrderRow, ReplacementRow, row_digest
 from tradewarden.clock import rfc3339
-from tradewarden.errors import ConflictError, IntegrityError, InvalidInputError, PermissionDeniedError
+from tradewarden.errors import ConflictError, InvalidInputError, PermissionDeniedError
 
 if TYPE_CHECKING:
     from tradewarden.access.grant import Grant
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from tradewarden.acme.ports import RegistrationAuthority
     from tradewarden.acme.problem import Identifier
     from tradewarden.acme.rows import Opened, OrderRows
+    from tradewarden.acme.standing import Standing
     from tradewarden.acme.store import AccountRow, AcmeStore, OrdersFound
     from tradewarden.audit.entry import Entry
     from tradewarden.clock import Clock, Randomness
@@ -41,6 +43,7 @@ class Orders:
         store: AcmeStore,
         rows: OrderRows,
         sealer: Sealer,
+        standing: Standing,
         authority: RegistrationAuthority,
         clock: Clock,
         randomness: Randomness,
@@ -48,6 +51,7 @@ class Orders:
         self._store = store
         self._rows = rows
         self._sealer = sealer
+        self._standing = standing
         self._authority = authority
         self._clock = clock
         self._randomness = randomness
@@ -108,17 +112,13 @@ class Orders:
 
     async def _permitted(self, account: AccountRow, identifiers: tuple[Identifier, ...]) -> str:
         """Hold every name against the account's key and the authority's rule; return the profile of the key."""
-        found = await self._store.key(account.key_id)
-        if found is None:
-            raise IntegrityError("An account's external account key is gone", reason=f"key of {account.id}")
-        key = self._sealer.check(found)
-        dns, addresses = names_listed(key)
-        vouched = bool(dns or addresses)
+        key = await self._standing.key_of(account)
+        listed = names_listed(key)
         refused: list[Subproblem] = []
         for each in identifiers:
             try:
-                require_listed(each, account.service_name, dns, addresses)
-                await self._authority.require_orderable(account.service_name, *parts([each]), vouched=vouched)
+                require_listed(each, account.service_name, *listed)
+                await self._authority.require_orderable(account.service_name, *parts([each]), vouched=any(listed))
             except AcmeError as error:
                 refused.append(subproblem(error, each))
             except PermissionDeniedError as error:
@@ -136,7 +136,7 @@ class Orders:
     async def of(self, grant: Grant, account_id: str, after: str) -> tuple[list[str], str]:
         """Return ids of an account's orders, oldest first, and where the following page starts."""
         grant.require(ORDER, grant.resource)
-        rows = await self._store.orders(account_id, after, PAGE)
+        rows = await self._store.orders(ANY, account_id, after, PAGE)
         return [self._sealer.check(row).id for row in rows], rows[-1].id if len(rows) == PAGE else ""
 
     async def list(self, grant: Grant, account: str = "", after: str = "", limit: int = 100) -> OrderPage:
@@ -144,9 +144,13 @@ class Orders:
         grant.require(READ, ANY)
         if not 1 <= limit <= MAX_PAGE:
             raise InvalidInputError(f"limit must be from 1 to {MAX_PAGE}")
-        rows = await self._store.orders(account, after, limit)
-        seen = tuple(_listed(self._rows.opened(row)) for row in rows if grant.sees(row.service_name))
-        return OrderPage(seen, rows[-1].id if len(rows) == limit else "")
+        rows, last = await listing.page(
+            listing.names(grant),
+            lambda name: self._store.orders(name, account, after, limit),
+            lambda row: row.id,
+            limit,
+        )
+        return OrderPage(tuple(_listed(self._rows.opened(row)) for row in rows), "" if last is None else last.id)
 
 
 def _listed(opened: Opened) -> OrderListed:

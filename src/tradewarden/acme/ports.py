@@ -109,8 +109,12 @@ class RegistrationAuthority(Protocol):
         """Raise `InvalidInputError` when the CSR does not ask for exactly what is ordered, or its key is weak."""
         ...
 
-    async def issue(self, grant: Grant, ordered: Ordered, entry: Entry) -> None:
-        """Issue; raises `ConflictError` when the serial number is issued already."""
+    async def issue(self, grant: Grant, ordered: Ordered, entry: Entry, *, vouched: bool, incarnation: str) -> None:
+        """Issue to the registration that `incarnation` tells; the names are held against the rule once more.
+
+        Raises `ConflictError` when the serial number is issued already, `PermissionDeniedError` when the service may
+        not be certified so any more, or is registered otherwise.
+        """
         ...
 
     async def held(self, serial: str) -> Held | None:

@@ -59,6 +59,13 @@ class Standing:
         await self._require_registered(row.service_name, row.incarnation)
         return row
 
+    async def key_of(self, account: AccountRow) -> KeyRow:
+        """Return the external account key that an account was opened with, whatever became of it."""
+        row = await self._store.key(account.key_id)
+        if row is None or self._sealer.check(row).id != account.key_id:
+            raise IntegrityError("An account's external account key is gone", reason=f"key of {account.id}")
+        return row
+
     def require_unused(self, row: KeyRow) -> None:
         """Raise `AcmeProofError` for an external account key that was used, or has ended."""
         if row.account or row.expires_at <= self._clock.now():

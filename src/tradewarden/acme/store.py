@@ -147,8 +147,8 @@ class AcmeStore(Protocol):
         """Return the account that a key belongs to."""
         ...
 
-    async def accounts(self, after: str, limit: int) -> list[AccountRow]:
-        """Return up to `limit` accounts in the order of their ids, after `after`."""
+    async def accounts(self, service: str, after: str, limit: int) -> list[AccountRow]:
+        """Return up to `limit` accounts of a service (empty: of all) in the order of their ids, after `after`."""
         ...
 
     async def change_account(
@@ -161,8 +161,11 @@ class AcmeStore(Protocol):
         """Return one order."""
         ...
 
-    async def orders(self, account: str, after: str, limit: int) -> list[OrderRow]:
-        """Return up to `limit` orders of an account (empty: of all) in the order of their ids, after `after`."""
+    async def orders(self, service: str, account: str, after: str, limit: int) -> list[OrderRow]:
+        """Return up to `limit` orders in the order of their ids, after `after`.
+
+        Of one service, and of one account; an empty text stands for all.
+        """
         ...
 
     async def open_orders(self, account: str, now: int) -> int:

@@ -22,7 +22,7 @@ from typing import Protocol
 import msgspec
 
 from tradewarden.audit.tree import HASH_BYTES
-from tradewarden.errors import IntegrityError
+from tradewarden.errors import IntegrityError, InvalidInputError
 
 MAX_NOTE_BYTES = 4096
 _ED25519 = b"\x01"
@@ -94,10 +94,7 @@ def read_checkpoint(note: bytes, verifier: CheckpointVerifier) -> Checkpoint:
 
     Lines that other witnesses signed are passed over.
     """
-    text, separator, signatures = note.rpartition(b"\n\n")
-    if not separator or len(note) > MAX_NOTE_BYTES:
-        raise IntegrityError("This is no signed checkpoint")
-    body = text + b"\n"
+    body, signatures = _split(note)
     checkpoint = _parse(body)
     wanted = key_id(checkpoint.origin, verifier.public_key)
     for line in signatures.split(b"\n"):
@@ -106,6 +103,24 @@ def read_checkpoint(note: bytes, verifier: CheckpointVerifier) -> Checkpoint:
             verifier.verify(signature[_KEY_ID_BYTES:], body)
             return checkpoint
     raise IntegrityError("The checkpoint is not signed by this key")
+
+
+def require_form(note: bytes) -> None:
+    """Return for what has the form of a signed checkpoint, whoever signed it; `InvalidInputError` for anything else."""
+    try:
+        _parse(_split(note)[0])
+    except IntegrityError as error:
+        raise InvalidInputError(
+            "This is no signed checkpoint; give the file 'checkpoint' of an audit export, or the text that "
+            "GET /audit/checkpoint answers in its field 'checkpoint'"
+        ) from error
+
+
+def _split(note: bytes) -> tuple[bytes, bytes]:
+    text, separator, signatures = note.rpartition(b"\n\n")
+    if not separator or len(note) > MAX_NOTE_BYTES:
+        raise IntegrityError("This is no signed checkpoint")
+    return text + b"\n", signatures
 
 
 def _parse(body: bytes) -> Checkpoint:

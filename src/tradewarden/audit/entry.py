@@ -2,13 +2,16 @@
 
 Always true here: `Auditor.entry` wraps the whole of an action. On the way out an entry that no
 transaction has committed goes to the journal, whatever happened inside (success, denial, error,
-cancellation); if it cannot be recorded the action fails with `AuditUnavailableError`. A secret's
-value, a token or a key never gets in: an entry has no field for one. A name that must not be read (an
-unknown user, a mistyped path) is set as `Mac.hidden(field, value)` (decision 20).
+cancellation); if it cannot be recorded the action fails with `AuditUnavailableError`. The one exception
+is a stranger's failure that is `counted`, so that a flood cannot fill the log (decision 9). A secret's
+value, a token or a key never gets in: an entry has no field for one, and one of ours that a caller put
+where a name belongs is masked. A name that must not be read (an unknown user, a mistyped path) is set
+as `Mac.hidden(field, value)` (decision 20).
 """
 
 from __future__ import annotations
 
+import re
 from copy import copy
 from enum import StrEnum
 from typing import TYPE_CHECKING, Protocol, Self
@@ -31,6 +34,8 @@ if TYPE_CHECKING:
 MAX_NAME = 1024
 MAX_REASON = 512
 MAX_USER_AGENT = 256
+_CREDENTIAL = re.compile(r"(tw[a-z]_|eyJ)[A-Za-z0-9_-]{16,}(?:\.[A-Za-z0-9_-]*)*")
+"""A client secret, admin, refresh or join token of ours, or a JWT; a piece of one too, if it tells much."""
 
 
 class EventType(StrEnum):
@@ -96,6 +101,13 @@ class Recorder(Protocol):
         ...
 
 
+def masked(text: str) -> str:
+    """Return a text in which what looks like a credential is cut down to its prefix: `tws_…`."""
+    if "tw" in text or "eyJ" in text:
+        return _CREDENTIAL.sub(r"\1…", text)
+    return text
+
+
 _encode = msgspec.json.Encoder().encode
 
 
@@ -122,6 +134,7 @@ class Entry:
         "action",
         "committed",
         "count",
+        "counted",
         "event_type",
         "method",
         "origin",
@@ -143,6 +156,7 @@ class Entry:
         self.method = ""
         self.count = 1
         self.committed = False
+        self.counted = False
 
     def draft(self, *rows: str) -> bytes:
         """Encode and seal the entry for a change's own transaction (`transaction.record`).
@@ -154,19 +168,19 @@ class Entry:
         return line if seal is None else seal.change(line)
 
     def line(self, *rows: str) -> bytes:
-        """Encode the entry as one JSON object; what the caller chose is cut to its largest length."""
+        """Encode the entry as one JSON object; what the caller chose is masked, and cut to its largest length."""
         origin = self.origin
         event = Event(
             rfc3339(self._auditor.clock.now()),
             self.event_type,
-            self.user[:MAX_NAME],
-            self.resource[:MAX_NAME],
+            masked(self.user)[:MAX_NAME],
+            masked(self.resource)[:MAX_NAME],
             self.action,
             self.result,
             origin.ip_address,
-            origin.user_agent[:MAX_USER_AGENT],
+            masked(origin.user_agent)[:MAX_USER_AGENT],
             origin.request_id,
-            self.reason[:MAX_REASON],
+            masked(self.reason)[:MAX_REASON],
             self.method,
             rows,
             self.count,
@@ -193,6 +207,8 @@ class Entry:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        if self.counted:
+            return
         if error is not None:
             failed = copy(self)  # a change that is still under way drafts its own entry from this one
             failed.fail(error)

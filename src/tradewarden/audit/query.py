@@ -16,7 +16,9 @@ if TYPE_CHECKING:
     from tradewarden.audit.store import Columns
 
 MAX_LIMIT = 1000
-_TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,6})?Z")
+_TIME = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]{1,6})?Z")
+TIME_PATTERN = f"^{_TIME.pattern}$"
+"""A time as a search takes it, for the document of the interface."""
 _TIME_FORM = "2026-01-15T10:30:00.000000Z"
 
 

@@ -13,12 +13,7 @@ from typing import TYPE_CHECKING, BinaryIO
 import msgspec
 
 from tradewarden.audit import examine
-from tradewarden.audit.checkpoint import (
-    MAX_NOTE_BYTES,
-    Checkpoint,
-    CheckpointVerifier,
-    read_checkpoint,
-)
+from tradewarden.audit.checkpoint import MAX_NOTE_BYTES, Checkpoint, CheckpointVerifier, read_checkpoint, require_form
 from tradewarden.audit.examine import COLUMNS, CUT_OFF, STATE, TREE, Examiner, Problem, Report, stored_as
 from tradewarden.audit.log import CHECKPOINT, CHECKPOINTS, ENTRIES, LEAVES, StoredNote
 from tradewarden.audit.marks import missed
@@ -44,7 +39,9 @@ class _Signed:
         self._examiner = examiner
         self._verifier = verifier
         self._origin = ""
-        self.kept = self.read(kept, "the checkpoint that was kept elsewhere") if kept else None
+        if kept is not None:
+            require_form(kept)
+        self.kept = None if kept is None else self.read(kept, "the checkpoint that was kept elsewhere")
 
     def read(self, note: bytes, which: str) -> Checkpoint | None:
         """Return a checkpoint of this log, or None and a problem."""
@@ -72,7 +69,7 @@ class _Signed:
 
 
 def verify_export(directory: Path, verifier: CheckpointVerifier, kept: bytes | None = None) -> Report:
-    """Verify an export; raises `InvalidInputError` when the directory does not hold one."""
+    """Verify an export; raises `InvalidInputError` when the directory holds none, or `kept` is no checkpoint."""
     examiner = Examiner()
     signed = _Signed(examiner, verifier, kept)
     newest = signed.read(_small_file(directory / CHECKPOINT), "the checkpoint")
@@ -147,7 +144,7 @@ def _history(path: Path, signed: _Signed) -> Iterator[Checkpoint]:
 async def verify_log(store: LogReader, verifier: CheckpointVerifier, kept: bytes | None = None) -> Report:
     """Verify the live log: entries, search columns, marks and spans, every tile, every kept checkpoint.
 
-    Raises `IntegrityError` when not even its length can be read.
+    Raises `IntegrityError` when not even its length can be read, `InvalidInputError` when `kept` is no checkpoint.
     """
     examiner = Examiner()
     signed = _Signed(examiner, verifier, kept)

@@ -10,6 +10,7 @@ import msgspec
 import typer
 
 from tradewarden.cli.acme import app as acme
+from tradewarden.cli.authorities import authorities, rotate
 from tradewarden.cli.client import connect
 from tradewarden.cli.commands import group
 from tradewarden.cli.enrolment import join_token, join_tokens, withdraw_join_tokens
@@ -22,7 +23,6 @@ from tradewarden.cli.terminal import note
 from tradewarden.cli.workload import enroll, renew
 from tradewarden.crypto.keyfile import create_private
 from tradewarden.errors import InvalidInputError, TradewardenError
-from tradewarden.pki.cas.rotating import What
 from tradewarden.pki.credentials import Reason, State
 
 app = group("ca")
@@ -32,6 +32,8 @@ app.command("withdraw-join-tokens")(withdraw_join_tokens)
 app.command()(enroll)
 app.add_typer(acme, name="acme")
 app.command()(renew)
+app.command()(authorities)
+app.command()(rotate)
 
 PublicOut = Annotated[
     Path | None, typer.Option("--out", help="Write it to this new file instead of stdout.", dir_okay=False)
@@ -57,6 +59,7 @@ class Listed(msgspec.Struct, frozen=True):
     service_name: str
     state: str
     expires_at: str
+    issuer_sha256: str = ""
 
 
 @app.command()
@@ -131,7 +134,10 @@ def listing(
     *,
     as_json: AsJson = False,
 ) -> None:
-    """List issued certificates in the order in which they end."""
+    """List issued certificates in the order in which they end.
+
+    The CA is the issuing one, by the SHA-256 that `ca authorities` shows; with --json there is more of each.
+    """
     query: dict[str, str | int] = {"service_name": service, "state": state.value if state else ""}
     if expiring is not None:
         query["expiring_within_hours"] = expiring
@@ -141,9 +147,10 @@ def listing(
         found.show_json()
         return
     rows = [
-        (each.serial_number, each.service_name, each.state, time_shown(each.expires_at)) for each in found.rows(Listed)
+        (each.serial_number, each.service_name, each.state, time_shown(each.expires_at), each.issuer_sha256[:16])
+        for each in found.rows(Listed)
     ]
-    show_table(("serial number", "service", "state", "until"), rows, empty="There is no certificate.")
+    show_table(("serial number", "service", "state", "until", "CA"), rows, empty="There is no certificate.")
     found.note_more()
 
 
@@ -165,86 +172,6 @@ def revoke(
         return
     found = msgspec.json.decode(raw, type=Listed)
     line(f"{found.serial_number} of {found.service_name}: {found.state}")
-
-
-class Authority(msgspec.Struct, frozen=True):
-    """One CA."""
-
-    role: str
-    state: str
-    subject: str
-    fingerprint_sha256: str
-    not_after: str
-    key_here: bool
-    key: str
-
-
-class Authorities(msgspec.Struct, frozen=True):
-    """All of them."""
-
-    authorities: tuple[Authority, ...]
-
-
-@app.command()
-def authorities(context: typer.Context, *, as_json: AsJson = False) -> None:
-    """List the CAs: which signs, which is trusted, which comes next, and whether its key is here."""
-    with connect(target(context)) as service:
-        _show_authorities(service.get("/ca"), as_json=as_json)
-
-
-@app.command()
-def rotate(
-    context: typer.Context,
-    what: Annotated[What, typer.Argument(help="Which CA.")] = What.ISSUING,
-    *,
-    compromised: Annotated[
-        bool, typer.Option("--compromised", help="Its key is known to others: all that it issued is revoked at once.")
-    ] = False,
-    finish: Annotated[
-        bool, typer.Option("--finish", help="With root: from now on only the new root is trusted.")
-    ] = False,
-    confirmed: Confirmed = False,
-    as_json: AsJson = False,
-) -> None:
-    """Rotate the issuing CA, or begin to change the root; what was issued before stays valid.
-
-    A new root and the old one are both trusted until --finish, or until certificates of the old one have ended. A root
-    that has ended, or is compromised, is replaced at once: every client has to be given the new one.
-    """
-    if compromised:
-        confirm(f"Revoke everything that the {what.value} CA ever issued, at once and for good?", confirmed=confirmed)
-    elif finish:
-        confirm("Clients that know only the old root stop trusting this service. Go on?", confirmed=confirmed)
-    with connect(target(context)) as service:
-        raw = service.post("/ca/rotate", {"what": what.value, "compromised": compromised, "finish": finish})
-    _show_authorities(raw, as_json=as_json)
-    if what is What.ROOT and not finish and not _two_roots(raw):
-        note("Only the new root is trusted now; give it to every client that lacks it: tradewarden ca cert")
-    elif what is What.ROOT and not finish:
-        note("What is issued stands below the new root once that was announced (TRADEWARDEN_CA_ANNOUNCE_MINUTES).")
-
-
-def _two_roots(raw: bytes) -> bool:
-    known = msgspec.json.decode(raw, type=Authorities).authorities
-    return any((ca.role, ca.state) == ("root", "next") for ca in known)
-
-
-def _show_authorities(raw: bytes, *, as_json: bool) -> None:
-    if as_json:
-        show_json(raw)
-        return
-    rows = [
-        (
-            ca.role,
-            ca.state,
-            ca.subject.partition(",")[0].removeprefix("CN="),
-            ca.fingerprint_sha256[:16],
-            time_shown(ca.not_after),
-            "-" if ca.role == "cross" else "yes" if ca.key_here else "no",
-        )
-        for ca in msgspec.json.decode(raw, type=Authorities).authorities
-    ]
-    show_table(("role", "state", "name", "SHA-256", "until", "key here"), rows, empty="There is no CA.")
 
 
 @app.command()

@@ -20,7 +20,7 @@ from hashlib import sha256
 from typing import TYPE_CHECKING, Final, NamedTuple, TypeVar
 
 from tradewarden.crypto.keyfile import read_private
-from tradewarden.errors import ConfigurationError, UnavailableError
+from tradewarden.errors import ConfigurationError, ExtraMissingError, UnavailableError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -288,9 +288,7 @@ def _require_library() -> None:
     try:
         import pkcs11  # noqa: F401
     except ImportError as error:
-        raise ConfigurationError(
-            "Keys in a PKCS#11 token need python-pkcs11; install it with: pip install 'tradewarden[hsm]'"
-        ) from error
+        raise ExtraMissingError("Keys in a PKCS#11 token need python-pkcs11", "hsm") from error
 
 
 def _module(path: Path) -> _Module:

@@ -20,13 +20,14 @@ from tradewarden.access.permission import PermissionSet
 from tradewarden.access.principal import ANONYMOUS, Kind, Principal
 from tradewarden.acme.rights import rights as acme_rights
 from tradewarden.acme.rights import service_principal
-from tradewarden.errors import AuthenticationError
+from tradewarden.errors import AuthenticationError, TokenError
 from tradewarden.http.acme import signed_body
 from tradewarden.http.look import Look
 from tradewarden.http.peers import Peers
-from tradewarden.http.route import Proof
+from tradewarden.http.route import WITH_SECRET, Proof
 from tradewarden.identity.credential import ADMIN_TOKEN_PREFIX
 from tradewarden.tokens.bootstrap import BootstrapRequest, admit
+from tradewarden.tokens.policy import MAX_TOKEN_CHARACTERS
 from tradewarden.tokens.rights import with_own
 
 if TYPE_CHECKING:
@@ -36,14 +37,13 @@ if TYPE_CHECKING:
     from tradewarden.pki.peer import PeerCertificate
     from tradewarden.storage.database import Revisions
 
-_MAX_CREDENTIAL = 8192
 _REFRESHING: Final = PermissionSet(("tokens:refresh",))
 _OPERATING: Final = PermissionSet(("metrics:view", "docs:view"))
 _JOINING: Final = PermissionSet(("credentials:enroll",))
 _RENEWING: Final = PermissionSet(("credentials:renew",))
 _BODY_PROVES = (Proof.REFRESH_TOKEN, Proof.JOIN)
-_CLIENTS = (Proof.CLIENT, Proof.TOKEN_REQUEST)
 _NEEDED = "This call needs 'Authorization: Bearer <token>'"
+_OR_SECRET = f"{_NEEDED}, or Basic with a registered service's name and client secret"
 _NAVIGATION = frozenset({"", "none", "same-origin"})
 
 
@@ -84,11 +84,11 @@ class Authentication:
             return self._unauthenticated(connection, route)
         scheme, _, value = header.partition(b" ")
         kind = scheme.lower()
-        if kind == b"bearer" and len(value) <= _MAX_CREDENTIAL:
+        if kind == b"bearer" and len(value) <= MAX_TOKEN_CHARACTERS:
             return await self._bearer(value, revisions, peer)
-        if kind == b"basic" and route.proof in _CLIENTS and len(value) <= _MAX_CREDENTIAL:
+        if kind == b"basic" and route.proof in WITH_SECRET and len(value) <= MAX_TOKEN_CHARACTERS:
             return await self._basic(value, peer)
-        raise AuthenticationError(_NEEDED, reason="unusable Authorization header")
+        raise AuthenticationError(_needed(route), reason="unusable Authorization header")
 
     async def has_moved(self, connection: Connection) -> bool:
         """Tell whether anything ended or changed since the caller was proven that the proof may have rested on."""
@@ -109,7 +109,7 @@ class Authentication:
         peer = connection.peer_certificate
         scheme, _, value = connection.headers.get(b"authorization", b"").partition(b" ")
         kind = scheme.lower()
-        if peer is None and (kind not in (b"bearer", b"basic") or len(value) > _MAX_CREDENTIAL):
+        if peer is None and (kind not in (b"bearer", b"basic") or len(value) > MAX_TOKEN_CHARACTERS):
             return False
         revisions = await self._look.revisions()
         try:
@@ -146,7 +146,8 @@ class Authentication:
     async def _bearer(self, value: bytes, revisions: Revisions, peer: PeerCertificate | None = None) -> Caller:
         """Return whose bearer token this is: a service's, or the admin token.
 
-        A token that is bound to a certificate counts on a connection of that certificate alone (RFC 8705 section 3).
+        A token that is bound to a certificate counts on a connection of that certificate alone, and is a bad token like
+        any other elsewhere (RFC 8705 section 3).
         """
         warden, token = self._warden, value.strip().decode("latin-1")
         if token.startswith(ADMIN_TOKEN_PREFIX):
@@ -156,7 +157,7 @@ class Authentication:
         proven = await warden.tokens.authenticate(token, revisions)
         bound_to = proven.bond.thumbprint
         if bound_to and (peer is None or bound_to != peer.thumbprint):
-            raise AuthenticationError("Invalid token", reason="the token is bound to another client certificate")
+            raise TokenError("the token is bound to another client certificate")
         given = Credential("token", proven.service_name, proven.names, proven.expires_at, bootstrap=proven.bootstrap)
         credential = _shown(given, peer)
         return Caller(proven.principal, f"service:{proven.service_name}", proven.permissions, credential)
@@ -188,7 +189,7 @@ class Authentication:
             names = request.header_names - {"sec-fetch-site"}
             principal, _ = admit(replace(request, content_type="application/json", header_names=names))
             return Caller(principal, str(principal), _OPERATING, Credential("bootstrap"))
-        raise AuthenticationError(_NEEDED, reason="no credentials")
+        raise AuthenticationError(_needed(route), reason="no credentials")
 
     def _request(self, connection: Connection) -> BootstrapRequest:
         settings = self._warden.settings
@@ -202,6 +203,10 @@ class Authentication:
             header_names=frozenset(name.decode("latin-1") for name in connection.headers),
             http_version=connection.http_version,
         )
+
+
+def _needed(route: Route) -> str:
+    return _OR_SECRET if route.proof in WITH_SECRET else _NEEDED
 
 
 def _shown(credential: Credential, peer: PeerCertificate | None) -> Credential:

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from tradewarden.http.binding import Port
+
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from tradewarden.settings import Settings
 
 
@@ -24,16 +28,18 @@ def _own_certificate(settings: Settings) -> bool:
     return settings.tls_cert is None and not (settings.development or settings.trusted_proxies)
 
 
-def banner(settings: Settings, port: int, mtls_port: int | None = None) -> str:
+def banner(settings: Settings, ports: Mapping[Port, int]) -> str:
     """Return the lines that are printed once everything is ready; the ports are those that were bound."""
-    url = base_url(settings, port)
-    mutual = f"https://{_host(settings)}:{mtls_port}  (client certificate required)" if mtls_port else "off"
+    url, mutual = base_url(settings, ports[Port.API]), "off"
+    if Port.MUTUAL in ports:
+        mutual = f"https://{_host(settings)}:{ports[Port.MUTUAL]}  (client certificate required)"
     token_file = settings.data_dir / "admin.token"
     curl = f"curl --cacert {settings.data_dir / 'ca/ca_cert.pem'}" if _own_certificate(settings) else "curl"
     lines = [
         "",
         f"Tradewarden listens on {url}",
         f"mTLS:        {mutual}",
+        *([f"Lists, OCSP: http://{_host(settings)}:{ports[Port.CA]}"] if Port.CA in ports else []),
         f"Data:        {settings.data_dir}",
         f"Admin token: {token_file}  (good for 24 hours; 'tradewarden admin token' makes another)",
         "",

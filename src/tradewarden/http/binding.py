@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import socket
+from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple
 
@@ -15,6 +16,15 @@ if TYPE_CHECKING:
 _BACKLOG: Final = 2048
 _LISTENING: Final = "0A"
 """TCP_LISTEN in /proc/net/tcp, see proc(5)."""
+
+
+class Port(Enum):
+    """What a port is for."""
+
+    API = "api"
+    MUTUAL = "mutual"
+    CA = "ca"
+    """What verifiers of certificates fetch, in plain HTTP, and nothing else."""
 
 
 class Place(NamedTuple):

@@ -88,15 +88,19 @@ def _require_once(compact: bytes, maps: Sequence[str]) -> None:
     if length + 1 != len(compact) and compact != b"{}":
         raise InvalidInputError("The body names a field twice, or with escapes")
     for name in maps:
-        if name in found and found[name] != b"null":
+        if name in found and bytes(found[name]) != b"null":
             parse_object(bytes(found[name]), name=name)
 
 
 @cache
 def _maps(command: type[msgspec.Struct]) -> tuple[str, ...]:
     """Return the fields of a command that are dictionaries."""
-    kinds = {field.encode_name: (field.type, *get_args(field.type)) for field in msgspec.structs.fields(command)}
-    return tuple(name for name, types in kinds.items() if any(get_origin(each) is dict for each in types))
+    return tuple(field.encode_name for field in msgspec.structs.fields(command) if _is_map(field.type))
+
+
+def _is_map(kind: object) -> bool:
+    """Tell whether a type is a dictionary, or may be one."""
+    return get_origin(kind) is dict or any(map(_is_map, get_args(kind)))
 
 
 def _from_query(route: Route, argument: str, query: bytes) -> msgspec.Struct:

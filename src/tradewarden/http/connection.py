@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import parse_qsl
 
 from tradewarden.access.address import client_address
+from tradewarden.access.throttle import peer_key
 from tradewarden.audit.entry import Origin
 from tradewarden.errors import InvalidInputError, LimitExceededError, UnsupportedMediaTypeError
 from tradewarden.http.protocol import PEER
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from starlette.types import Receive, Scope
 
     from tradewarden.access.address import Network
+    from tradewarden.http.room import Room
     from tradewarden.pki.peer import PeerCertificate
     from tradewarden.storage.database import Revisions
 
@@ -27,20 +29,23 @@ _OCSP = b"/ca/ocsp/"
 _SHOWN_USER_AGENT = 256
 _MAX_QUERY = 4096
 _MAX_FIELDS = 64
+_STRANGERS_BODY = 64 * 1024
+"""What a body may hold that comes before anybody is proven: as much as an ACME call, and no CSR needs more."""
 
 
 class Connection:
     """What the pipeline reads of a request. `peer` is the raw socket's address, `origin` what is proven of the rest.
 
-    `peer_certificate` is the client's, from its TLS connection alone: no header makes one. `held` tells that the body
-    was waited for, so that what was known of the caller may not be so any more; `proven_at`
-    what the caller was last proven by.
+    `peer_certificate` is the client's, from its TLS connection alone: no header makes one, and none tells of another
+    address there, since no proxy stands between. `proven` tells that somebody was proven, `proven_at` by what last;
+    `held` that the body was waited for, so that what was known of the caller may not be so any more.
     """
 
     __slots__ = (
         "_body",
         "_pairs",
         "_receive",
+        "_room",
         "headers",
         "held",
         "http_version",
@@ -50,16 +55,19 @@ class Connection:
         "peer",
         "peer_certificate",
         "port",
+        "proven",
         "proven_at",
         "query",
         "raw_path",
     )
 
-    def __init__(self, scope: Scope, receive: Receive, request_id: str, proxies: Sequence[Network]) -> None:
+    def __init__(self, scope: Scope, receive: Receive, request_id: str, proxies: Sequence[Network], room: Room) -> None:
         pairs: list[tuple[bytes, bytes]] = scope["headers"]
         self._receive = receive
+        self._room = room
         self._body: bytes | None = None
         self.held = False
+        self.proven = False
         self.proven_at: Revisions | None = None
         self._pairs = pairs
         self.headers = dict(pairs)
@@ -74,7 +82,7 @@ class Connection:
         extensions = scope.get("extensions")
         self.peer_certificate: PeerCertificate | None = extensions.get(PEER) if extensions else None
         address = self.peer
-        if proxies:
+        if proxies and self.peer_certificate is None:
             address = client_address(address, self.text(b"x-forwarded-for"), proxies)
         self.origin = Origin(address, self.text(b"user-agent")[:_SHOWN_USER_AGENT], request_id)
 
@@ -96,16 +104,28 @@ class Connection:
     async def body(self, limit: int) -> bytes:
         """Return the whole body; raises `LimitExceededError` as soon as it is known to pass `limit` bytes.
 
-        A second reader gets what the first one read.
+        A second reader gets what the first one read. While nobody is proven less is taken, and `RateLimitedError` is
+        raised when too many bodies of that address are unfinished; `OverloadedError` when there is no room any more.
         """
         if self._body is None:
-            self._body = await self._read(limit)
+            self._body = await self._read(limit if self.proven else min(limit, _STRANGERS_BODY))
         return self._body
 
     async def _read(self, limit: int) -> bytes:
         declared = self.headers.get(b"content-length")
         if declared is not None and int(declared) > limit:
             raise LimitExceededError(f"The body is larger than {limit} bytes")
+        stranger = None if self.proven else peer_key(self.origin.ip_address)
+        self._room.begin_wait(stranger)
+        try:
+            body = await self._whole(limit)
+        finally:
+            self._room.end_wait(stranger)
+        if self.held:
+            self._room.require()
+        return body
+
+    async def _whole(self, limit: int) -> bytes:
         loop = asyncio.get_running_loop()
         turn = loop.call_soon(self._hold)  # comes when the loop turns, so not for a body that is here already
         message = await self._receive()

@@ -5,12 +5,21 @@ Always true here: a head that two readers could frame or address differently is 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import re
+from functools import lru_cache
+from typing import TYPE_CHECKING, Final
 
 import msgspec
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+
+
+_HOST: Final = re.compile(
+    rb"(?:\[(?:[0-9a-f:.]+|v[0-9a-f]+\.[a-z0-9._~!$&'()*+,;=:-]+)\]|(?:[a-z0-9._~!$&'()*+,;=-]|%[0-9a-f]{2})+)(?::[0-9]*)?",
+    re.IGNORECASE,
+)
+"""`uri-host [ ":" port ]` (RFC 9112 3.2, RFC 3986 3.2.2), its name not empty: every URL of ours has one."""
 
 
 class ServerLimits(msgspec.Struct, frozen=True, kw_only=True):
@@ -87,10 +96,16 @@ def require_one_reading(framing: Mapping[bytes, bytes], twice: bytes, version: s
             raise unreadable("The only Transfer-Encoding is chunked", "unknown_framing")
     if version not in ("1.1", "1.0"):
         raise Refusal(505, "HTTP version", "http_version", "This service speaks HTTP/1.1")
-    if version == "1.1" and b"host" not in framing:
-        raise unreadable("A request names one Host")
+    if version == "1.1" and not _is_host(framing.get(b"host", b"")):
+        raise unreadable("A request names one Host, as name or address with or without a port")
     if method == b"CONNECT":
         raise unreadable("This is no proxy")
+
+
+@lru_cache(maxsize=256)
+def _is_host(value: bytes) -> bool:
+    """Tell whether a Host names one; a client sends the same in every request."""
+    return _HOST.fullmatch(value) is not None
 
 
 def origin_form(target: bytes, method: bytes, scheme: str, host: bytes) -> bytes:

@@ -91,8 +91,8 @@ class LiveTls:
         moved, now = seen != self._seen, warden.clock.monotonic()
         round_due = now - self._rounded >= _ROUND_SECONDS
         if moved or round_due:
-            await warden.authority.cas.recover()
             await self._peers.look(revisions)
+            await warden.authority.cas.recover()
             self._rounded = now
         shown = await self._certificate(recheck=moved)
         fits = self._built is not None and self._built[0] is shown and self._timeless is warden.floor.holds()

@@ -1,4 +1,4 @@
-"""Structured logs: one JSON object a line with Elastic Common Schema names, or coloured text on a terminal.
+"""Structured logs: one JSON object a line with Elastic Common Schema names, or text, coloured on a terminal.
 
 Always true here: logs go to standard error and nowhere else (collectors read it from there; standard output is for
 what a command answers). A line never holds a secret: fields whose names tell of one are masked, and so is what looks
@@ -10,6 +10,7 @@ never a format, and control characters are escaped.
 from __future__ import annotations
 
 import logging
+import os
 import re
 import sys
 import time
@@ -57,12 +58,16 @@ def configure(level: str = "INFO", format: Format = "json", stream: TextIO | Non
 
     Called once a process, before the fork. `stream` is for tests.
     """
-    handler = logging.StreamHandler(stream or sys.stderr)
+    out = stream or sys.stderr
+    handler = logging.StreamHandler(out)
     handler.addFilter(Repeats())
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=[_unfold, structlog.stdlib.add_logger_name, structlog.stdlib.add_log_level],
-            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *_chain(format)],
+            processors=[
+                structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+                *_chain(format, colors=_coloured(out)),
+            ],
         )
     )
     root = logging.getLogger()
@@ -86,11 +91,16 @@ def configure(level: str = "INFO", format: Format = "json", stream: TextIO | Non
     )
 
 
-def _chain(form: Format) -> list[Processor]:
+def _coloured(stream: TextIO) -> bool:
+    """Tell whether somebody looks at it who wants colours (no-color.org)."""
+    return stream.isatty() and not os.environ.get("NO_COLOR")
+
+
+def _chain(form: Format, *, colors: bool) -> list[Processor]:
     common: list[Processor] = [_stamp, _describe_error, _mask]
     if form == "console":
         renderer = structlog.dev.ConsoleRenderer(
-            timestamp_key="@timestamp", exception_formatter=structlog.dev.plain_traceback
+            timestamp_key="@timestamp", colors=colors, exception_formatter=structlog.dev.plain_traceback
         )
         return [*common, _below, renderer]
     return [*common, _ecs, structlog.processors.JSONRenderer(sort_keys=False, ensure_ascii=False)]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import re
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, cast, get_args
 
 import msgspec
 
@@ -24,7 +24,7 @@ _REF: Final = "#/components/schemas/{name}"
 _REFERENCE: Final = re.compile(r'"#/components/schemas/([^"]+)"')
 _JSON: Final = "application/json"
 _FORM: Final = "application/x-www-form-urlencoded"
-_QUERY_METHODS: Final = frozenset({"GET", "DELETE"})
+_QUERY_METHODS: Final = frozenset({"GET", "HEAD", "DELETE"})
 _BEARER: Final[Json] = {"bearer": []}
 _BASIC: Final[Json] = {"client_secret": []}
 _CERTIFICATE: Final[Json] = {"client_certificate": []}
@@ -52,6 +52,8 @@ _SCHEMES: Final[Json] = {
         "description": "A certificate of the service's CA, on the mTLS listener",
     },
 }
+_ONE_SEGMENT: Final[Json] = {"minLength": 1, "pattern": r"^[^\x00-\x1f\x7f/\\]+$"}
+"""What can stand between the slashes of a path."""
 _UNPROVEN: Final = frozenset({Proof.OPEN})
 
 
@@ -86,10 +88,12 @@ class _Schemas:
     """The JSON schemas of every type in the table: `of` gives a reference, `fields` a command's own properties."""
 
     def __init__(self, routes: Sequence[Route]) -> None:
-        answers = [route.answer for route in routes if not isinstance(route.answer, str)]
+        answers = [kind for route in routes for kind in _kinds(route)]
         types = list(dict.fromkeys([Problem, *(route.command for route in routes), *answers]))
         found, self._components = msgspec.json.schema_components(types, schema_hook=_anything, ref_template=_REF)
         self._references = dict(zip(types, found, strict=True))
+        for component in self._components.values():
+            _require_what_is_needed(component)
 
     def of(self, kind: type[msgspec.Struct]) -> Json:
         return self._references[kind]
@@ -108,6 +112,14 @@ class _Schemas:
                 kept[name] = self._components[name]
                 waiting |= _references(kept[name])
         return dict(sorted(kept.items()))
+
+
+def _require_what_is_needed(component: Json) -> None:
+    """Make a list required that must not be empty, whatever it is in Python when it is left out."""
+    properties: Json = component.get("properties", {})
+    for name, schema in properties.items():
+        if schema.get("minItems") and schema.pop("default", None) == ():
+            component["required"] = [*component.get("required", ()), name]
 
 
 def _references(part: Json) -> set[str]:
@@ -158,8 +170,9 @@ def _parameters(route: Route, schemas: _Schemas) -> list[Json]:
     properties: Json = dict(schema.get("properties", {}))
     found = []
     if route.parameter:
-        own = properties.pop(route.parameter, {"type": "string"})
-        found.append(_parameter(route.parameter, "path", own, required=True))
+        own = properties.pop(route.parameter)
+        described = "pattern" in own or "enum" in own or route.takes("/")
+        found.append(_parameter(route.parameter, "path", own if described else own | _ONE_SEGMENT, required=True))
     if route.method in _QUERY_METHODS:
         found += [_parameter(name, "query", own, required=name in required) for name, own in properties.items()]
     return found
@@ -190,29 +203,44 @@ def _body(route: Route, schemas: _Schemas) -> Json:
 
 
 def _responses(route: Route, schemas: _Schemas) -> Json:
-    if isinstance(route.answer, str):
-        content: Json = {route.answer: {"schema": {"type": "string"}} if route.answer.startswith("text/") else {}}
-    else:
-        content = {_JSON: {"schema": schemas.of(route.answer)}}
-    answers: Json = {"200": {"description": route.summary, "content": content}}
+    content = _content(route, schemas)
+    answer: Json = {"description": route.summary, "content": content} if content else {"description": route.summary}
+    answers: Json = {str(route.status): answer}
     for status in sorted({*_usual(route), *route.errors}):
         answers[str(status)] = {"$ref": "#/components/responses/Problem"}
     return answers
 
 
+def _content(route: Route, schemas: _Schemas) -> Json:
+    if isinstance(route.answer, str):
+        told = {"schema": {"type": "string"}} if route.answer.startswith("text/") else {}
+        return {route.answer: told} if route.answer else {}
+    kinds = [schemas.of(kind) for kind in _kinds(route)]
+    return {_JSON: {"schema": kinds[0] if len(kinds) == 1 else {"anyOf": kinds}}}
+
+
+def _kinds(route: Route) -> tuple[type[msgspec.Struct], ...]:
+    """Return the types of a JSON answer; none for a content of its own."""
+    if isinstance(route.answer, str):
+        return ()
+    return get_args(route.answer) or (cast("type[msgspec.Struct]", route.answer),)
+
+
 def _usual(route: Route) -> set[int]:
-    statuses = {400, 429, 503}
+    statuses = {400, 413, 429, 503}
     if route.proof is not Proof.OPEN:
         statuses |= {401, 403}
-    if _takes_body(route):
-        statuses |= {413, 415}
+    if route.method not in _QUERY_METHODS:
+        statuses.add(415)
+    elif route.command.__struct_fields__:
+        statuses.add(414)
     return statuses
 
 
 def _problem() -> Json:
     return {
         "description": "; ".join(
-            f"{status} {HTTPStatus(status).phrase}" for status in (400, 401, 403, 404, 409, 413, 415, 429, 503)
+            f"{status} {HTTPStatus(status).phrase}" for status in (400, 401, 403, 404, 409, 413, 414, 415, 429, 503)
         ),
         "headers": {"X-Request-Id": {"description": "The id in the log and the audit", "schema": {"type": "string"}}},
         "content": {MEDIA_TYPE: {"schema": {"$ref": _REF.format(name="Problem")}}},

@@ -1,7 +1,8 @@
 """Clients that came with a certificate: who each is, and that it still counts.
 
 Always true here: OpenSSL's word at the handshake is not the last one. The inventory is asked when a connection stands,
-at each of its requests, and again for every open connection when anything was revoked (decision 22).
+at each of its requests, and again for every open connection when anything was revoked (decision 22). What stands in
+the inventory and is not as it was written counts for nothing, and keeps no other connection from being looked at.
 """
 
 from __future__ import annotations
@@ -9,10 +10,12 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Final, Protocol
 
+import structlog
+
 from tradewarden.access.principal import ANONYMOUS
 from tradewarden.access.throttle import Throttle, peer_key
 from tradewarden.audit.entry import EventType, Origin, Result
-from tradewarden.errors import AuditUnavailableError, AuthenticationError, TradewardenError
+from tradewarden.errors import AuditUnavailableError, AuthenticationError, IntegrityError, TradewardenError
 from tradewarden.pki.peer import PeerCertificate, shown_by
 
 if TYPE_CHECKING:
@@ -22,6 +25,7 @@ if TYPE_CHECKING:
     from tradewarden.storage.database import Revisions
 
 __all__ = ["Identified", "PeerCertificate", "Peers"]
+_log = structlog.get_logger("tradewarden.tls")
 _REMEMBERED: Final = 65_536
 _SHOWN_SUBJECT: Final = 200
 _AT_ONCE: Final = 64
@@ -92,12 +96,15 @@ class Peers:
 
     async def _vet(self, connection: Identified, revisions: Revisions) -> str:
         """Close a connection whose certificate does not count; return why, or the empty string."""
-        if connection.peer is None:
+        peer = connection.peer
+        if peer is None:
             return ""
         try:
-            await self.require(connection.peer, revisions)
-        except AuthenticationError as error:
+            await self.require(peer, revisions)
+        except (AuthenticationError, IntegrityError) as error:
             connection.abort()
+            if isinstance(error, IntegrityError):
+                _log.error("a client's certificate is not as it was stored", serial=peer.serial, reason=error.reason)
             return error.reason
         return ""
 

@@ -1,7 +1,7 @@
 """The door: the one way that every request goes through; `Door._pass` is the whole story.
 
 Always true here: the answer leaves after its audit entry stands. What only a flood of strangers could write is counted
-into one entry a window instead, so that nobody can fill the log from outside (`Door._admit_peer`).
+into one entry a window instead, so that nobody can fill the log from outside (`Door._admit_peer`, `Door._charge`).
 """
 
 from __future__ import annotations
@@ -22,7 +22,6 @@ from tradewarden.access.throttle import Throttle, peer_key
 from tradewarden.audit.entry import EventType
 from tradewarden.errors import (
     AuthenticationError,
-    OverloadedError,
     RateLimitedError,
     TimeoutExceededError,
     TradewardenError,
@@ -33,14 +32,17 @@ from tradewarden.http.command import read_command
 from tradewarden.http.conditional import answer_to
 from tradewarden.http.connection import Connection
 from tradewarden.http.endpoints.acme import finished
+from tradewarden.http.named import misnamed
 from tradewarden.http.problem import problem
 from tradewarden.http.render import render
+from tradewarden.http.room import Room
 from tradewarden.http.route import Content, Proof, Rate, Route
 from tradewarden.http.router import Router
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    import msgspec
     from starlette.types import Receive, Scope, Send
 
     from tradewarden.app import Warden
@@ -51,6 +53,7 @@ if TYPE_CHECKING:
     from tradewarden.http.render import Answer
 
 OPEN = PermissionSet(("service:view",))
+_NOBODY = str(ANONYMOUS)
 _log = structlog.get_logger("tradewarden.http")
 
 
@@ -69,7 +72,7 @@ class Door:
         plain_behind_proxies = not settings.development and settings.tls_cert is None
         self._only_proxies = settings.trusted_proxies if plain_behind_proxies else ()
         self._max_body = settings.max_body_bytes
-        self._room = settings.max_concurrency
+        self._room = Room(settings.max_concurrency)
         self._strangers = Throttle(*settings.rate_limits["anonymous"], warden.clock)
         self._rates: Mapping[Rate, Throttle] = {
             rate: Throttle(*settings.rate_limits[rate.value], warden.clock) for rate in Rate
@@ -83,13 +86,13 @@ class Door:
             return
         started = time.perf_counter()
         request_id = f"{self._prefix}{next(self._numbers):010x}"
-        connection = Connection(scope, receive, request_id, self._warden.settings.trusted_proxies)
+        connection = Connection(scope, receive, request_id, self._warden.settings.trusted_proxies, self._room)
         task = self._deadlines.enter()
-        self._room -= 1
+        self._room.enter()
         try:
             route, answer = await self._answer(connection)
         finally:
-            self._room += 1
+            self._room.leave()
             self._deadlines.leave(task)
         if route is not None and route.proof is Proof.ACME and isinstance(answer, Content):
             answer = finished(self._warden, answer)
@@ -119,24 +122,27 @@ class Door:
     async def _pass(self, connection: Connection, route: Route, argument: str) -> Answer:
         await self._admit_peer(connection)
         async with self._warden.auditor.entry(route.event, route.action, connection.origin) as entry:
-            caller = await self._prove(connection, route, entry)
-            await abreast()
-            self._admit(connection, caller, route)
-            command = await read_command(route, argument, connection, self._max_body)
-            # What ended meanwhile must not count: a client can hold its body back. A signed one is the proof itself.
-            if connection.held and route.proof is not Proof.ACME:
-                caller = await self._prove(connection, route, entry)
-            entry.resource = resource = route.resource(command) if route.resource else ANY
-            grant = authorize(caller.principal, caller.permissions, route.permission, resource, caller.credential)
+            command: msgspec.Struct | None = None
             try:
-                answer = await route.handler(self._warden, grant, command, entry)
-            except AuthenticationError:  # a credential in the body counts as any other that is not accepted
-                self._strangers.spend(peer_key(connection.origin.ip_address))
-                raise
-            # Whoever was revoked while the call was under way gets no credential from it; what was made, nobody has.
-            if route.lasting and await self._authentication.has_moved(connection):
                 caller = await self._prove(connection, route, entry)
-                authorize(caller.principal, caller.permissions, route.permission, resource, caller.credential)
+                await abreast()
+                self._admit(connection, caller, route)
+                command = await read_command(route, argument, connection, self._max_body)
+                # A body can be held back; what ended meanwhile must not count. A signed one is the proof itself.
+                if connection.held and route.proof is not Proof.ACME:
+                    caller = await self._prove(connection, route, entry)
+                entry.resource = resource = route.resource(command) if route.resource else ANY
+                grant = authorize(caller.principal, caller.permissions, route.permission, resource, caller.credential)
+                answer = await route.handler(self._warden, grant, command, entry)
+                # Who was revoked while the call was under way gets no credential from it; what was made, nobody has.
+                if route.lasting and await self._authentication.has_moved(connection):
+                    caller = await self._prove(connection, route, entry)
+                    authorize(caller.principal, caller.permissions, route.permission, resource, caller.credential)
+            except (Exception, asyncio.CancelledError) as error:
+                if field := misnamed(command, entry.resource):
+                    entry.resource = self._warden.hidden(field, entry.resource)
+                await self._charge(connection, entry, error)
+                raise
             return answer
 
     async def _pass_open(self, connection: Connection, route: Route, argument: str) -> Answer:
@@ -160,10 +166,10 @@ class Door:
             return self._router.find(connection.method, connection.path)
         except TradewardenError as error:
             await self._admit_peer(connection)
-            self._strangers.spend(peer_key(connection.origin.ip_address))
             async with self._warden.auditor.entry(EventType.API_ACCESS, "refuse", connection.origin) as entry:
-                entry.user = str(ANONYMOUS)
+                entry.user = _NOBODY
                 entry.resource = self._warden.hidden("path", connection.path)
+                await self._charge(connection, entry, error)
                 raise error from None
 
     async def _admit_peer(self, connection: Connection) -> None:
@@ -173,25 +179,43 @@ class Door:
             if connection.peer_certificate is None:  # mTLS comes to us without a proxy between
                 require_listed(connection.peer, self._only_proxies)
             require_listed(connection.origin.ip_address, self._warden.settings.allowed_ips)
-            if self._room < 0:
-                raise OverloadedError
+            self._room.require()
             seconds = self._strangers.wait(address) or (0 if self._warden.journal.spare() else 1.0)
             if seconds and not await self._authentication.knows(connection):
-                raise RateLimitedError(f"Too many requests; try again in {seconds:.1f} s", retry_after=seconds)
+                raise _throttled(seconds)
         except TradewardenError:
-            if self._warden.flood.note(address) and self._warden.journal.spare():
-                await self._warden.flood.begin(address)
+            await self._count(address)
             raise
 
+    async def _count(self, address: str) -> None:
+        """Count a call of strangers in its window; the first of an address is recorded as their beginning."""
+        if self._warden.flood.note(address) and self._warden.journal.spare():
+            await self._warden.flood.begin(address)
+
+    async def _charge(self, connection: Connection, entry: Entry, error: BaseException) -> None:
+        """Let strangers pay for the entry of a call that failed, and who gave a credential that is not accepted.
+
+        A stranger's call that nothing is left for is counted instead, whatever it failed of: many can be let in before
+        the first of them fails.
+        """
+        stranger, limited = entry.user == _NOBODY, isinstance(error, RateLimitedError)
+        if not stranger and not isinstance(error, AuthenticationError):
+            return
+        address = peer_key(connection.origin.ip_address)
+        seconds = 0.0 if limited else self._strangers.spend(address)
+        if not stranger or entry.committed or not (limited or seconds):
+            return
+        entry.counted = True
+        await self._count(address)
+        if seconds and isinstance(error, TradewardenError):
+            raise _throttled(seconds) from None
+
     async def _prove(self, connection: Connection, route: Route, entry: Entry) -> Caller:
-        entry.user = str(ANONYMOUS)
+        entry.user = _NOBODY
         if route.feature:
             self._warden.require(route.feature)
-        try:
-            caller = await self._authentication.prove(connection, route)
-        except AuthenticationError:
-            self._strangers.spend(peer_key(connection.origin.ip_address))
-            raise
+        caller = await self._authentication.prove(connection, route)
+        connection.proven = caller.principal is not ANONYMOUS
         entry.user = caller.user
         entry.method = caller.credential.method
         return caller
@@ -202,7 +226,13 @@ class Door:
         self._rates[route.rate].require(peer_key(connection.origin.ip_address) if stranger else caller.user)
 
 
+def _throttled(seconds: float) -> RateLimitedError:
+    return RateLimitedError(f"Too many requests; try again in {seconds:.1f} s", retry_after=seconds)
+
+
 def _refusal(route: Route | None, error: BaseException, connection: Connection) -> Content:
     """Return the answer for an error, as the clients of this route read it."""
-    told = acme.problem if route is not None and route.proof is Proof.ACME else problem
-    return told(error, connection.origin.request_id)
+    request_id = connection.origin.request_id
+    if route is not None and route.proof is Proof.ACME:
+        return acme.problem(error, request_id)
+    return problem(error, request_id, route, connection.headers.get(b"authorization", b""))

@@ -33,11 +33,10 @@ def render(answer: Answer, request_id: str) -> tuple[int, Headers, bytes]:
 
 def _content(answer: Content, request_id: str) -> tuple[int, Headers, bytes]:
     headers = [] if answer.status in _BODILESS else [(b"content-length", str(len(answer.body)).encode())]
-    headers += [
-        (b"x-request-id", request_id.encode()),
-        (b"content-type", answer.media_type.encode()),
-        *answer.headers,
-    ]
+    headers.append((b"x-request-id", request_id.encode()))
+    if answer.media_type:
+        headers.append((b"content-type", answer.media_type.encode()))
+    headers += answer.headers
     own = {name for name, _ in answer.headers}
     headers += [header for header in (*EVERYWHERE, LOCKED_DOWN) if header[0] not in own]
     return answer.status, headers, answer.body

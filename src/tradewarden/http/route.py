@@ -16,6 +16,8 @@ import msgspec
 from tradewarden.audit.entry import EventType
 
 if TYPE_CHECKING:
+    from types import UnionType
+
     from tradewarden.access.grant import Grant
     from tradewarden.app import Warden
     from tradewarden.audit.entry import Entry
@@ -44,6 +46,10 @@ class Proof(StrEnum):
     """A bearer token with the permission, or the local machine under the bootstrap rule's conditions."""
 
 
+WITH_SECRET = frozenset({Proof.CLIENT, Proof.TOKEN_REQUEST})
+"""The proofs for which a registered service's client secret (HTTP Basic) counts."""
+
+
 class Rate(StrEnum):
     """Which bucket a call spends from (`TRADEWARDEN_RATE_LIMITS`)."""
 
@@ -55,7 +61,7 @@ class Rate(StrEnum):
 
 
 class Content(msgspec.Struct, frozen=True):
-    """An answer that is not JSON: bytes of a media type (PEM, DER, metrics text, a page)."""
+    """An answer that is not JSON: bytes of a media type (PEM, DER, metrics text, a page), or nothing of none."""
 
     body: bytes
     media_type: str
@@ -87,13 +93,17 @@ class Route:
     event: EventType
     rate: Rate
     command: type[msgspec.Struct]
-    answer: type[msgspec.Struct] | str
-    """The JSON answer's type, or the media type of a `Content`."""
+    answer: type[msgspec.Struct] | UnionType | str
+    """The JSON answer's type (a union: one of them), or the media type of a `Content`; empty for one of nothing."""
     handler: Handler
     proof: Proof = Proof.BEARER
     resource: Callable[[msgspec.Struct], str] | None = None
     form: bool = False
     """Takes application/x-www-form-urlencoded, as its RFC says, beside JSON."""
+    oauth: bool = False
+    """Its problems carry the `error` that clients of OAuth 2.0 look for (RFC 6749 section 5.2)."""
+    status: int = 200
+    """The status of its answer."""
     raw: str = ""
     """The media type of a body that is taken as it is, as the only field of the command."""
     feature: str = ""
@@ -101,6 +111,7 @@ class Route:
     lasting: bool = False
     """Answers with a credential, which outlives the call: the caller has to count at its end as at its beginning."""
     development_only: bool = False
+    """Outside development there is no such path, for nobody (see `tradewarden.http.routes.offered`)."""
     errors: tuple[int, ...] = ()
     """Statuses beside the usual ones (400, 401, 403, 413, 415, 429, 503) that this call may answer."""
 
@@ -111,6 +122,11 @@ class Route:
     @cached_property
     def _takes_rest(self) -> bool:
         return self.path.endswith("...}")
+
+    @cached_property
+    def of_verifiers(self) -> bool:
+        """Whether it is what everybody who verifies certificates may ask."""
+        return self.proof is Proof.OPEN and self.path.startswith("/ca/")
 
     @cached_property
     def action(self) -> str:

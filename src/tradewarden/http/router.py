@@ -11,6 +11,8 @@ if TYPE_CHECKING:
 
     from tradewarden.http.route import Route
 
+_LISTED = "; GET /openapi.json lists what there is"
+
 
 class Router:
     """The table as two dictionaries: whole paths, and prefixes of paths that end in a parameter."""
@@ -35,9 +37,10 @@ class Router:
         longer, argument = self._longer(path)
         if longer is not None and method in longer and longer[method].takes(argument):
             return longer[method], argument
-        allowed = sorted({*(methods or ()), *(longer or ())} - {"HEAD"})
+        taking = {each for each, route in (longer or {}).items() if route.takes(argument)}
+        allowed = sorted({*(methods or ()), *taking} - {"HEAD"})
         if not allowed:
-            raise UnknownRouteError("There is no such path; GET /openapi.json lists what there is")
+            raise UnknownRouteError(f"There is no such path{_LISTED if '/openapi.json' in self._exact else ''}")
         raise MethodNotAllowedError(tuple(allowed))
 
     def _longer(self, path: str) -> tuple[dict[str, Route] | None, str]:

@@ -66,6 +66,8 @@ from tradewarden.tokens.commands import (
 from tradewarden.tokens.introspection import Introspection
 
 if TYPE_CHECKING:
+    from types import UnionType
+
     import msgspec
 
 JWT, MTLS, VAULT = "ENABLE_JWT", "ENABLE_MTLS", "ENABLE_VAULT"
@@ -78,7 +80,7 @@ def _row(  # noqa: PLR0913  (a row is what it is)
     event: Event,
     rate: Rate,
     command: type[msgspec.Struct],
-    answer: type[msgspec.Struct] | str,
+    answer: type[msgspec.Struct] | UnionType | str,
     *,
     of: str = "",
     on: str = "",
@@ -170,9 +172,9 @@ TOKENS = (
     _row("GET /tokens", tokens.listing, "tokens:read", Event.TOKEN, Rate.ADMIN,
          tokens.ListTokens, TokenPage, feature=JWT),
     _row("POST /oauth2/introspect", oauth2.introspect, "tokens:introspect", Event.TOKEN, Rate.READ,
-         oauth2.TokenQuestion, Introspection, proof=Proof.CLIENT, form=True, feature=JWT),
+         oauth2.TokenQuestion, Introspection, proof=Proof.CLIENT, form=True, oauth=True, feature=JWT),
     _row("POST /oauth2/revoke", oauth2.revoke, "tokens:revoke", Event.TOKEN, Rate.WRITE,
-         oauth2.TokenQuestion, "application/json", proof=Proof.CLIENT, form=True, feature=JWT),
+         oauth2.TokenQuestion, "", proof=Proof.CLIENT, form=True, oauth=True, feature=JWT),
     _open("GET /.well-known/jwks.json", tokens.jwks, "application/jwk-set+json", feature=JWT),
 )
 
@@ -180,7 +182,7 @@ SECRETS = (
     _row("POST /secrets/store", secrets.store, "secrets:write", Event.SECRET_ACCESS, Rate.WRITE,
          PutSecret, secrets.SecretStored, of="path", feature=VAULT, errors=(409,)),
     _row("GET /secrets/{path...}", secrets.read, "secrets:read", Event.SECRET_ACCESS, Rate.READ,
-         secrets.ReadSecret, secrets.SecretValue, of="path", feature=VAULT, errors=(404,)),
+         secrets.ReadSecret, secrets.SecretValue | secrets.MetadataShown, of="path", feature=VAULT, errors=(404,)),
     _row("GET /secrets", secrets.listing, "secrets:list", Event.SECRET_ACCESS, Rate.READ,
          secrets.ListSecrets, SecretNames, feature=VAULT),
     _row("DELETE /secrets/{path...}", secrets.delete, "secrets:delete", Event.SECRET_ACCESS, Rate.WRITE,
@@ -207,7 +209,7 @@ ROTATIONS = (
     _row("POST /rotations/abandon", rotations.abandon, "secrets:rotate", Event.SECRET_ACCESS, Rate.ADMIN,
          rotations.NamedPath, Abandoned, of="path", feature=VAULT, errors=(404, 409)),
     _row("POST /rotations/compromised", rotations.compromised, "secrets:rotate", Event.SECRET_ACCESS, Rate.ADMIN,
-         CompromisedService, Contained, feature=VAULT),
+         CompromisedService, Contained, feature=VAULT, errors=(404,)),
 )
 
 CERTIFICATES = (
@@ -236,6 +238,7 @@ CERTIFICATES = (
          RotateCa, ca.CasListed, of="what", feature=MTLS, errors=(409,)),
     _open("GET /ca/pins", ca.pins, SignedPins, feature=MTLS),
     _open("GET /ca/certificate", ca.certificate, "application/x-pem-file", feature=MTLS),
+    _open("GET /ca/cross-certificates", ca.cross_certificates, "application/x-pem-file", feature=MTLS),
     _open("GET /ca/crl", revocation.crl, "application/pkix-crl", feature=MTLS),
     _open("GET /ca/crls", revocation.all_crls, "application/x-pem-file", feature=MTLS),
     _asked("GET /ca/crl/{name}", revocation.named_crl, revocation.NamedList, "application/pkix-crl", errors=(404,)),
@@ -248,8 +251,8 @@ CERTIFICATES = (
 
 ACME = (
     _open("GET /acme/directory", acme.directory, "application/json", feature=MTLS),
-    _open("HEAD /acme/new-nonce", acme.nonce, "application/octet-stream", feature=MTLS),
-    _open("GET /acme/new-nonce", acme.no_content, "application/octet-stream", feature=MTLS),
+    _open("HEAD /acme/new-nonce", acme.nonce, "", feature=MTLS),
+    _open("GET /acme/new-nonce", acme.no_content, "", feature=MTLS, status=204),
     _row("GET /acme/renewal-info/{id}", acme.renewal_info, "service:view", Event.API_ACCESS, Rate.OPEN,
          acme.NamedRenewal, "application/json", proof=Proof.OPEN, feature=MTLS, errors=(404,)),
     _signed("/acme/new-account", acme.new_account, "acme:account", Rate.ISSUE),
@@ -306,3 +309,8 @@ ROUTES: tuple[Route, ...] = (
     *HEALTH, *SERVICES, *TOKENS, *SECRETS, *ROTATIONS, *CERTIFICATES, *ACME, *KEYS, *AUDIT, *OPERATIONS,
 )
 # fmt: on
+
+
+def offered(*, development: bool) -> tuple[Route, ...]:
+    """Return the rows that an installation answers: outside development without those of development alone."""
+    return tuple(route for route in ROUTES if development or not route.development_only)

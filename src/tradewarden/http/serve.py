@@ -18,7 +18,7 @@ from tradewarden.errors import TradewardenError
 from tradewarden.http import listener
 from tradewarden.http.balance import Balance
 from tradewarden.http.banner import banner
-from tradewarden.http.binding import Place
+from tradewarden.http.binding import Place, Port
 from tradewarden.http.deadline import Deadlines
 from tradewarden.http.head import ServerLimits
 from tradewarden.http.live import LiveTls
@@ -33,7 +33,7 @@ from tradewarden.policies import warnings
 
 if TYPE_CHECKING:
     import socket
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from starlette.types import ASGIApp
 
@@ -53,10 +53,11 @@ def main(settings: Settings) -> int:
     metrics = Metrics(ROUTES, [*(f"worker-{index}" for index in range(settings.workers)), "clerk"])
 
     places = _places(settings)
-    balances = [Balance(settings.workers) for _ in places]
+    balances = {port: Balance(settings.workers) for port in places}
 
     def run_worker(index: int, sockets: Sequence[Sequence[socket.socket]], ready: Callable[[], None]) -> None:
-        listeners = [Listening(bound, balance.share(index)) for bound, balance in zip(sockets, balances, strict=True)]
+        bound = zip(balances.items(), sockets, strict=True)
+        listeners = {port: Listening(each, balance.share(index)) for (port, balance), each in bound}
         listener.run(_worker(settings, lineage, metrics, index, listeners, ready))
 
     def run_clerk(ready: Callable[[], None]) -> None:
@@ -64,10 +65,10 @@ def main(settings: Settings) -> int:
 
     def announce(ports: Sequence[int]) -> None:
         with suppress(OSError):  # its disk is full: the service is up all the same
-            sys.stderr.write(banner(settings, *ports) + "\n")
+            sys.stderr.write(banner(settings, dict(zip(places, ports, strict=True))) + "\n")
             sys.stderr.flush()
 
-    return supervise(settings, places, run_worker, run_clerk, _log, announce)
+    return supervise(settings, list(places.values()), run_worker, run_clerk, _log, announce)
 
 
 class Listening(NamedTuple):
@@ -77,11 +78,14 @@ class Listening(NamedTuple):
     share: Share
 
 
-def _places(settings: Settings) -> list[Place]:
-    """Return where to listen: the HTTP API, and mTLS unless it is off."""
-    plain = Place(settings.host, settings.port)
-    mutual = Place(settings.host, settings.mtls_port, "TRADEWARDEN_MTLS_PORT")
-    return [plain, mutual] if settings.enable_mtls else [plain]
+def _places(settings: Settings) -> dict[Port, Place]:
+    """Return where to listen: the HTTP API, and unless it is off mTLS; what verifiers fetch where it has a port."""
+    places = {Port.API: Place(settings.host, settings.port)}
+    if settings.enable_mtls:
+        places[Port.MUTUAL] = Place(settings.host, settings.mtls_port, "TRADEWARDEN_MTLS_PORT")
+    if settings.enable_mtls and settings.ca_http_port is not None:
+        places[Port.CA] = Place(settings.host, settings.ca_http_port, "TRADEWARDEN_CA_HTTP_PORT")
+    return places
 
 
 async def _prepare(settings: Settings) -> bytes:
@@ -102,7 +106,7 @@ async def _worker(
     lineage: bytes,
     metrics: Metrics,
     index: int,
-    listeners: Sequence[Listening],
+    listeners: Mapping[Port, Listening],
     ready: Callable[[], None],
 ) -> None:
     stop = asyncio.Event()
@@ -113,12 +117,18 @@ async def _worker(
     deadlines = Deadlines(settings.request_seconds)
     peers = Peers(warden)
     live = LiveTls(warden, peers)
-    door = _with_cors(Door(warden, offered(development=settings.development), slot, deadlines, peers), settings)
+    routes = offered(development=settings.development)
+    door = _with_cors(Door(warden, routes, slot, deadlines, peers), settings)
+    doors: dict[Port, ASGIApp] = {
+        Port.API: door,
+        Port.MUTUAL: door,
+        Port.CA: Door(warden, [each for each in routes if each.of_verifiers], slot, deadlines, peers),
+    }
     tasks = [asyncio.create_task(_every_second(warden, slot, deadlines))]
     try:
         await live.open()
         tasks.append(asyncio.create_task(live.follow()))
-        await _serve(warden, door, listeners, live, peers, ready, stop)
+        await _serve(warden, doors, listeners, live, peers, ready, stop)
     finally:
         for task in tasks:
             task.cancel()
@@ -129,8 +139,8 @@ async def _worker(
 
 async def _serve(
     warden: Warden,
-    door: ASGIApp,
-    listeners: Sequence[Listening],
+    doors: Mapping[Port, ASGIApp],
+    listeners: Mapping[Port, Listening],
     live: LiveTls,
     peers: Peers,
     ready: Callable[[], None],
@@ -146,21 +156,21 @@ async def _serve(
         if not waiting:
             ready()
 
-    contexts = [(live.plain, None), (live.mutual, peers)][: len(listeners)]
+    contexts = {Port.API: live.plain, Port.MUTUAL: live.mutual, Port.CA: None}
     async with asyncio.TaskGroup() as group:
-        for (bound, share), (context, known) in zip(listeners, contexts, strict=True):
+        for port, (bound, share) in listeners.items():
             group.create_task(
                 listener.serve(
-                    door,
+                    doors[port],
                     bound,
                     limits,
-                    context,
+                    contexts[port],
                     one_is_ready,
                     stop,
                     on_refused=partial(_refused, warden),
                     headers=(*EVERYWHERE, LOCKED_DOWN),
                     share=share,
-                    peers=known,
+                    peers=peers if port is Port.MUTUAL else None,
                 )
             )
 

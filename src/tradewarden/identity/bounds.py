@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from tradewarden.access.hosts import dns_pattern, ip
 from tradewarden.access.permission import PermissionSet
 from tradewarden.errors import InvalidInputError, NotFoundError, PermissionDeniedError
+from tradewarden.identity.limits import MAX_NAMES, MAX_PERMISSIONS
 from tradewarden.identity.names import decode_names
 
 if TYPE_CHECKING:
@@ -20,8 +21,6 @@ if TYPE_CHECKING:
     from tradewarden.identity.commands import RegisterService, SetNames
     from tradewarden.identity.store import ServiceRow
 
-MAX_PERMISSIONS = 64
-MAX_NAMES = 64
 ISSUE = "credentials:issue"
 _MANAGE = "services:manage"
 

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import msgspec
 
+from tradewarden.access.principal import ServiceFilter, ServiceName
+from tradewarden.identity.limits import Addresses, JoinAddresses, JoinNames, Minutes, Names, Permissions
+
 
 class RegisterService(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Register a service with the most that it may ever be granted, and that its certificates may ever name.
@@ -12,18 +15,18 @@ class RegisterService(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     operator asks for.
     """
 
-    service_name: str
-    permissions: tuple[str, ...]
-    dns_names: tuple[str, ...] = ()
-    ip_addresses: tuple[str, ...] = ()
+    service_name: ServiceName
+    permissions: Permissions
+    dns_names: Names = ()
+    ip_addresses: Addresses = ()
 
 
 class SetNames(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Replace what a service's certificates may name at most; those already issued stay as they are."""
 
-    service_name: str
-    dns_names: tuple[str, ...] = ()
-    ip_addresses: tuple[str, ...] = ()
+    service_name: ServiceName
+    dns_names: Names = ()
+    ip_addresses: Addresses = ()
 
 
 class ServiceRegistered(msgspec.Struct, frozen=True):
@@ -60,10 +63,10 @@ class ServicePage(msgspec.Struct, frozen=True):
 class MakeJoinToken(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Make a one-time token with which a service gets its first certificate, under these names and no others."""
 
-    service_name: str
-    ttl_minutes: int | None = None
-    dns_names: tuple[str, ...] = ()
-    ip_addresses: tuple[str, ...] = ()
+    service_name: ServiceName
+    ttl_minutes: Minutes | None = None
+    dns_names: JoinNames = ()
+    ip_addresses: JoinAddresses = ()
 
 
 class JoinTokenMade(msgspec.Struct, frozen=True):
@@ -80,13 +83,13 @@ class JoinTokenMade(msgspec.Struct, frozen=True):
 class ListJoinTokens(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """List join tokens that are still good, of one service or of all."""
 
-    service_name: str = ""
+    service_name: ServiceFilter = ""
 
 
 class WithdrawJoinTokens(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """End the unused join tokens of a service, or the one with this id."""
 
-    service_name: str
+    service_name: ServiceName
     id: str = ""
 
 

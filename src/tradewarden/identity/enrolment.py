@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Final, Protocol, TypeVar
 import msgspec
 from msgspec.structs import replace
 
+from tradewarden.access import listing
 from tradewarden.access.grant import Credential, Grant, authorize
 from tradewarden.access.hosts import dns_name, ip
 from tradewarden.access.permission import PermissionSet
@@ -24,6 +25,7 @@ from tradewarden.errors import AuthenticationError, InvalidInputError, NotFoundE
 from tradewarden.identity.commands import JoinTokenListed, JoinTokenMade, JoinTokensListed, JoinTokensWithdrawn
 from tradewarden.identity.credential import credential_hash
 from tradewarden.identity.joins import JoinChange, JoinRow
+from tradewarden.identity.limits import MAX_JOIN_NAMES, MAX_MINUTES
 from tradewarden.keys.purpose import Purpose
 
 if TYPE_CHECKING:
@@ -39,8 +41,6 @@ T = TypeVar("T")
 
 JOIN_TOKEN_PREFIX: Final = "twj_"  # noqa: S105  (how scanners recognise one)
 DEFAULT_MINUTES: Final = 60
-MAX_MINUTES: Final = 7 * 24 * 60
-MAX_NAMES: Final = 32
 KEPT_SECONDS: Final = 7 * 86_400
 """Rows of tokens that ended are kept this long, for whoever looks into an incident."""
 MAX_LISTED: Final = 1000
@@ -76,11 +76,13 @@ class Register(Protocol):
 class Joining(msgspec.Struct, frozen=True):
     """Who comes in with a join token that is good, and what it may be certified under.
 
-    `grant` is that of whoever made the token, for this one certificate. `spend` uses the token up and is awaited last
-    before the certificate is signed.
+    `grant` is that of whoever made the token, for this one certificate. `incarnation` is the registration that the
+    token was made for (empty: for none), and the only one that the certificate may be issued to. `spend` uses the token
+    up and is awaited last before the certificate is signed.
     """
 
     service_name: str
+    incarnation: str
     dns_names: tuple[str, ...]
     ip_addresses: tuple[str, ...]
     grant: Grant
@@ -115,8 +117,9 @@ class Enrolment:
         minutes = DEFAULT_MINUTES if command.ttl_minutes is None else command.ttl_minutes
         if not 1 <= minutes <= MAX_MINUTES:
             raise InvalidInputError(f"ttl_minutes must be from 1 to {MAX_MINUTES}")
-        if len(command.dns_names) > MAX_NAMES or len(command.ip_addresses) > MAX_NAMES:
-            raise InvalidInputError(f"At most {MAX_NAMES} dns_names and {MAX_NAMES} ip_addresses can be given")
+        if len(command.dns_names) > MAX_JOIN_NAMES or len(command.ip_addresses) > MAX_JOIN_NAMES:
+            most = MAX_JOIN_NAMES
+            raise InvalidInputError(f"At most {most} dns_names and {most} ip_addresses can be given")
         registration = await self._register.registered(name)
         if registration is not None:
             grant.require_over(name, registration.permissions)
@@ -140,11 +143,17 @@ class Enrolment:
         return JoinTokenMade(token, name, rfc3339(row.expires_at))
 
     async def list(self, grant: Grant, command: ListJoinTokens) -> JoinTokensListed:
-        """Return the join tokens that are still good, of services that the grant may see."""
-        name = service_name(command.service_name) if command.service_name else ""
-        grant.require(_READ, name or grant.resource)
-        rows = await self._store.unused(int(self._clock.now()), name, MAX_LISTED)
-        return JoinTokensListed(tuple(_listed(self._sealer.check(row)) for row in rows if grant.sees(row.service_name)))
+        """Return the join tokens that are still good, of services that the grant may see; the first to end first."""
+        wanted = service_name(command.service_name) if command.service_name else ""
+        grant.require(_READ, wanted or grant.resource)
+        now = int(self._clock.now())
+        rows, _ = await listing.page(
+            listing.names(grant, wanted),
+            lambda name: self._store.unused(now, name, MAX_LISTED),
+            lambda row: (row.expires_at, row.digest),
+            MAX_LISTED,
+        )
+        return JoinTokensListed(tuple(_listed(self._sealer.check(row)) for row in rows))
 
     async def withdraw(self, grant: Grant, command: WithdrawJoinTokens, entry: Entry) -> JoinTokensWithdrawn:
         """End the unused join tokens of a service, or one of them; raises `NotFoundError` for an id that is none."""
@@ -223,8 +232,12 @@ class Enrolment:
 
     async def _good(self, token: str) -> JoinRow:
         row = await self._store.read(credential_hash(self._mac, token))
-        registration = None if row is None else await self._register.registered(row.service_name)
-        return self._checked(row, "" if registration is None else registration.incarnation)
+        return self._checked(row, "" if row is None else await self._incarnation(row.service_name))
+
+    async def _incarnation(self, name: str) -> str:
+        """Return the registration that stands now; empty without one."""
+        registration = await self._register.registered(name)
+        return "" if registration is None else registration.incarnation
 
     def _checked(self, row: JoinRow | None, incarnation: str) -> JoinRow:
         if row is None:
@@ -242,9 +255,10 @@ class Enrolment:
 
     async def _spend(self, row: JoinRow, entry: Entry) -> None:
         used = self._sealer.seal(replace(row, used_at=int(self._clock.now())))
+        incarnation = await self._incarnation(row.service_name)
 
         def decide(before: JoinRow | None) -> JoinChange[None]:
-            self._checked(before, row.incarnation)
+            self._checked(before, incarnation)
             return JoinChange(None, entry.draft(_digest(used)), used)
 
         await self._store.change(row.digest, decide)
@@ -282,7 +296,8 @@ def _joining(row: JoinRow, spend: Callable[[], Awaitable[None]]) -> Joining:
         row.service_name,
         Credential("join_token", row.service_name),
     )
-    return Joining(row.service_name, _decode_names(row.dns_names), _decode_names(row.ip_addresses), grant, spend)
+    names = _decode_names(row.dns_names), _decode_names(row.ip_addresses)
+    return Joining(row.service_name, row.incarnation, *names, grant, spend)
 
 
 def _names_text(names: Iterable[str]) -> str:

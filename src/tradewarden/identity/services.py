@@ -1,7 +1,8 @@
 """The register of services: the most that each may ever be granted, and how it proves itself.
 
 Always true here: nobody grants more than they hold (decision 7); a client secret is shown once; a
-name that is registered anew is another incarnation, and no token of the one before it is good.
+name that is registered anew, or that was compromised, is another incarnation, and no token of the one before it is
+good.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING, Protocol
 import msgspec
 from msgspec.structs import replace
 
+from tradewarden.access import listing
 from tradewarden.access.grant import ANY
 from tradewarden.access.principal import OWN_NAME, service_name
 from tradewarden.clock import rfc3339
@@ -110,7 +112,7 @@ class Services:
         now = int(self._clock.now())
         row = ServiceRow(
             service_name=name,
-            incarnation=self._randomness(_INCARNATION_BYTES).hex(),
+            incarnation=self._incarnation(),
             permissions=_names_text(permissions),
             secret=credential_hash(self._mac, secret),
             created_at=now,
@@ -122,7 +124,8 @@ class Services:
 
         def decide(before: ServiceRow | None) -> ServiceRow:
             if before is not None:
-                raise ConflictError(f"Service '{name}' is registered already; delete it first")
+                how = "change its permissions or names, or remove it first"
+                raise ConflictError(f"Service '{name}' is registered already; {how}")
             return row
 
         await self._put(name, decide, entry)
@@ -151,6 +154,22 @@ class Services:
         row = await self._put(name, decide, entry)
         return ServiceRegistered(name, decode_names(row.permissions), secret, rfc3339(row.created_at))
 
+    async def end_access(self, grant: Grant, name: str, entry: Entry) -> None:
+        """Void a service's client secret, and all that was given to it under its registration, for good.
+
+        Nobody learns the secret that takes its place, and the incarnation is another one, as if the name were
+        registered anew. Raises as `rotate_secret` does.
+        """
+        manage(grant, service_name(name), entry)
+        fresh, incarnation = credential_hash(self._mac, self.new_secret()), self._incarnation()
+        now = int(self._clock.now())
+
+        def decide(before: ServiceRow | None) -> ServiceRow:
+            row = manageable(grant, before, name)
+            return replace(row, secret=fresh, incarnation=incarnation, rotated_at=now)
+
+        await self._put(name, decide, entry)
+
     async def set_permissions(
         self, grant: Grant, name: str, permissions: tuple[str, ...], entry: Entry
     ) -> ServiceListed:
@@ -173,8 +192,13 @@ class Services:
 
         return _listed(await self._put(name, decide, entry))
 
+    async def require_deletable(self, grant: Grant, name: str, entry: Entry) -> None:
+        """Raise what `delete` would, for who has to do something else before it."""
+        manage(grant, service_name(name), entry)
+        manageable(grant, await self._checked(name), name)
+
     async def delete(self, grant: Grant, name: str, entry: Entry) -> None:
-        """Take a service off the register, and end every token of it; raises `NotFoundError`."""
+        """Take a service off the register, and end every token of that registration; raises `NotFoundError`."""
         manage(grant, service_name(name), entry)
 
         def decide(before: ServiceRow | None) -> ServiceChange[None]:
@@ -194,9 +218,16 @@ class Services:
         if not 1 <= limit <= MAX_PAGE:
             raise InvalidInputError(f"limit must be from 1 to {MAX_PAGE}")
         grant.require(_READ, ANY)
-        rows = [self._sealer.check(row) for row in await self._store.page(after, limit)]
-        seen = tuple(_listed(row) for row in rows if grant.sees(row.service_name))
-        return ServicePage(seen, rows[-1].service_name if len(rows) == limit else None)
+
+        async def read(name: str) -> Sequence[ServiceRow]:
+            if not name:
+                return await self._store.page(after, limit)
+            row = await self._store.read(name) if name > after else None
+            return [] if row is None else [row]
+
+        rows, last = await listing.page(listing.names(grant), read, lambda row: row.service_name, limit)
+        shown = tuple(_listed(self._sealer.check(row)) for row in rows)
+        return ServicePage(shown, None if last is None else last.service_name)
 
     async def authenticate(self, name: str, client_secret: str) -> ServiceRecord:
         """Return the service that this secret proves; raises `AuthenticationError`, one for every cause.
@@ -244,6 +275,9 @@ class Services:
                 raise PermissionDeniedError(
                     f"{shared_name!r} is registered for {sharer}, which the caller may not issue to"
                 )
+
+    def _incarnation(self) -> str:
+        return self._randomness(_INCARNATION_BYTES).hex()
 
     async def _cached(self, name: str) -> ServiceRow | None:
         await self._follow()

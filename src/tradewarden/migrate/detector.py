@@ -12,7 +12,7 @@ from importlib import import_module
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Final, Protocol
 
-from tradewarden.errors import ConfigurationError
+from tradewarden.errors import ExtraMissingError
 from tradewarden.migrate.rules import values
 from tradewarden.migrate.rules.shapes import Hit
 
@@ -59,7 +59,7 @@ class _Plugin(Protocol):
 def require() -> None:
     """Raises ConfigurationError where detect-secrets is not installed."""
     if find_spec("detect_secrets") is None:
-        raise ConfigurationError("Finding credentials needs detect-secrets: pip install 'tradewarden[migrate]'")
+        raise ExtraMissingError("Finding credentials needs detect-secrets", "migrate")
 
 
 def detected(text: str) -> Iterator[Hit]:

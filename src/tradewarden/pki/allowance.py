@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 from tradewarden.access.hosts import below, own_label
 from tradewarden.access.principal import OWN_NAME
-from tradewarden.errors import NameRefusedError
+from tradewarden.errors import NameRefusedError, PermissionDeniedError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -84,11 +84,14 @@ class Allowance:
         self._register = register
         self._own_names = own_names
 
-    async def require(self, service: str, names: Names, *, vouched: bool, by: Grant | None = None) -> str:
+    async def require(
+        self, service: str, names: Names, *, vouched: bool, by: Grant | None = None, expected: str | None = None
+    ) -> str:
         """Raise `NameRefusedError` as `require_own` does; return the registration's incarnation, empty without one.
 
         `by` is the grant of who asks: what is certified gives all that the service is registered for, so a grant that
-        reaches less far is refused (`Grant.require_over`), be it the service's own.
+        reaches less far is refused (`Grant.require_over`), be it the service's own. `expected`, of names that were
+        answered for before, is the incarnation that the registration had then (empty: none stood); another is refused.
         """
         addresses = [_plain(each) for each in names.ips]
         for name in (*names.dns, *addresses):
@@ -99,7 +102,10 @@ class Allowance:
         allotted = standing[0]
         if by is not None and allotted is not None:
             by.require_over(service, allotted.permissions)
-        return "" if allotted is None else allotted.incarnation
+        incarnation = "" if allotted is None else allotted.incarnation
+        if expected not in (None, incarnation):
+            raise PermissionDeniedError(f"{service} is not registered as it was when this was allowed")
+        return incarnation
 
 
 def require_own(service: str, names: Names, standing: Standing, *, vouched: bool) -> None:

@@ -6,8 +6,10 @@ import asyncio
 from typing import TYPE_CHECKING, Self
 
 from cryptography.hazmat.primitives.asymmetric import ec
+from msgspec.structs import replace
 
 from tradewarden.abreast import abreast
+from tradewarden.access import listing
 from tradewarden.access.principal import OWN_NAME, Kind, Principal, service_name
 from tradewarden.crypto.keyfile import private_directory
 from tradewarden.errors import ConfigurationError, InvalidInputError, NotFoundError
@@ -35,7 +37,7 @@ from tradewarden.pki.registration import RegistrationAuthority
 from tradewarden.pki.revocation.revocation import Revocation
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Sequence
+    from collections.abc import Sequence
     from pathlib import Path
 
     from tradewarden.access.grant import Grant
@@ -47,6 +49,7 @@ if TYPE_CHECKING:
     from tradewarden.pki.certificate.algorithm import PublicKey
     from tradewarden.pki.certificate.profiles import Profile
     from tradewarden.pki.credentials import IssueCredentials, RenewCredentials, RevokeCertificate
+    from tradewarden.pki.invitation import Invitation
     from tradewarden.pki.policy import Policy
     from tradewarden.pki.store import CertificateRow, PkiStore, Tally
 
@@ -134,11 +137,11 @@ class Authority:
     # -- issuing -------------------------------------------------------------------------------
 
     async def issue(
-        self, grant: Grant, command: IssueCredentials, entry: Entry, spend: Callable[[], Awaitable[None]] | None = None
+        self, grant: Grant, command: IssueCredentials, entry: Entry, invited: Invitation | None = None
     ) -> Credentials:
         """Issue a certificate to a service, for a new P-256 key or for that of a CSR.
 
-        `spend`, a join token's, is awaited when everything is checked and nothing is left but to sign. Raises
+        An invitation is for the registration that it was given to, and spent last of all. Raises
         `PermissionDeniedError`, `NameRefusedError` for a name that is not the service's own, `InvalidInputError` naming
         what is refused, `UnavailableError` when the CA itself is not valid now.
         """
@@ -149,10 +152,10 @@ class Authority:
         seconds = self._policy.seconds(command.ttl_hours, profile)
         public, private_key = await self._key(command.csr, service, profile, names)
         vouched = grant.principal != Principal(Kind.SERVICE, service)
-        by = grant if spend is None else None  # who invited the service was asked then
-        incarnation = await self._allowance.require(service, names, vouched=vouched, by=by)
-        if spend is not None:
-            await spend()
+        by, expected = (grant, None) if invited is None else (None, invited.incarnation)
+        incarnation = await self._allowance.require(service, names, vouched=vouched, by=by, expected=expected)
+        if invited is not None:
+            await invited.spend()
         wanted = Wanted(service, profile, names, public, seconds, incarnation=incarnation)
         credentials = self._certifier.credentials(await self._certifier.certify(grant, wanted, entry), private_key)
         self._published.offer(credentials)
@@ -241,15 +244,21 @@ class Authority:
     ) -> InventoryPage:
         """Return certificates in the order in which they end, those of services that the grant may see.
 
-        A page can hold fewer than `limit` and still have a `next`.
+        With `state` a page can hold fewer than `limit` and still have a `next`: a CA that was revoked changes what
+        its certificates are.
         """
         grant.require(READ, grant.resource)
         now = self._clock.now()
-        rows = await self._store.page(inventory.query(service, state, expiring_before, after, limit, now))
-        seen = [self._sealer.check(row) for row in rows if grant.sees(row.service_name)]
-        following = inventory.cursor(rows[-1]) if len(rows) == limit else ""
-        items = (inventory.item(self.cas.judged(row), now) for row in seen)
-        return InventoryPage(tuple(item for item in items if state in (None, item.state)), following)
+        query = inventory.query(state, expiring_before, after, limit, now)
+        rows, last = await listing.page(
+            listing.names(grant, service),
+            lambda name: self._store.page(replace(query, service_name=name)),
+            inventory.order,
+            limit,
+        )
+        items = (inventory.item(self.cas.judged(self._sealer.check(row)), now) for row in rows)
+        shown = tuple(item for item in items if state in (None, item.state))
+        return InventoryPage(shown, "" if last is None else inventory.cursor(last))
 
     async def get(self, grant: Grant, serial: str) -> InventoryItem:
         """Return one certificate with its PEM; raises `NotFoundError`."""

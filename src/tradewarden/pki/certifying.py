@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from tradewarden.audit.entry import Entry
     from tradewarden.clock import Clock, Randomness
     from tradewarden.crypto.keyset import Sealer
-    from tradewarden.pki.cas.authorities import Authorities
     from tradewarden.pki.cas.succession import Succession
     from tradewarden.pki.certificate.algorithm import PublicKey
     from tradewarden.pki.certificate.names import Names
@@ -118,7 +117,7 @@ class Certifier:
             row.spiffe_id,
             row.issued_at,
             float(row.not_after),
-            _crosses(known),
+            known.cross_bundle,
         )
 
     def chain(self, row: Certified) -> str:
@@ -132,13 +131,6 @@ class Certifier:
             return known.above
         issuing = known.find(row.issuer)
         return known.above if issuing is None else pem((issuing, *known.crosses(issuing.row.issuer)))
-
-
-def _crosses(known: Authorities) -> str:
-    """Return the certificates of each trusted root by the other (PEM); empty while there is one."""
-    if len(known.trusted) == 1:
-        return ""
-    return pem(cross for root in known.trusted for cross in known.crosses(root.fingerprint))
 
 
 @lru_cache(maxsize=256)

@@ -6,6 +6,9 @@ from enum import StrEnum
 
 import msgspec
 
+from tradewarden.access.principal import ServiceName
+from tradewarden.pki.limits import Addresses, Csr, Hours, Names, ProfileName, SerialNumber
+
 
 class Reason(StrEnum):
     """Why a certificate is revoked, by the names of RFC 5280 section 5.3.1.
@@ -34,12 +37,12 @@ class State(StrEnum):
 class IssueCredentials(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Issue a certificate to a service, for a key made here or for that of a CSR (PEM)."""
 
-    service_name: str
-    csr: str | None = None
-    dns_names: tuple[str, ...] = ()
-    ip_addresses: tuple[str, ...] = ()
-    ttl_hours: int | None = None
-    profile: str = "service"
+    service_name: ServiceName
+    csr: Csr | None = None
+    dns_names: Names = ()
+    ip_addresses: Addresses = ()
+    ttl_hours: Hours | None = None
+    profile: ProfileName = "service"
 
 
 class RenewCredentials(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -49,9 +52,9 @@ class RenewCredentials(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     `ttl_hours` the new certificate is valid for as long as the old one was.
     """
 
-    csr: str | None = None
-    ttl_hours: int | None = None
-    serial_number: str | None = None
+    csr: Csr | None = None
+    ttl_hours: Hours | None = None
+    serial_number: SerialNumber | None = None
     certificate: str | None = None
     proof: str | None = None
 
@@ -59,7 +62,7 @@ class RenewCredentials(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class RevokeCertificate(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Revoke a certificate for good; the serial number in hex, colons allowed."""
 
-    serial_number: str
+    serial_number: SerialNumber
     reason: Reason = Reason.UNSPECIFIED
 
 
@@ -88,7 +91,10 @@ class Credentials(msgspec.Struct, frozen=True, repr_omit_defaults=True):
 
 
 class InventoryItem(msgspec.Struct, frozen=True):
-    """One certificate of the inventory; never with a private key. `certificate` is PEM, empty in listings."""
+    """One certificate of the inventory; never with a private key. `certificate` is PEM, empty in listings.
+
+    `issuer_sha256` is the fingerprint of the issuing CA's certificate.
+    """
 
     serial_number: str
     service_name: str
@@ -99,6 +105,7 @@ class InventoryItem(msgspec.Struct, frozen=True):
     issued_at: float
     expires_at: float
     issued_by: str
+    issuer_sha256: str
     revoked_at: float | None
     reason: Reason | None
     certificate: str = ""

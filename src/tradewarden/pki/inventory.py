@@ -11,6 +11,7 @@ from msgspec.structs import replace
 from tradewarden.errors import InvalidInputError, NotFoundError
 from tradewarden.pki.certificate.pem import certificate_pem
 from tradewarden.pki.credentials import InventoryItem, Reason, State
+from tradewarden.pki.limits import CURSOR, MAX_SERIAL_TEXT
 from tradewarden.pki.store import CertificateQuery, CertificateRow, Revocation
 
 if TYPE_CHECKING:
@@ -20,8 +21,6 @@ if TYPE_CHECKING:
 
 MAX_PAGE = 1000
 _SERIAL = re.compile(r"[0-9a-f]{1,40}", re.ASCII)
-_MAX_SERIAL_TEXT = 59  # twenty octets with colons between them
-_CURSOR = re.compile(r"([0-9]{1,15})\.([0-9a-f]{40})", re.ASCII)
 
 
 def serial_text(number: int) -> str:
@@ -31,7 +30,7 @@ def serial_text(number: int) -> str:
 
 def serial_of(text: str) -> str:
     """Read a serial number as people copy it (any case, colons, as OpenSSL prints it); `InvalidInputError`."""
-    digits = text.replace(":", "").lower() if len(text) <= _MAX_SERIAL_TEXT else ""
+    digits = text.replace(":", "").lower() if len(text) <= MAX_SERIAL_TEXT else ""
     if not _SERIAL.fullmatch(digits):
         raise InvalidInputError("serial_number must be 1 to 40 hex digits, with or without colons")
     return digits.zfill(40)
@@ -49,6 +48,7 @@ def item(row: CertificateRow, now: float, *, pem: bool = False) -> InventoryItem
         issued_at=row.issued_at,
         expires_at=float(row.not_after),
         issued_by=row.issued_by,
+        issuer_sha256=row.issuer,
         revoked_at=row.revoked_at if row.revocation else None,
         reason=Reason(row.reason) if row.revocation else None,
         certificate=certificate_pem(row.certificate) if pem else "",
@@ -62,23 +62,26 @@ def state(row: CertificateRow, now: float) -> State:
     return State.ACTIVE if row.not_after > now else State.EXPIRED
 
 
-def query(
-    service: str, wanted: State | None, expiring_before: float | None, after: str, limit: int, now: float
-) -> CertificateQuery:
-    """Return the query of a listing; raises `InvalidInputError` for a cursor or limit that is not understood."""
+def query(wanted: State | None, expiring_before: float | None, after: str, limit: int, now: float) -> CertificateQuery:
+    """Return the query of a listing over all services; `InvalidInputError` for a cursor or limit not understood."""
     if not 1 <= limit <= MAX_PAGE:
         raise InvalidInputError(f"limit must be from 1 to {MAX_PAGE}")
     ends = [1 << 62 if expiring_before is None else int(expiring_before)]
     if wanted is State.EXPIRED:
         ends.append(int(now) + 1)
+    page_after = _after(after)
     return CertificateQuery(
-        service_name=service,
-        ends_from=int(now) + 1 if wanted is State.ACTIVE else 0,
+        ends_from=max(page_after[0], int(now) + 1 if wanted is State.ACTIVE else 0),
         ends_before=min(ends),
         revoked=None if wanted is None else wanted is State.REVOKED,
-        after=_after(after),
+        after=page_after,
         limit=limit,
     )
+
+
+def order(row: CertificateRow) -> tuple[int, str]:
+    """Return what a listing is in the order of."""
+    return (row.not_after, row.serial)
 
 
 def cursor(row: CertificateRow) -> str:
@@ -86,10 +89,15 @@ def cursor(row: CertificateRow) -> str:
     return f"{row.not_after}.{row.serial}"
 
 
+def cursor_at(seconds: float) -> str:
+    """Return the cursor of a listing of what ends at this time (seconds since the epoch) or later."""
+    return f"{max(0, int(seconds))}.{serial_text(0)}"
+
+
 def _after(text: str) -> tuple[int, str]:
     if not text:
         return (-1, "")
-    match = _CURSOR.fullmatch(text)
+    match = CURSOR.fullmatch(text)
     if match is None:
         raise InvalidInputError("after must be the 'next' of the page before")
     return int(match[1]), match[2]

@@ -67,11 +67,16 @@ class RegistrationAuthority:
         """Raise `InvalidInputError` when an order's CSR is weak, or asks for other names than the order."""
         self._wanted(ordered)
 
-    async def issue(self, grant: Grant, ordered: OrderedCertificate, entry: Entry) -> None:
-        """Issue exactly what was ordered; raises `ConflictError` when its serial number is issued already."""
+    async def issue(
+        self, grant: Grant, ordered: OrderedCertificate, entry: Entry, *, vouched: bool, incarnation: str
+    ) -> None:
+        """Issue exactly what was ordered, to the registration of the service that `incarnation` tells.
+
+        `vouched` as for `require_orderable`. Raises `ConflictError` when the serial number is issued already.
+        """
         grant.require(ISSUE, ordered.service_name)
         wanted = self._wanted(ordered)
-        incarnation = await self._allowance.require(wanted.service, wanted.names, vouched=True)
+        await self._allowance.require(wanted.service, wanted.names, vouched=vouched, expected=incarnation)
         await self._certifier.certify(grant, wanted._replace(incarnation=incarnation), entry)
 
     def _wanted(self, ordered: OrderedCertificate) -> Wanted:

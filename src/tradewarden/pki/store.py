@@ -6,6 +6,7 @@ Revocations are numbered without gaps in the order of their commits, so that a C
 from __future__ import annotations
 
 from enum import StrEnum
+from math import inf
 from typing import TYPE_CHECKING, ClassVar, Protocol
 
 import msgspec
@@ -165,6 +166,14 @@ class AuthorityStore(Protocol):
         """Return when the last certificate of a CA ends, of other profiles than `without`; 0 when there is none.
 
         Reads certificates from the latest end on until it meets one: not for a hot path.
+        """
+        ...
+
+    async def active(self, now: float, without: str, issued_before: float = inf) -> dict[str, int]:
+        """Return how many certificates of each CA are valid now, by its fingerprint.
+
+        Those of one name, and those that were issued at that time or later, do not count. Reads every certificate that
+        has not ended: not for a hot path.
         """
         ...
 

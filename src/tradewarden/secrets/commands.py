@@ -5,6 +5,8 @@ from __future__ import annotations
 import msgspec
 
 from tradewarden.clock import rfc3339
+from tradewarden.secrets.limits import Custom, Expected, Kept, Value, Version, Versions
+from tradewarden.secrets.path import SecretPath
 
 _decode = msgspec.json.Decoder(dict[str, object]).decode
 
@@ -12,10 +14,10 @@ _decode = msgspec.json.Decoder(dict[str, object]).decode
 class PutSecret(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Write a new version. `cas`: the version that must be current, 0 when there must be none."""
 
-    path: str
-    data: msgspec.Raw
-    cas: int | None = None
-    custom: dict[str, str] | None = None
+    path: SecretPath
+    data: Value
+    cas: Expected | None = None
+    custom: Custom | None = None
 
     def __repr__(self) -> str:
         return f"PutSecret(path={self.path!r}, cas={self.cas})"
@@ -24,24 +26,24 @@ class PutSecret(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class PickVersions(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Versions of one secret, to delete (none named: the current one), undelete or destroy."""
 
-    path: str
-    versions: tuple[int, ...] = ()
+    path: SecretPath
+    versions: Versions = ()
 
 
 class RollbackSecret(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Write an old version's value again, as a new version."""
 
-    path: str
-    version: int
-    cas: int | None = None
+    path: SecretPath
+    version: Version
+    cas: Expected | None = None
 
 
 class SetSecretMetadata(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Change the user's own metadata or how many versions are kept; None leaves it alone."""
 
-    path: str
-    custom: dict[str, str] | None = None
-    max_versions: int | None = None
+    path: SecretPath
+    custom: Custom | None = None
+    max_versions: Kept | None = None
 
 
 class SecretWritten(msgspec.Struct, frozen=True):

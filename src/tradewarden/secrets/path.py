@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import re
+from typing import Annotated
+
+import msgspec
 
 from tradewarden.access.permission import SEGMENT
 from tradewarden.errors import InvalidInputError
@@ -13,6 +16,16 @@ _SEGMENT = rf"(?!\.{{1,2}}(?:/|\Z))(?! ){SEGMENT}(?<! )"
 _PATH = re.compile(rf"{_SEGMENT}(?:/{_SEGMENT}){{0,{MAX_SEGMENTS - 1}}}")
 _PREFIX = re.compile(rf"(?:{_SEGMENT}/)*(?:{SEGMENT})?")
 _CHARACTERS = re.compile(SEGMENT)
+_END = r"\Z", "$"
+"""The end of a text, as Python and as a JSON schema (ECMA-262) write it."""
+SecretPath = Annotated[
+    str, msgspec.Meta(extra_json_schema={"maxLength": MAX_PATH, "pattern": f"^{_PATH.pattern.replace(*_END)}$"})
+]
+"""A text that `secret_path` takes, for the document of the interface."""
+PathPrefix = Annotated[
+    str, msgspec.Meta(extra_json_schema={"maxLength": MAX_PATH, "pattern": f"^{_PREFIX.pattern.replace(*_END)}$"})
+]
+"""A text that `path_prefix` takes, for the document of the interface."""
 
 
 def secret_path(text: str) -> str:

@@ -18,17 +18,19 @@ from tradewarden.errors import (
     LimitExceededError,
     SecretNotFoundError,
 )
+from tradewarden.secrets.limits import (
+    MAX_CUSTOM,
+    MAX_CUSTOM_KEY,
+    MAX_CUSTOM_VALUE,
+    MAX_KEPT,
+    MAX_PICKED,
+    MAX_VERSION,
+)
 from tradewarden.secrets.store import SecretHead, SecretState, SecretVersion
 
 if TYPE_CHECKING:
     from tradewarden.secrets.commands import SetSecretMetadata
 
-MAX_KEPT = 1000
-MAX_PICKED = 100
-MAX_CUSTOM = 64
-MAX_CUSTOM_KEY = 128
-MAX_CUSTOM_VALUE = 1024
-MAX_VERSION = 2**53 - 1
 _encode = msgspec.json.Encoder(order="sorted").encode
 
 

@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 
 MAX_BYTES: Final = 1024 * 1024
 MAX_DEPTH: Final = 32
+_NO_JSON: Final = (
+    "data holds something that JSON cannot say; use text, numbers, booleans, None, lists and dicts with text keys"
+)
 _STRING = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"')
 _encode = msgspec.json.Encoder().encode
 _BRACKETS = bytes(set(range(256)) - set(b"{}[]"))
@@ -88,9 +91,23 @@ def _is_deeper(compact: bytes, limit: int) -> bool:
 def raw_object(value: Mapping[str, object]) -> msgspec.Raw:
     """Write a mapping as JSON, for a command; `InvalidInputError` for what JSON cannot say."""
     try:
-        return msgspec.Raw(json.dumps(value, allow_nan=False, separators=(",", ":")).encode())
+        raw = msgspec.Raw(json.dumps(value, allow_nan=False, separators=(",", ":")).encode())
     except (TypeError, ValueError, RecursionError):
-        raise InvalidInputError(
-            "data holds something that JSON cannot say; use text, numbers, booleans, None, lists "
-            "and dicts with text keys"
-        ) from None
+        raise InvalidInputError(_NO_JSON) from None
+    if not _has_text_keys(value):
+        raise InvalidInputError(_NO_JSON)
+    return raw
+
+
+def _has_text_keys(value: object) -> bool:
+    """Tell whether every dict in it, which has an end, is one of names; json.dumps writes other keys as names."""
+    left = [value]
+    while left:
+        part = left.pop()
+        if isinstance(part, dict):
+            if not all(isinstance(key, str) for key in part):
+                return False
+            left += part.values()
+        elif isinstance(part, list | tuple):
+            left += part
+    return True

@@ -65,6 +65,7 @@ def _build(reader: Reader) -> Settings:
         host=read(table.SERVICE_HOST),
         port=read(table.SERVICE_PORT),
         mtls_port=read(table.MTLS_PORT),
+        ca_http_port=read(table.CA_HTTP_PORT),
         tls_cert=read(table.TLS_CERT),
         tls_key=read(table.TLS_KEY),
         trusted_proxies=read(table.TRUSTED_PROXIES),

@@ -41,6 +41,7 @@ class Settings:
     host: str
     port: int
     mtls_port: int
+    ca_http_port: int | None
     tls_cert: Path | None
     tls_key: Path | None
     trusted_proxies: tuple[Network, ...]

@@ -64,6 +64,8 @@ def together(settings: Settings, given: Collection[str]) -> Iterator[str]:
         yield "TRADEWARDEN_CA_ALGORITHM: Ed25519 keys are not made in a token; use P-256, P-384 or RSA-3072"
     if settings.enable_mtls and settings.port == settings.mtls_port != 0:
         yield f"TRADEWARDEN_MTLS_PORT: {settings.mtls_port} is SERVICE_PORT's too; choose another, or 0 for any free"
+    if settings.ca_http_port and settings.ca_http_port in (settings.port, settings.mtls_port):
+        yield f"TRADEWARDEN_CA_HTTP_PORT: {settings.ca_http_port} is another listener's too; choose another"
     if (settings.vault.client_cert is None) != (settings.vault.client_key is None):
         missing = table.VAULT_CLIENT_CERT.name if settings.vault.client_cert is None else table.VAULT_CLIENT_KEY.name
         yield f"{missing}: unset, while the other half is set; set both or neither"

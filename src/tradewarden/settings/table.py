@@ -129,6 +129,14 @@ SERVICE_HOST = Variable(
 )
 SERVICE_PORT = Variable("SERVICE_PORT", kinds.PORT, 8002, "Port of the HTTP API; 0 takes any free one.")
 MTLS_PORT = Variable("TRADEWARDEN_MTLS_PORT", kinds.PORT, 8443, "Port of the mTLS listener; 0 takes any free one.")
+CA_HTTP_PORT = Variable[int | None](
+    "TRADEWARDEN_CA_HTTP_PORT",
+    kinds.PORT,
+    None,
+    "Port that serves in plain HTTP, beside TLS, what verifiers of certificates fetch, and nothing else: lists, OCSP, "
+    "issuers. Certificates point there; most verifiers follow no `https:`. 0 takes any free one.",
+    shown="off",
+)
 TLS_CERT = Variable[Path | None](
     "TRADEWARDEN_TLS_CERT",
     kinds.PATH,
@@ -568,6 +576,7 @@ SECTIONS = (
             SERVICE_HOST,
             SERVICE_PORT,
             MTLS_PORT,
+            CA_HTTP_PORT,
             TLS_CERT,
             TLS_KEY,
             TRUSTED_PROXIES,

@@ -78,6 +78,11 @@ def _with_surrogates(text: bytes) -> str:
     return text.decode("utf-8", "surrogateescape")
 
 
+def closed(path: Path) -> StorageUnavailableError:
+    """Return the error for a database that this process closed."""
+    return StorageUnavailableError("The database is closed: this Warden has ended; open another one", reason=str(path))
+
+
 def unavailable(error: Exception | str, path: Path) -> StorageUnavailableError:
     """Return the error for a database that cannot be used now; what SQLite said stays in the reason."""
     return StorageUnavailableError("The database cannot be used now; try again later", reason=f"{path}: {error}")

@@ -49,9 +49,10 @@ class MemoryAcmeStore:
         """Return the account that a key belongs to."""
         return self._holder(thumbprint)
 
-    async def accounts(self, after: str, limit: int) -> list[AccountRow]:
+    async def accounts(self, service: str, after: str, limit: int) -> list[AccountRow]:
         """Return some accounts."""
-        return [self._accounts[key] for key in sorted(self._accounts) if key > after][:limit]
+        found = [self._accounts[key] for key in sorted(self._accounts) if key > after]
+        return [row for row in found if service in ("", row.service_name)][:limit]
 
     async def change_account(
         self, account_id: str, thumbprint: str, key_id: str, decide: Callable[[AccountsFound], AccountChange[T]]
@@ -75,10 +76,11 @@ class MemoryAcmeStore:
         """Return one order."""
         return self._orders.get(order_id)
 
-    async def orders(self, account: str, after: str, limit: int) -> list[OrderRow]:
+    async def orders(self, service: str, account: str, after: str, limit: int) -> list[OrderRow]:
         """Return some orders."""
         found = [self._orders[key] for key in sorted(self._orders) if key > after]
-        return [row for row in found if account in ("", row.account)][:limit]
+        kept = [row for row in found if account in ("", row.account) and service in ("", row.service_name)]
+        return kept[:limit]
 
     async def open_orders(self, account: str, now: int) -> int:
         """Count the orders that wait."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from math import inf
 from typing import TYPE_CHECKING
 
 from tradewarden.errors import ConflictError
@@ -61,6 +63,11 @@ class MemoryPkiStore:
         """Return when the last certificate of a CA ends, one profile left out."""
         rows = [row for row in self._certificates.values() if row.issuer == issuer and row.profile != without]
         return max((row.not_after for row in rows), default=0)
+
+    async def active(self, now: float, without: str, issued_before: float = inf) -> dict[str, int]:
+        """Return how many certificates of each CA are valid now; one name, and those issued since, left out."""
+        rows = [row for row in self._certificates.values() if row.service_name != without and not row.revocation]
+        return dict(Counter(row.issuer for row in rows if row.not_after > now and row.issued_at < issued_before))
 
     async def authorities(self) -> list[AuthorityRow]:
         """Return the CAs that are ours."""

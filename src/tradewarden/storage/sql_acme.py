@@ -48,7 +48,18 @@ _HOLDER_OF = f"SELECT {_ACCOUNT} FROM acme_accounts WHERE thumbprint = ?"  # noq
 _ACCOUNTS = f"SELECT {_ACCOUNT} FROM acme_accounts WHERE id > ? ORDER BY id LIMIT ?"  # noqa: S608
 _ORDER_OF = f"SELECT {_ORDER} FROM acme_orders WHERE id = ?"  # noqa: S608
 _ORDERS = f"SELECT {_ORDER} FROM acme_orders WHERE id > ? ORDER BY id LIMIT ?"  # noqa: S608
-_ORDERS_OF = f"SELECT {_ORDER} FROM acme_orders WHERE id > ? AND account = ? ORDER BY id LIMIT ?"  # noqa: S608
+_OF_SERVICE, _OF_ACCOUNT = "WHERE service_name = ? AND", "WHERE account = ? AND"
+_ACCOUNTS_OF_SERVICE = _ACCOUNTS.replace("WHERE", _OF_SERVICE)
+_ORDERS_OF_SERVICE = _ORDERS.replace("WHERE", _OF_SERVICE)
+_ORDERS_OF_ACCOUNT = _ORDERS.replace("WHERE", _OF_ACCOUNT)
+_ORDERS_OF_BOTH = _ORDERS_OF_ACCOUNT.replace("WHERE", _OF_SERVICE)
+_ORDERS_LISTED = {
+    (False, False): _ORDERS,
+    (True, False): _ORDERS_OF_SERVICE,
+    (False, True): _ORDERS_OF_ACCOUNT,
+    (True, True): _ORDERS_OF_BOTH,
+}
+"""By whether they are of one service, and of one account."""
 _PUT_KEY = _put("acme_keys", KeyRow.__struct_fields__)
 _PUT_ACCOUNT = _put("acme_accounts", AccountRow.__struct_fields__)
 _PUT_ORDER = _put("acme_orders", OrderRow.__struct_fields__)
@@ -85,9 +96,12 @@ class SqlAcmeStore:
         """Return the account that a key belongs to."""
         return await _one(self._database, AccountRow, _HOLDER_OF, thumbprint)
 
-    async def accounts(self, after: str, limit: int) -> list[AccountRow]:
+    async def accounts(self, service: str, after: str, limit: int) -> list[AccountRow]:
         """Return some accounts."""
-        rows = await self._database.all(_ACCOUNTS, after, limit)
+        if service:
+            rows = await self._database.all(_ACCOUNTS_OF_SERVICE, service, after, limit)
+        else:
+            rows = await self._database.all(_ACCOUNTS, after, limit)
         return [AccountRow(*row) for row in rows]  # type: ignore[arg-type]
 
     async def change_account(
@@ -117,12 +131,10 @@ class SqlAcmeStore:
         """Return one order."""
         return await _one(self._database, OrderRow, _ORDER_OF, order_id)
 
-    async def orders(self, account: str, after: str, limit: int) -> list[OrderRow]:
+    async def orders(self, service: str, account: str, after: str, limit: int) -> list[OrderRow]:
         """Return some orders."""
-        if account:
-            rows = await self._database.all(_ORDERS_OF, after, account, limit)
-        else:
-            rows = await self._database.all(_ORDERS, after, limit)
+        owners = [each for each in (service, account) if each]
+        rows = await self._database.all(_ORDERS_LISTED[bool(service), bool(account)], *owners, after, limit)
         return [OrderRow(*row) for row in rows]  # type: ignore[arg-type]
 
     async def open_orders(self, account: str, now: int) -> int:

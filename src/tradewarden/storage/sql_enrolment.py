@@ -24,8 +24,9 @@ _PUT = (
 )
 _UNUSED = (
     f"SELECT {_ROW} FROM join_tokens WHERE expires_at > ? AND used_at = 0"  # noqa: S608
-    " AND (? = '' OR service_name = ?) ORDER BY expires_at, digest LIMIT ?"
+    " ORDER BY expires_at, digest LIMIT ?"
 )
+_UNUSED_OF = _UNUSED.replace("WHERE", "WHERE service_name = ? AND")
 _SWEEP = "DELETE FROM join_tokens WHERE digest IN (SELECT digest FROM join_tokens WHERE expires_at < ? LIMIT ?)"
 
 
@@ -52,7 +53,10 @@ class SqlJoinStore:
 
     async def unused(self, after: int, service_name: str, limit: int) -> list[JoinRow]:
         """Return unused tokens that end after `after`."""
-        rows = await self._database.all(_UNUSED, after, service_name, service_name, limit)
+        if service_name:
+            rows = await self._database.all(_UNUSED_OF, service_name, after, limit)
+        else:
+            rows = await self._database.all(_UNUSED, after, limit)
         return [JoinRow(*row) for row in rows]  # type: ignore[arg-type]
 
     async def sweep(self, before: int, limit: int) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import inf
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -40,6 +41,10 @@ _REVOKE = "UPDATE certificates SET revocation = ?, revoked_at = ?, reason = ?, s
 _TALLY = (
     "SELECT count(*), coalesce(min(not_after), 0) FROM certificates"
     " WHERE not_after > ? AND revocation = 0 AND service_name <> ?"
+)
+_ACTIVE = (
+    "SELECT issuer, count(*) FROM certificates"
+    " WHERE not_after > ? AND revocation = 0 AND service_name <> ? AND issued_at < ? GROUP BY issuer"
 )
 _LAST_END = "SELECT not_after FROM certificates WHERE issuer = ? AND profile <> ? ORDER BY not_after DESC LIMIT 1"
 # `revocation > 0` is what lets the planner take the partial index.
@@ -107,6 +112,11 @@ class SqlPkiStore:
         """Return when the last certificate of a CA ends, one profile left out."""
         rows = await self._database.all(_LAST_END, issuer, without)
         return int(rows[0][0]) if rows else 0  # type: ignore[arg-type]
+
+    async def active(self, now: float, without: str, issued_before: float = inf) -> dict[str, int]:
+        """Return how many certificates of each CA are valid now; one name, and those issued since, left out."""
+        rows = await self._database.all(_ACTIVE, now, without, min(issued_before, _MOST))
+        return {str(issuer): int(count) for issuer, count in rows}  # type: ignore[arg-type]
 
     async def authorities(self) -> list[AuthorityRow]:
         """Return the CAs that are ours."""

@@ -11,13 +11,15 @@ import msgspec
 
 from tradewarden.crypto.keyset import changed_outside
 from tradewarden.forked import Home
-from tradewarden.storage.connection import connect, read_again, unavailable
+from tradewarden.storage.connection import closed, connect, read_again, unavailable
 from tradewarden.storage.database import Making, Revisions, Row, Transaction, Value
 from tradewarden.storage.writer import Job, Writer
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Sequence
     from pathlib import Path
+
+    from tradewarden.errors import StorageUnavailableError
 
 C = TypeVar("C")
 T = TypeVar("T")
@@ -60,13 +62,16 @@ class SqliteDatabase:
         try:
             return read_again(reader, sql, args, error)
         except sqlite3.Error as final:
-            raise unavailable(final, self.path) from final
+            raise self._failed(final) from final
+
+    def _failed(self, error: sqlite3.Error) -> StorageUnavailableError:
+        return closed(self.path) if self._closed else unavailable(error, self.path)
 
     async def all(self, sql: str, *args: Value) -> list[Row]:
         """Return all rows, read on a thread of its own."""
         self._home.require()
         if self._closed:
-            raise unavailable("closed", self.path)
+            raise closed(self.path)
         return await asyncio.get_running_loop().run_in_executor(self._long, self._all, sql, args)
 
     def _all(self, sql: str, args: tuple[Value, ...]) -> list[Row]:
@@ -84,7 +89,7 @@ class SqliteDatabase:
         try:
             version: int = self._reader.execute("PRAGMA data_version").fetchone()[0]
         except sqlite3.Error as error:
-            raise unavailable(error, self.path) from error
+            raise self._failed(error) from error
         return version
 
     async def revisions(self) -> Revisions:
@@ -115,7 +120,7 @@ class SqliteDatabase:
         loop = asyncio.get_running_loop()
         job = Job(making, change, kind, loop.create_future())
         if self._closed:
-            raise unavailable("closed", self.path)
+            raise closed(self.path)
         self._pending.append(job)
         if len(self._pending) == 1:
             self._gather(loop, _TURNS)

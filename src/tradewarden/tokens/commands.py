@@ -2,7 +2,18 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import msgspec
+
+from tradewarden.access.permission import PermissionName
+from tradewarden.access.principal import ServiceName
+from tradewarden.tokens.policy import MAX_PERMISSIONS
+
+_FEW = msgspec.Meta(extra_json_schema={"maxItems": MAX_PERMISSIONS})
+Asked = Annotated[tuple[PermissionName, ...], _FEW]
+"""The names that a token is asked for; the document of the interface says how many, and `grantable` checks it."""
+Seconds = Annotated[int, msgspec.Meta(extra_json_schema={"minimum": 1})]
 
 
 class IssueToken(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -13,9 +24,9 @@ class IssueToken(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     is cut to the policy's.
     """
 
-    service_name: str
-    permissions: tuple[str, ...] | None = None
-    ttl_seconds: int | None = None
+    service_name: ServiceName
+    permissions: Asked | None = None
+    ttl_seconds: Seconds | None = None
     refresh: bool = False
 
 
@@ -30,7 +41,7 @@ class RevokeToken(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     token: str | None = None
     jti: str | None = None
-    service_name: str | None = None
+    service_name: ServiceName | None = None
 
 
 class TokenIssued(msgspec.Struct, frozen=True, omit_defaults=True):

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 
 from tradewarden.crypto.base64url import base64url
+from tradewarden.errors import InvalidInputError
+from tradewarden.tokens.policy import MAX_TOKEN_CHARACTERS
 
 if TYPE_CHECKING:
     from tradewarden.clock import Randomness
@@ -62,7 +64,10 @@ def access_token(
     term: Term,
     confirmation: str = "",
 ) -> str:
-    """Return a signed access token of the service `name`, bound to the certificate of thumbprint `confirmation`."""
+    """Return a signed access token of the service `name`, bound to the certificate of thumbprint `confirmation`.
+
+    Raises `InvalidInputError` when its permissions make it longer than what is accepted anywhere.
+    """
     claims = AccessClaims(
         policy.issuer,
         service_subject(name),
@@ -76,7 +81,13 @@ def access_token(
         permissions,
         Confirmation(confirmation) if confirmation else msgspec.UNSET,
     )
-    return signer.sign(_encode(claims))
+    token = signer.sign(_encode(claims))
+    if len(token) > MAX_TOKEN_CHARACTERS:
+        raise InvalidInputError(
+            f"A token of these {len(permissions)} permissions has {len(token):,} characters, and more than "
+            f"{MAX_TOKEN_CHARACTERS:,} are not accepted; ask for fewer permissions, or for wider scopes"
+        )
+    return token
 
 
 def identifier(now: float, randomness: Randomness) -> str:

@@ -8,7 +8,7 @@ import msgspec
 
 DAY_SECONDS = 86_400
 MAX_TOKEN_CHARACTERS = 8 * 1024
-"""A longer token is refused unread."""
+"""A longer token is refused unread, and so none is issued; no credential of an Authorization header is longer."""
 MAX_PERMISSIONS = 64
 """More permission names than this are not put into one token."""
 

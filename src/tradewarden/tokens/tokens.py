@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from tradewarden.access import listing
 from tradewarden.access.grant import ANY
 from tradewarden.clock import rfc3339
-from tradewarden.errors import InvalidInputError, PermissionDeniedError, TokenError
+from tradewarden.errors import IntegrityError, InvalidInputError, PermissionDeniedError, TokenError
 from tradewarden.tokens.admission import Admission
 from tradewarden.tokens.bond import Bond
 from tradewarden.tokens.commands import TokenListed, TokenPage
 from tradewarden.tokens.ending import Ending
-from tradewarden.tokens.introspection import INACTIVE, Introspection, bound_to
+from tradewarden.tokens.introspection import INACTIVE, Introspection, bound_to, scope
 from tradewarden.tokens.issuing import Issuing
 from tradewarden.tokens.minting import REFRESH_PREFIX, name_of, service_subject, token_digest
 from tradewarden.tokens.parts import Parts
@@ -21,6 +22,8 @@ from tradewarden.tokens.standing import check_family, decode_names, standing_nam
 from tradewarden.tokens.store import Wanted
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from tradewarden.access.grant import Credential, Grant
     from tradewarden.access.principal import Principal
     from tradewarden.audit.entry import Entry
@@ -104,32 +107,37 @@ class Tokens:
         """End a token (and the family that could renew it), or all tokens of a service at once."""
         return await self._ending.revoke(grant, command, entry)
 
-    async def introspect(self, grant: Grant, token: str) -> Introspection:
-        """Say whether a token, access or refresh, is good now (RFC 7662); others' tokens look inactive."""
+    async def introspect(self, grant: Grant, token: str, entry: Entry) -> Introspection:
+        """Say whether a token, access or refresh, is good now (RFC 7662); others' tokens look inactive.
+
+        The entry names the service whose token it is or was, as far as the register knows it.
+        """
         grant.require(_INTROSPECT, ANY)
         try:
             if token.startswith(REFRESH_PREFIX):
-                return await self._introspect_refresh(grant, token)
-            return await self._introspect_access(grant, token)
-        except (TokenError, PermissionDeniedError):
+                return await self._introspect_refresh(grant, token, entry)
+            return await self._introspect_access(grant, token, entry)
+        except TokenError:
+            entry.resource = entry.resource or await self._holder(token)
+            return INACTIVE
+        except PermissionDeniedError:
             return INACTIVE
 
     async def list(self, grant: Grant, service: str | None = None, after: str = "", limit: int = 100) -> TokenPage:
-        """Return a page of issued tokens, oldest first, of one service or of all that the grant sees.
-
-        A page may hold fewer than `limit` and still have a `next`: what the grant does not see is left out.
-        """
+        """Return a page of issued tokens, oldest first, of one service or of all that the grant sees."""
         if not 1 <= limit <= MAX_PAGE:
             raise InvalidInputError(f"limit must be from 1 to {MAX_PAGE}")
         grant.require("tokens:read", service or ANY)
-        subject = service_subject(service) if service else ""
-        rows = await self._parts.store.page(subject, after, limit)
+
+        async def read(name: str) -> Sequence[TokenRow]:
+            return await self._parts.store.page(service_subject(name) if name else "", after, limit)
+
+        rows, last = await listing.page(listing.names(grant, service or ANY), read, lambda row: row.jti, limit)
         for row in rows:
             self._parts.check(row)
-        visible = [row for row in rows if service or grant.sees(name_of(row.subject))]
-        generations = {subject: await self._generation(subject) for subject in {row.subject for row in visible}}
-        seen = tuple(_listed(row, generations[row.subject]) for row in visible)
-        return TokenPage(seen, rows[-1].jti if len(rows) == limit else None)
+        generations = {subject: await self._generation(subject) for subject in {row.subject for row in rows}}
+        shown = tuple(_listed(row, generations[row.subject]) for row in rows)
+        return TokenPage(shown, None if last is None else last.jti)
 
     async def _generation(self, subject: str) -> int:
         """Return how often all tokens of a subject were ended."""
@@ -159,13 +167,23 @@ class Tokens:
         """Forget up to `limit` rows of each kind that ended more than a day ago; return how many went."""
         return await self._parts.store.sweep(self._parts.now() - KEPT_SECONDS, limit)
 
-    async def _introspect_access(self, grant: Grant, token: str) -> Introspection:
+    async def _holder(self, token: str) -> str:
+        """Return whose access token this is or was; empty for one that the register does not know."""
+        state = await self._parts.store.read(Wanted(token=token_digest(token)))
+        try:
+            found = self._parts.checked(state).token
+        except IntegrityError:  # such a row is not known to be anybody's
+            return ""
+        return name_of(found.subject) if found else ""
+
+    async def _introspect_access(self, grant: Grant, token: str, entry: Entry) -> Introspection:
         parts = self._parts
         found = await self._standing(token, await parts.revisions())
+        entry.resource = found.service_name
         grant.require(_INTROSPECT, found.service_name)
         return Introspection(
             active=True,
-            scope=" ".join(found.names),
+            scope=scope(found.names),
             client_id=found.service_name,
             token_type="Bearer",  # noqa: S106
             exp=found.expires_at,
@@ -186,11 +204,11 @@ class Tokens:
             raise TokenError("the client certificate that the token is bound to is revoked")
         return found
 
-    async def _introspect_refresh(self, grant: Grant, token: str) -> Introspection:
+    async def _introspect_refresh(self, grant: Grant, token: str, entry: Entry) -> Introspection:
         parts = self._parts
         now = parts.now()
         state = parts.checked(await parts.store.read(Wanted(refresh=token_digest(token))))
-        name = name_of(state.family.subject) if state.family else ""
+        entry.resource = name = name_of(state.family.subject) if state.family else ""
         family = check_family(state, await parts.register.registered(name) if name else None, now)
         used = state.refresh
         grant.require(_INTROSPECT, name)
@@ -200,7 +218,7 @@ class Tokens:
         names = standing_names(family.permissions, await parts.register.registered(name), parts.policy)
         return Introspection(
             active=True,
-            scope=" ".join(names),
+            scope=scope(names),
             client_id=name,
             token_type="refresh_token",  # noqa: S106
             exp=family.expires_at,

@@ -31,6 +31,9 @@ _STRONG: Final = "DEFAULT:@SECLEVEL=3"
 
 Our CA has and certifies none that is weaker, so no peer of it is shut out.
 """
+_AS_GIVEN: Final = "DEFAULT:@SECLEVEL=2"
+"""At least 112 bits: what the service's listener takes when its certificate is given to it."""
+_ANYONE: Final = Peer()
 
 
 class _Handshake:
@@ -117,7 +120,7 @@ class LiveContext(ssl.SSLContext):
         made.lacking = threading.Event()
         made.minimum_version = ssl.TLSVersion.TLSv1_3
         made.set_ciphers(_STRONG)
-        made.verify_flags |= _STRICT | (ssl.VERIFY_CRL_CHECK_LEAF if check_revocation else 0)
+        made.verify_flags |= _STRICT | (ssl.VERIFY_CRL_CHECK_CHAIN if check_revocation else 0)
         if protocol == ssl.PROTOCOL_TLS_SERVER:
             made.num_tickets = 0  # a resumed session is not checked again: neither its revocation nor its pins
         return made
@@ -167,17 +170,36 @@ class Contexts:
         return context
 
 
-def mutual(pair: Pair) -> ssl.SSLContext:
-    """Return a client context for one call with this pair."""
-    return behind(ssl.PROTOCOL_TLS_CLIENT, pair, b"")
+def mutual(pair: Pair, service: Peer = _ANYONE) -> ssl.SSLContext:
+    """Return a context for calls of the service with this pair: it has the host's name, and what is asked besides."""
+    made = LiveContext.client(service, check_revocation=False)
+    made.check_hostname = True
+    made.adopt(pair, b"")
+    return made
 
 
-def behind(protocol: int, pair: Pair, crl_pem: bytes) -> ssl.SSLContext:
-    """Return a plain context that holds the pair, its roots and revocation lists."""
+def trusting(roots_pem: bytes, service: Peer = _ANYONE) -> ssl.SSLContext:
+    """Return one without a certificate of its own that trusts these roots alone."""
+    made = LiveContext.client(service, check_revocation=False)
+    made.check_hostname = True
+    made.set_ciphers(_AS_GIVEN)
+    made.behind = _bare(ssl.PROTOCOL_TLS_CLIENT)
+    made.behind.set_ciphers(_AS_GIVEN)
+    made.behind.load_verify_locations(cadata=roots_pem.decode("ascii"))
+    return made
+
+
+def _bare(protocol: int) -> ssl.SSLContext:
     made = ssl.SSLContext(protocol)
     made.minimum_version = ssl.TLSVersion.TLSv1_3
     made.set_ciphers(_STRONG)
     made.verify_flags |= _STRICT
+    return made
+
+
+def behind(protocol: int, pair: Pair, crl_pem: bytes) -> ssl.SSLContext:
+    """Return a plain context that holds the pair, its roots and revocation lists."""
+    made = _bare(protocol)
     try:
         with memory_file(pair.chain_pem) as chain, memory_file(pair.key_pem) as key:
             made.load_cert_chain(chain, key, password=_no_password)

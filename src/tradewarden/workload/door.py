@@ -15,7 +15,7 @@ import msgspec
 
 from tradewarden.errors import AuthenticationError, UnavailableError
 from tradewarden.outbound import address, problem_in, read_answer, tls_failure, tls_reason
-from tradewarden.workload.errors import RefusedError, RootUnknownError
+from tradewarden.workload.errors import CertificateRefusedError, RefusedError, RootUnknownError
 from tradewarden.workload.pair import certificates, fingerprint, pem_of
 
 if TYPE_CHECKING:
@@ -29,12 +29,15 @@ _MAX_BYTES: Final = 1024 * 1024
 _MAX_CRL_BYTES: Final = 64 * 1024 * 1024
 _MAX_SECONDS: Final = 60.0
 _JSON: Final = MappingProxyType({"Content-Type": "application/json"})
+_OCSP: Final = MappingProxyType({"Content-Type": "application/ocsp-request"})
 _NONE: Final[Mapping[str, str]] = MappingProxyType({})
 _NOT_MODIFIED: Final = 304
 _PASSING: Final = frozenset({408, 425, 429})
 """Refusals that say: not now."""
 _NO_ROOT: Final = frozenset({2, 18, 19, 20, 21})
 """OpenSSL's X509_V_ERR codes of a chain that leads to no trusted root."""
+_REFUSALS: Final = ("ALERT_CERTIFICATE_REVOKED", "ALERT_UNKNOWN_CA")
+"""How OpenSSL's names of the alerts end by which a listener refuses a client's certificate (RFC 8446 section 6.2)."""
 
 
 class Issued(msgspec.Struct, frozen=True):
@@ -77,9 +80,17 @@ class Door:
         """Return the trust bundle (PEM)."""
         return self._call("GET", "/ca/certificate").content
 
+    def crosses(self) -> bytes:
+        """Return the certificates of the service's roots by one another (PEM); empty unless it has several."""
+        return self._call("GET", "/ca/cross-certificates").content
+
     def crls(self, tag: str) -> Fetched:
         """Return the revocation lists (PEM) of all CAs that can be met; `tag` is that of the ones held."""
         return self._call("GET", "/ca/crls", headers={"If-None-Match": tag} if tag else _NONE, most=_MAX_CRL_BYTES)
+
+    def ocsp(self, request: bytes) -> bytes:
+        """Return the answer to an OCSPRequest (DER)."""
+        return self._call("POST", "/ca/ocsp", request, _OCSP).content
 
     def _issued(self, path: str, body: Mapping[str, object]) -> Issued:
         given = msgspec.json.encode({name: value for name, value in body.items() if value is not None})
@@ -136,19 +147,13 @@ def first_contact(url: str, pin: str) -> bytes:
     return pem_of(pinned)
 
 
-def trusting(roots_pem: bytes) -> ssl.SSLContext:
-    """Return a client context without a certificate of its own that trusts these roots alone."""
-    made = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    made.minimum_version = ssl.TLSVersion.TLSv1_3
-    made.verify_flags |= ssl.VERIFY_X509_STRICT
-    made.load_verify_locations(cadata=roots_pem.decode("ascii"))
-    return made
-
-
 def _unreached(url: str, error: Exception) -> UnavailableError:
     """Return why there was no answer."""
     failure = tls_failure(error)
     if failure is None:
         return UnavailableError(f"no answer from {url} ({type(error).__name__})")
+    told = f"no TLS connection to {url}: {tls_reason(failure)}"
+    if str(getattr(failure, "reason", "")).endswith(_REFUSALS):
+        return CertificateRefusedError(told)
     known = getattr(failure, "verify_code", 0) not in _NO_ROOT
-    return (UnavailableError if known else RootUnknownError)(f"no TLS connection to {url}: {tls_reason(failure)}")
+    return (UnavailableError if known else RootUnknownError)(told)

@@ -27,6 +27,12 @@ class RootUnknownError(UnavailableError):
     code = "root_unknown"
 
 
+class CertificateRefusedError(UnavailableError):
+    """The service's TLS listener does not take our certificate: revoked, or under a root that it trusts no more."""
+
+    code = "certificate_refused"
+
+
 class EnrolmentNeededError(AuthenticationError):
     """No certificate, and none to be had without a new join token; the text says where it is expected."""
 
@@ -60,3 +66,9 @@ class PeerNameError(PeerRefusedError):
     """The peer's SPIFFE ID is none of those asked for."""
 
     code = "peer_name"
+
+
+class PeerRevokedError(PeerRefusedError):
+    """A revocation list that is held here names a certificate in the peer's verified chain."""
+
+    code = "peer_revoked"

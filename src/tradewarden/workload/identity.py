@@ -33,6 +33,7 @@ _LOG: Final = logging.getLogger("tradewarden.workload")
 _START_SECONDS: Final = 30.0
 _LEAST_SECONDS: Final = 0.05
 CRL_SECONDS: Final = 60.0
+STANDING_SECONDS: Final = 60.0
 
 
 class ServiceIdentity:
@@ -48,8 +49,9 @@ class ServiceIdentity:
     every try. `service_name`, when given, is the only name accepted. `on_change` is a command (argv, no shell) that
     runs after each change, for at most `hook_seconds`; `listen` adds Python callbacks. `check_revocation` asks the
     service for its revocation lists every minute, and within a second after a peer came whose CA's list is not held; it
-    refuses revoked peers, and every peer whose CA's list is not held or has lapsed. `roots_seconds` is how often the
-    trust bundle is asked for.
+    refuses peers that are revoked or below a revoked CA, and every peer with a CA above it whose list is not held or
+    has lapsed. `roots_seconds` is how often the trust bundle is asked for. Once a minute the service is asked whether
+    the certificate still counts; when it is revoked, or its CA is, or its root is gone, another one is due at once.
 
     All work is done in one thread, so a busy event loop delays no renewal; start it after a fork. Errors:
     `ConfigurationError`, and from the start `EnrolmentNeededError` or `UnavailableError` when there is no certificate.
@@ -84,7 +86,7 @@ class ServiceIdentity:
         if check_revocation and not (url.startswith("https:") or mtls_url):
             raise ConfigurationError("check_revocation takes an https url or an mtls_url, where the lists come from")
         self._renewal = Renewal(source, self._directory, self._clock) if url or mtls_url else None
-        periods = Periods(roots_seconds, CRL_SECONDS if check_revocation else 0.0)
+        periods = Periods(roots_seconds, CRL_SECONDS if check_revocation else 0.0, STANDING_SECONDS)
         self._keeper = Keeper(
             self._directory, self._renewal, self._contexts, periods, self._clock, randomness, self._has_changed
         )
@@ -151,15 +153,19 @@ class ServiceIdentity:
     def renew(self, *, force: bool = False) -> bool:
         """Renew once in this very thread if it is time, or with `force`; return whether there is a new certificate.
 
-        The trust bundle is refreshed in any case. Raises what hindered a renewal, and `HookError`.
+        It is time, too, when the service says that the certificate counts no more. The trust bundle is refreshed in any
+        case. Raises what hindered a renewal, and `HookError`.
         """
         self._directory.prepare()
         held = self._directory.read()
         renewal = self._renewal_needed()
         due = held is None or not held.anchored or self._clock.now() >= renewal_time(held.starts, held.ends, 0.5)
         if held is not None and not due and not force:
-            self._hook.run(self._with_fresh_roots(renewal, held))
-            return False
+            told = renewal.standing(held)
+            if not told:
+                self._hook.run(self._with_fresh_roots(renewal, held))
+                return False
+            _LOG.warning("certificate %s of %s counts no more: %s", held.serial_number, held.spiffe_id, told)
         pair = renewal.obtain(held)
         if pair is None:
             raise UnavailableError(f"{self._directory.path} is being renewed by another process just now")
@@ -186,6 +192,11 @@ class ServiceIdentity:
     def held(self) -> Pair | None:
         """What is on disk, started or not; raises `ConfigurationError` or `IntegrityError` naming the file."""
         return self._directory.read()
+
+    def refused(self) -> str:
+        """Return why the service takes the certificate on disk no more; empty while it does, or when nobody says."""
+        held = self._directory.read()
+        return (held is not None and self._renewal_needed().standing(held)) or ""
 
     def run(self, stop: threading.Event) -> None:
         """Keep it fresh in this very thread until `stop` is set, whatever fails: what a daemon does."""

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 
 from tradewarden.clock import rfc3339
 from tradewarden.errors import TradewardenError
-from tradewarden.workload.errors import EnrolmentNeededError
+from tradewarden.workload.errors import CertificateRefusedError, EnrolmentNeededError
 from tradewarden.workload.revocation import Revocation
 from tradewarden.workload.schedule import backoff, fraction, fruitless, renewal_time, spread
 
@@ -37,10 +37,14 @@ _AGAIN_SECONDS: Final = 30.0
 
 @dataclass(frozen=True)
 class Periods:
-    """How often the roots and the revocation list are fetched, in seconds; 0 stands for never."""
+    """How often roots and revocation lists are fetched, and the certificate's standing asked for; in seconds, 0: never.
+
+    The standing is whether the service still takes the certificate.
+    """
 
     roots: float = 3600.0
     crl: float = 0.0
+    standing: float = 60.0
 
 
 class Keeper:
@@ -67,6 +71,9 @@ class Keeper:
         self._retry = 0.0
         self._roots = _Periodic(periods.roots, self)
         self._crl = _Periodic(periods.crl, self)
+        self._standing = _Periodic(periods.standing, self)
+        self._lost = ""
+        self._losses = 0
         self._revocation = Revocation(directory)
         self.pair: Pair | None = None
         self.error: TradewardenError | None = None
@@ -117,12 +124,13 @@ class Keeper:
         self.pair = pair
         if renewed:
             self._chance = self.chance
-            self._failures, self.error = 0, None
+            self._failures, self.error, self._lost = 0, None, ""
+            self._crl.hasten(_WANTED_SECONDS)
         self._changed(pair)
 
     def renews_at(self) -> float:
-        """Return when the certificate is renewed, in seconds since the epoch; at once when it leads to no root."""
-        if self.pair is None or not self.pair.anchored:
+        """Return when the certificate is renewed, in seconds since the epoch; at once when it counts no more."""
+        if self.pair is None or not self.pair.anchored or self._lost:
             return 0.0
         return renewal_time(self.pair.starts, self.pair.ends, self._chance)
 
@@ -168,17 +176,38 @@ class Keeper:
     def _failed(self, error: TradewardenError) -> None:
         self.error = error
         self._failures += 1
-        left = self.pair.ends - self._clock.now() if self.pair is not None else 0.0
+        left = self._left()
         wait = backoff(self._failures, left, self.chance)
         self._retry = self.now + wait
         log = _LOG.error if isinstance(error, EnrolmentNeededError) or left <= 0 else _LOG.warning
         log("certificate not renewed, next try in %.0f seconds: %s", wait, error.detail)
 
+    def _left(self) -> float:
+        """Return for how many seconds the certificate is of use; 0 once it counts no more."""
+        return self.pair.ends - self._clock.now() if self.pair is not None and not self._lost else 0.0
+
     def _refresh(self, renewal: Renewal) -> None:
+        self._standing.when_due(lambda pair: self._look(renewal, pair))
         self._roots.when_due(lambda pair: self._refresh_roots(renewal, pair))
         if self._contexts.lacking.is_set():
             self._crl.hasten(_WANTED_SECONDS)
         self._crl.when_due(lambda pair: self._refresh_crl(renewal, pair))
+
+    def _look(self, renewal: Renewal, pair: Pair) -> None:
+        """Learn whether the service still takes the certificate; when it does not, a new one is due.
+
+        After a moment, and ever later while new ones are not taken either.
+        """
+        told = renewal.standing(pair)
+        if told is None:
+            return
+        if not told:
+            self._losses = 0
+        elif not self._lost:
+            self._losses += 1
+            self._retry = self.now + backoff(self._losses, self._left(), self.chance)
+            _LOG.warning("certificate %s of %s counts no more: %s", pair.serial_number, pair.spiffe_id, told)
+        self._lost = told
 
     def _refresh_roots(self, renewal: Renewal, pair: Pair) -> None:
         found = renewal.roots(pair)
@@ -191,11 +220,17 @@ class Keeper:
 
     def _refresh_crl(self, renewal: Renewal, pair: Pair) -> None:
         self._contexts.lacking.clear()
-        if self._revocation.refresh(pair, renewal.crls):
+        try:
+            newer = self._revocation.refresh(pair, renewal.crls)
+        except CertificateRefusedError:
+            self._standing.hasten(0)  # nothing is given to what counts no more: first a new certificate, then the lists
+            raise
+        if newer:
             self._contexts.adopt(pair, self._revocation.pem)
 
     def _rest(self) -> float:
-        waits = [_WANTED_SECONDS if self._crl.wanted else LONGEST_SECONDS, self._roots.left(), self._crl.left()]
+        waits = [_WANTED_SECONDS if self._crl.wanted else LONGEST_SECONDS]
+        waits += [each.left() for each in (self._roots, self._crl, self._standing)]
         if self._renewal is not None:
             waits.append(max(self.renews_at() - self._clock.now(), self._retry - self.now))
         return max(0.0, min(waits))

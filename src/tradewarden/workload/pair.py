@@ -14,9 +14,10 @@ from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_private_key
 
 from tradewarden.errors import IntegrityError
+from tradewarden.workload.lists import revokes
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from cryptography.hazmat.primitives.asymmetric import ec
 
@@ -116,14 +117,21 @@ class Pair:
                 return False
         return False
 
-    def vouched(self, offered_pem: bytes, crosses_pem: bytes, now: float) -> bytes:
+    def vouched(
+        self,
+        offered_pem: bytes,
+        crosses_pem: bytes,
+        now: float,
+        lists: Iterable[x509.CertificateRevocationList] = (),
+    ) -> bytes:
         """Return which of the offered roots (PEM) are the service's whoever offers them: one that is trusted says so.
 
         It does by certifying the other's name and key, as two roots do for one another while the root is being changed
-        ("new with old", RFC 4210 section 4.4).
+        ("new with old", RFC 4210 section 4.4), and as long as none of the lists says that it did so in vain.
         """
         crosses = certificates(crosses_pem, "The cross-certificates") if crosses_pem else ()
-        good = [each for each in crosses if any(_issued(each, root) for root in self.roots) and _is_valid(each, now)]
+        valid = [each for each in crosses if _is_valid(each, now)]
+        good = [each for each in valid if any(_vouches(root, each, lists) for root in self.roots)]
         offered = certificates(offered_pem, "The trust bundle")
         return pem_of([root for root in offered if any(_certifies(cross, root) for cross in good)])
 
@@ -161,6 +169,10 @@ def _issued(certificate: x509.Certificate, issuer: x509.Certificate) -> bool:
     except (InvalidSignature, *_UNREADABLE):
         return False
     return True
+
+
+def _vouches(root: x509.Certificate, cross: x509.Certificate, lists: Iterable[x509.CertificateRevocationList]) -> bool:
+    return _issued(cross, root) and not revokes(lists, cross, root)
 
 
 def _certifies(cross: x509.Certificate, root: x509.Certificate) -> bool:

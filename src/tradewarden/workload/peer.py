@@ -1,4 +1,4 @@
-"""Who the other end must be, beyond a chain that verifies: pinned keys (RFC 7469 form) and SPIFFE IDs.
+"""Who the other end must be, beyond a chain that verifies: pinned keys (RFC 7469 form), SPIFFE IDs, not revoked.
 
 Checked within the handshake, after TLS has verified the chain and before any application data is sent or read.
 """
@@ -10,13 +10,15 @@ from base64 import b64decode, b64encode
 from binascii import Error as NotBase64
 from functools import lru_cache
 from hashlib import sha256
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from tradewarden.errors import ConfigurationError
-from tradewarden.workload.errors import PeerNameError, PinMismatchError
+from tradewarden.workload.errors import PeerNameError, PeerRevokedError, PinMismatchError
+from tradewarden.workload.lists import revokes
 from tradewarden.workload.pair import public_bytes
 
 if TYPE_CHECKING:
@@ -29,17 +31,23 @@ _SPIFFE: Final = re.compile(r"spiffe://[a-z0-9._-]{1,255}(?:/[A-Za-z0-9._-]+)+",
 
 
 class Peer(NamedTuple):
-    """What is asked of a peer: one of these keys in its chain, one of these SPIFFE IDs. Empty asks nothing."""
+    """What is asked of a peer: one of these keys in its chain, one of these SPIFFE IDs. Empty asks nothing.
+
+    `lists` may be old or too few: what they name is refused, and for want of one nobody is.
+    """
 
     pins: frozenset[bytes] = frozenset()
     names: frozenset[str] = frozenset()
+    lists: tuple[x509.CertificateRevocationList, ...] = ()
 
     def check(self, connection: ssl.SSLObject | ssl.SSLSocket) -> None:
-        """Look at a connection whose handshake is done; raises `PinMismatchError` or `PeerNameError`."""
+        """Look at a connection whose handshake is done; raises a `PeerRefusedError`."""
         if self.pins:
             self._check_pins([pin_of(der) for der in _verified_chain(connection)])
         if self.names:
             self._check_name(connection)
+        if self.lists:
+            self._check_lists([x509.load_der_x509_certificate(der) for der in _verified_chain(connection)])
 
     def _check_pins(self, found: list[bytes]) -> None:
         if self.pins.isdisjoint(found):
@@ -53,6 +61,12 @@ class Peer(NamedTuple):
         if len(uris) != 1 or uris[0] not in self.names:
             shown = ", ".join(uris)[:512] or "no SPIFFE ID"
             raise PeerNameError(f"The peer is {shown}, not {' or '.join(sorted(self.names))}")
+
+    def _check_lists(self, chain: list[x509.Certificate]) -> None:
+        for certificate, issuer in pairwise(chain):
+            if revokes(self.lists, certificate, issuer):
+                subject = certificate.subject.rfc4514_string()[:512]
+                raise PeerRevokedError(f"{subject} is revoked, and the peer's certificate chain leads over it")
 
 
 def peer(pins: Collection[str] | None, names: str | Collection[str] | None, trust_domain: str) -> Peer:

@@ -11,12 +11,17 @@ The ways, in their order:
 
 A new key is made each time, and what comes back replaces the old pair only once it was found to be whole. Nothing is
 asked for while the disk has no room for it.
+
+Always true here: a new root is trusted because one that is trusted has certified it, never because of who answered.
+TLS says whose certificate answers, and with an issuing CA's stolen key anybody has one; the root has the last word, in
+the cross-certificates of a change and in its revocation list.
 """
 
 from __future__ import annotations
 
 import logging
 from dataclasses import dataclass
+from hashlib import sha256
 from typing import TYPE_CHECKING, Final
 
 from cryptography.hazmat.primitives.serialization import Encoding
@@ -25,14 +30,25 @@ from tradewarden.clock import rfc3339
 from tradewarden.errors import ConfigurationError, IntegrityError, UnavailableError
 from tradewarden.outbound import address
 from tradewarden.workload import join_token
-from tradewarden.workload.contexts import mutual
-from tradewarden.workload.door import Door, first_contact, trusting
-from tradewarden.workload.errors import EnrolmentNeededError, RefusedError, RootUnknownError
-from tradewarden.workload.pair import Pair, certificates, pem_of
+from tradewarden.workload.contexts import mutual, trusting
+from tradewarden.workload.door import Door, first_contact
+from tradewarden.workload.errors import (
+    CertificateRefusedError,
+    EnrolmentNeededError,
+    RefusedError,
+    RootUnknownError,
+)
+from tradewarden.workload.lists import read_lists
+from tradewarden.workload.pair import Pair
+from tradewarden.workload.peer import Peer, peer
 from tradewarden.workload.possession import key_pem, new_key, proof, signing_request
+from tradewarden.workload.roots import each_once, followed
+from tradewarden.workload.standing import standing
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from cryptography import x509
 
     from tradewarden.clock import Clock
     from tradewarden.workload.directory import IdentityDirectory
@@ -40,6 +56,8 @@ if TYPE_CHECKING:
     from tradewarden.workload.join_token import JoinToken
 
 _LOG: Final = logging.getLogger("tradewarden.workload")
+_SERVICE: Final = "tradewarden"
+"""The service's own name, in its certificate."""
 
 
 @dataclass(frozen=True)
@@ -76,6 +94,7 @@ class Renewal:
         self._directory = directory
         self._clock = clock
         self._refused: set[str] = set()
+        self._known: tuple[bytes, tuple[x509.CertificateRevocationList, ...]] = (b"", ())
 
     def obtain(self, held: Pair | None) -> Pair | None:
         """Return the pair that replaces `held`, from the service or from a process that was quicker.
@@ -97,10 +116,16 @@ class Renewal:
                 raise UnavailableError(f"{self._directory.path} is being renewed by another process just now")
             return self._enroll(self._directory.read())
 
+    def standing(self, held: Pair) -> str | None:
+        """Return why the service takes the certificate no more; empty while it does, None when nobody says."""
+        doors = [self._door(held)] if self._source.url else []
+        mutual_too = self._source.mtls_url and held.ends > self._clock.now()
+        return standing([*doors, self._mutual(held)] if mutual_too else doors, held)
+
     def _replace(self, held: Pair) -> Pair:
         try:
             return self._renew(held)
-        except (RefusedError, RootUnknownError) as error:
+        except (RefusedError, RootUnknownError, CertificateRefusedError) as error:
             if self._token() is None:
                 raise EnrolmentNeededError(self._way_back(held, _why(error)), reason=error.reason) from error
             return self._enroll(held)
@@ -110,9 +135,8 @@ class Renewal:
         key = new_key()
         csr = signing_request(key)
         answer, authenticated = self._ask(held, csr)
-        issued = Pair.read(key_pem(key), answer.certificate_chain.encode(), held.roots_pem)
-        added = self._added(issued, answer, authenticated=authenticated)
-        renewed = issued.with_roots(self._bundle(self._authenticated(held), held.roots_pem + added))
+        issued = self._issued(key_pem(key), answer, held.roots_pem)
+        renewed = issued.with_roots(self._bundle(self._authenticated(held), issued))
         if not authenticated and not renewed.anchored:
             raise RootUnknownError(
                 "the service certifies under a root that is not trusted here, because the root was replaced"
@@ -121,7 +145,7 @@ class Renewal:
 
     def _ask(self, held: Pair, csr: str) -> tuple[Issued, bool]:
         if self._source.mtls_url and held.ends > self._clock.now():
-            door = Door(self._source.mtls_url, mutual(held))
+            door = self._mutual(held)
             try:
                 return door.renew({"csr": csr, "ttl_hours": self._source.ttl_hours}), True
             except (UnavailableError, RefusedError) as error:
@@ -140,16 +164,15 @@ class Renewal:
             raise EnrolmentNeededError(self._way_back(held, ""))
         self._directory.require_room()
         pinned = first_contact(self._source.url, token.pin)
-        door = Door(self._source.url, trusting(pinned))
+        door = Door(self._source.url, trusting(pinned, Peer(lists=self._lists())))
         key = new_key()
         try:
             answer = door.enroll(token.text, signing_request(key), self._name(held))
         except RefusedError as refused:
             self._refused.add(token.digest)
             raise EnrolmentNeededError(self._way_back(held, _why(refused)), reason=refused.reason) from refused
-        issued = Pair.read(key_pem(key), answer.certificate_chain.encode(), pinned)
-        added = self._added(issued, answer, authenticated=door.authenticated)
-        roots = self._bundle(door if door.authenticated else None, pinned + added)
+        issued = self._issued(key_pem(key), answer, pinned)
+        roots = self._bundle(door if door.authenticated else None, issued)
         taken = self._take(issued.with_roots(roots), held)
         self._directory.put_joined(token.digest)
         return taken
@@ -193,24 +216,27 @@ class Renewal:
         return f"{told}. Make a join token (tradewarden ca join-token {name}) and {where}"
 
     def roots(self, held: Pair) -> bytes | None:
-        """Return the service's trust bundle (PEM); None when no address gives an answer that is known to be its."""
+        """Return the service's trust bundle (PEM) as far as a root that is trusted here vouches for it.
+
+        None when no address gives an answer that is known to be its.
+        """
         door = self._authenticated(held)
-        return None if door is None else _each_once(door.roots())
+        return None if door is None else followed(door, held, self._clock.now(), self._lists())
 
-    def _added(self, issued: Pair, answer: Issued, *, authenticated: bool) -> bytes:
-        """Return the roots (PEM) that came with a certificate; over plain HTTP those that a trusted one vouches for."""
-        offered = answer.ca_certificate.encode()
-        return (
-            offered if authenticated else issued.vouched(offered, answer.cross_certificates.encode(), self._clock.now())
-        )
+    def _issued(self, key: bytes, answer: Issued, roots_pem: bytes) -> Pair:
+        """Return the new pair over these roots and those that came with it and are vouched for by one of these."""
+        issued = Pair.read(key, answer.certificate_chain.encode(), roots_pem)
+        offered, crosses = answer.ca_certificate.encode(), answer.cross_certificates.encode()
+        more = issued.vouched(offered, crosses, self._clock.now(), self._lists())
+        return issued.with_roots(each_once(roots_pem + more))
 
-    def _bundle(self, door: Door | None, otherwise: bytes) -> bytes:
+    def _bundle(self, door: Door | None, known: Pair) -> bytes:
         """Return the trust bundle that goes with a new certificate; what is known anyhow when it cannot be had now."""
         try:
-            return _each_once(otherwise if door is None else door.roots())
-        except (UnavailableError, RefusedError) as error:
+            return known.roots_pem if door is None else followed(door, known, self._clock.now(), self._lists())
+        except (UnavailableError, RefusedError, IntegrityError) as error:
             _LOG.warning("the trust bundle is fetched later: %s", error.detail)
-            return _each_once(otherwise)
+            return known.roots_pem
 
     def replace_roots(self, held: Pair, roots_pem: bytes) -> Pair | None:
         """Return the pair with other roots, made the one that holds; None when another process was quicker."""
@@ -233,22 +259,33 @@ class Renewal:
         if self._source.url.startswith("https:"):
             return self._door(held)
         if self._source.mtls_url and held.ends > self._clock.now():
-            return Door(self._source.mtls_url, mutual(held))
+            return self._mutual(held)
         return None
+
+    def _mutual(self, held: Pair) -> Door:
+        """Return the service's mTLS port, where no proxy stands: it is the service itself, by its SPIFFE ID."""
+        itself = peer(None, _SERVICE, held.trust_domain)._replace(lists=self._lists())
+        return Door(self._source.mtls_url, mutual(held, itself))
 
     def _door(self, held: Pair) -> Door:
         if not self._source.url:
             raise UnavailableError("the certificate has expired, and without a url nothing can be asked without it")
-        return Door(self._source.url, trusting(held.roots_pem))
+        return Door(self._source.url, trusting(held.roots_pem, Peer(lists=self._lists())))
+
+    def _lists(self) -> tuple[x509.CertificateRevocationList, ...]:
+        """Return the revocation lists that are held, if any: the service's own certificate is on none of them."""
+        pem = self._directory.crls()
+        digest = sha256(pem).digest()
+        if digest != self._known[0]:
+            try:
+                self._known = digest, tuple(read_lists(pem).values())
+            except ValueError:
+                self._known = digest, ()
+        return self._known[1]
 
 
-def _why(error: RefusedError | RootUnknownError) -> str:
+def _why(error: RefusedError | RootUnknownError | CertificateRefusedError) -> str:
     return f"the service refused: {error.detail}" if isinstance(error, RefusedError) else error.detail
-
-
-def _each_once(roots_pem: bytes) -> bytes:
-    """Return roots, each once and in their order; raises `IntegrityError`."""
-    return pem_of(tuple(dict.fromkeys(certificates(roots_pem, "The trust bundle"))))
 
 
 def _state(held: Pair, now: float) -> str:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final, TypeVar
 import msgspec
 
 from tradewarden.access.grant import authorize
+from tradewarden.access.paging import PageSize
 from tradewarden.acme import jws
 from tradewarden.acme.accounts import contacts, require_own
 from tradewarden.acme.commands import (
@@ -76,7 +77,7 @@ class ListAccounts(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """List ACME accounts."""
 
     after: str = ""
-    limit: int = 100
+    limit: PageSize = 100
 
 
 class ListOrders(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -84,7 +85,7 @@ class ListOrders(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     account: str = ""
     after: str = ""
-    limit: int = 100
+    limit: PageSize = 100
 
 
 class NamedAccount(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -122,13 +123,13 @@ async def directory(warden: Warden, grant: Grant, command: Nothing, entry: Entry
 async def nonce(warden: Warden, grant: Grant, command: Nothing, entry: Entry) -> Content:
     """Give a nonce for the next call (RFC 8555 section 7.2)."""
     del grant, command, entry
-    return finished(warden, Content(b"", "application/octet-stream"))
+    return finished(warden, Content(b"", ""))
 
 
 async def no_content(warden: Warden, grant: Grant, command: Nothing, entry: Entry) -> Content:
     """Give a nonce, and an answer without content (RFC 8555 section 7.2)."""
     del grant, command, entry
-    return finished(warden, Content(b"", "application/octet-stream", 204))
+    return finished(warden, Content(b"", "", 204))
 
 
 async def renewal_info(warden: Warden, grant: Grant, command: NamedRenewal, entry: Entry) -> Content:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 import msgspec
 
-from tradewarden.audit.query import Filter, Query
+from tradewarden.access.paging import PageSize
+from tradewarden.audit.entry import MAX_NAME, EventType, Result
+from tradewarden.audit.query import TIME_PATTERN, Filter, Query
 from tradewarden.errors import InvalidInputError
 from tradewarden.http.route import Nothing
 
@@ -15,20 +17,28 @@ if TYPE_CHECKING:
     from tradewarden.app import Warden
     from tradewarden.audit.entry import Entry
 
+_TEXT = msgspec.Meta(extra_json_schema={"maxLength": MAX_NAME})
+_TIME = msgspec.Meta(extra_json_schema={"anyOf": [{"const": ""}, {"pattern": TIME_PATTERN}]})
+_EVENT = msgspec.Meta(extra_json_schema={"enum": ["", *map(str, EventType)]})
+_RESULT = msgspec.Meta(extra_json_schema={"enum": ["", *map(str, Result)]})
+_ORDER = msgspec.Meta(extra_json_schema={"enum": ["newest", "oldest"]})
+_COUNT = msgspec.Meta(extra_json_schema={"minimum": 0})
+_FROM_ONE = msgspec.Meta(extra_json_schema={"minimum": 1})
+
 
 class SearchEvents(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Search the log. `since` counts in, `until` does not; a `resource` that ends in `*` is a prefix."""
 
-    since: str = ""
-    until: str = ""
-    user: str = ""
-    resource: str = ""
-    event_type: str = ""
-    action: str = ""
-    result: str = ""
-    request_id: str = ""
-    order: str = "newest"
-    limit: int = 100
+    since: Annotated[str, _TIME] = ""
+    until: Annotated[str, _TIME] = ""
+    user: Annotated[str, _TEXT] = ""
+    resource: Annotated[str, _TEXT] = ""
+    event_type: Annotated[str, _EVENT] = ""
+    action: Annotated[str, _TEXT] = ""
+    result: Annotated[str, _RESULT] = ""
+    request_id: Annotated[str, _TEXT] = ""
+    order: Annotated[str, _ORDER] = "newest"
+    limit: PageSize = 100
     cursor: str = ""
 
 
@@ -42,15 +52,15 @@ class EventPage(msgspec.Struct, frozen=True):
 class ProveInclusion(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Prove that the entry of this sequence number is in the tree of that size (default: the last checkpoint's)."""
 
-    sequence: int
-    tree_size: int | None = None
+    sequence: Annotated[int, _COUNT]
+    tree_size: Annotated[int, _FROM_ONE] | None = None
 
 
 class ProveConsistency(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Prove that the tree of the second size continues that of the first (default: the last checkpoint's)."""
 
-    first: int
-    second: int | None = None
+    first: Annotated[int, _FROM_ONE]
+    second: Annotated[int, _FROM_ONE] | None = None
 
 
 class CheckpointShown(msgspec.Struct, frozen=True):

@@ -21,7 +21,11 @@ if TYPE_CHECKING:
 
 
 class CaListed(msgspec.Struct, frozen=True):
-    """One CA certificate; `key_here` tells whether its private key could be used now, `key` its name."""
+    """One CA certificate; `key_here` tells whether its private key could be used now, `key` its name.
+
+    `active_certificates` is how many of those that it issued to services are neither revoked nor at their end;
+    `old_root_only` how many of these lead to no root but the one that the end of an overlap retires.
+    """
 
     role: Role
     state: Standing
@@ -34,6 +38,8 @@ class CaListed(msgspec.Struct, frozen=True):
     key: str
     active_from: str | None
     ended_at: str | None
+    active_certificates: int
+    old_root_only: int
 
 
 class CasListed(msgspec.Struct, frozen=True):
@@ -72,6 +78,16 @@ async def certificate(warden: Warden, grant: Grant, command: Nothing, entry: Ent
     return Content(warden.authority.ca_certificate().encode(), "application/x-pem-file")
 
 
+async def cross_certificates(warden: Warden, grant: Grant, command: Nothing, entry: Entry) -> Content:
+    """Give the certificates of each root by the other (PEM) while the root is being changed; else nothing.
+
+    By them who trusts one of the two knows the other for ours, whoever hands it over.
+    """
+    del grant, command, entry
+    await warden.revisions()
+    return Content(warden.authority.cas.known.cross_bundle.encode(), "application/x-pem-file")
+
+
 def _listed(cas: Sequence[CaShown]) -> CasListed:
     return CasListed(
         tuple(
@@ -87,6 +103,8 @@ def _listed(cas: Sequence[CaShown]) -> CasListed:
                 ca.key,
                 None if ca.active_from is None else rfc3339(ca.active_from),
                 None if ca.ended_at is None else rfc3339(ca.ended_at),
+                ca.active_certificates,
+                ca.old_root_only,
             )
             for ca in cas
         )

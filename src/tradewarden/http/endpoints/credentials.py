@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from tradewarden.access.paging import PageSize
 from tradewarden.clock import rfc3339
 from tradewarden.identity.commands import (
     Enroll,
@@ -17,6 +18,7 @@ from tradewarden.identity.commands import (
     WithdrawJoinTokens,
 )
 from tradewarden.pki.credentials import IssueCredentials, Reason, RenewCredentials, RevokeCertificate, State
+from tradewarden.pki.limits import Cursor, SerialNumber, SoonHours
 
 if TYPE_CHECKING:
     from tradewarden.access.grant import Grant
@@ -31,13 +33,16 @@ class ListCredentials(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     service_name: str = ""
     state: State | None = None
-    expiring_within_hours: int | None = None
-    after: str = ""
-    limit: int = 100
+    expiring_within_hours: SoonHours | None = None
+    after: Cursor = ""
+    limit: PageSize = 100
 
 
-class CertificateShown(msgspec.Struct, frozen=True):
-    """One certificate of the inventory; never with a private key."""
+class CertificateShown(msgspec.Struct, frozen=True, omit_defaults=True):
+    """One certificate of the inventory; never with a private key. `certificate` (PEM) is not in listings.
+
+    `issuer_sha256` is the fingerprint of the issuing CA's certificate, as `/ca` lists it.
+    """
 
     serial_number: str
     service_name: str
@@ -48,9 +53,10 @@ class CertificateShown(msgspec.Struct, frozen=True):
     issued_at: str
     expires_at: str
     issued_by: str
+    issuer_sha256: str
     revoked_at: str | None
     reason: Reason | None
-    certificate: str
+    certificate: str = ""
 
 
 class CertificatePage(msgspec.Struct, frozen=True):
@@ -82,7 +88,7 @@ class CredentialsIssued(msgspec.Struct, frozen=True, omit_defaults=True):
 class NamedCertificate(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """One certificate, by its serial number in hex."""
 
-    serial_number: str
+    serial_number: SerialNumber
 
 
 async def issue(warden: Warden, grant: Grant, command: IssueCredentials, entry: Entry) -> CredentialsIssued:
@@ -122,7 +128,7 @@ async def enroll(warden: Warden, grant: Grant, command: Enroll, entry: Entry) ->
 
     async def certify(joining: Joining) -> Credentials:
         order = IssueCredentials(joining.service_name, command.csr, joining.dns_names, joining.ip_addresses)
-        return await warden.authority.issue(joining.grant, order, entry, joining.spend)
+        return await warden.authority.issue(joining.grant, order, entry, joining)
 
     return _issued(await warden.enrolment.enroll(command.join_token, entry, certify, command.service_name))
 
@@ -180,6 +186,7 @@ def _shown(item: InventoryItem) -> CertificateShown:
         rfc3339(item.issued_at),
         rfc3339(item.expires_at),
         item.issued_by,
+        item.issuer_sha256,
         None if item.revoked_at is None else rfc3339(item.revoked_at),
         item.reason,
         item.certificate,

@@ -10,7 +10,7 @@ from tradewarden.clock import rfc3339
 from tradewarden.errors import ConfigurationError, InvalidInputError
 from tradewarden.http.route import Nothing
 from tradewarden.keys.purpose import Purpose
-from tradewarden.secrets.rewrap import START
+from tradewarden.secrets.rewrap import MAX_BATCH, START
 from tradewarden.tokens.tokens import SIGNING
 
 if TYPE_CHECKING:
@@ -21,11 +21,14 @@ if TYPE_CHECKING:
 VersionNumber = Annotated[int, msgspec.Meta(ge=0, le=2**53 - 1)]
 """A version, or 0 for what is kept of all of them."""
 
+PurposeName = Annotated[str, msgspec.Meta(extra_json_schema={"enum": [*map(str, Purpose), SIGNING]})]
+BatchSize = Annotated[int, msgspec.Meta(extra_json_schema={"minimum": 1, "maximum": MAX_BATCH})]
+
 
 class RotateKey(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Make a new version of a purpose's key; `signing` makes a new key that signs tokens."""
 
-    purpose: str
+    purpose: PurposeName
 
 
 class RotateRoot(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -38,7 +41,7 @@ class RewrapSecrets(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Move one batch of secrets to the current key version; `after` is what the last batch answered."""
 
     after: tuple[str, VersionNumber] | None = None
-    limit: int = 500
+    limit: BatchSize = 500
 
 
 class KeyShown(msgspec.Struct, frozen=True):
@@ -104,7 +107,14 @@ async def rotate_root(warden: Warden, grant: Grant, command: RotateRoot, entry: 
         source = warden.root_source(command.new_root)
         return KeyRotated("root", await warden.keyring.rotate_root(grant, source, entry))
     except ConfigurationError as error:
-        raise InvalidInputError(f"new_root cannot be used: {error.detail}") from error
+        raise InvalidInputError(_about_new_root(error.detail)) from error
+
+
+def _about_new_root(detail: str) -> str:
+    """Return what is wrong with the URI that was sent, which is not that of the setting."""
+    setting = "TRADEWARDEN_ROOT_KEY"
+    told = f"new_root{detail.removeprefix(setting)}"
+    return told if detail.startswith(setting) else f"new_root cannot be used: {detail}"
 
 
 async def rewrap(warden: Warden, grant: Grant, command: RewrapSecrets, entry: Entry) -> BatchRewrapped:

@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from tradewarden.errors import NotFoundError, PermissionDeniedError
+from tradewarden.errors import UnsupportedTokenTypeError
 from tradewarden.http.route import Content
+from tradewarden.identity.credential import ADMIN_TOKEN_PREFIX
 from tradewarden.tokens.commands import RevokeToken
 
 if TYPE_CHECKING:
@@ -26,14 +27,16 @@ class TokenQuestion(msgspec.Struct, frozen=True):
 
 async def introspect(warden: Warden, grant: Grant, command: TokenQuestion, entry: Entry) -> Introspection:
     """Say whether a token is active, and what it is good for; what the caller may not see looks inactive."""
-    del entry
-    return await warden.tokens.introspect(grant, command.token)
+    return await warden.tokens.introspect(grant, command.token, entry)
 
 
 async def revoke(warden: Warden, grant: Grant, command: TokenQuestion, entry: Entry) -> Content:
-    """End a token. An unknown one, or one of somebody else, is answered alike (RFC 7009 section 2.2)."""
-    try:
-        await warden.tokens.revoke(grant, RevokeToken(token=command.token), entry)
-    except (NotFoundError, PermissionDeniedError) as error:
-        entry.fail(error)
-    return Content(b"", "application/json")
+    """End a token. An unknown one, or one that has ended, is answered alike (RFC 7009 section 2.2).
+
+    One of another service is refused, and stays good: section 2.1 wants its caller told, who would take it for ended
+    otherwise. That such a token exists is no news to who holds it.
+    """
+    if command.token.startswith(ADMIN_TOKEN_PREFIX):
+        raise UnsupportedTokenTypeError("The admin token is not ended here; 'tradewarden admin token' replaces it")
+    await warden.tokens.revoke(grant, RevokeToken(token=command.token), entry)
+    return Content(b"", "")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from base64 import b64decode
 from functools import partial
 from hashlib import sha256
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Annotated, Final
 
 import msgspec
 
@@ -49,7 +49,7 @@ class OcspRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class OcspQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """An OCSPRequest (DER) in base64, escaped for a URL (RFC 6960 appendix A.1)."""
 
-    request: str
+    request: Annotated[str, msgspec.Meta(extra_json_schema={"pattern": "^[A-Za-z0-9+/]+={0,2}$"})]
 
 
 async def crl(warden: Warden, grant: Grant, command: Nothing, entry: Entry) -> Content:

@@ -8,6 +8,7 @@ import msgspec
 
 from tradewarden.clock import rfc3339
 from tradewarden.compromised import CompromisedService, Contained, contain
+from tradewarden.secrets.path import SecretPath
 from tradewarden.secrets.rotation.commands import ListRotations, Policy, RunRotation, SetPolicy
 
 if TYPE_CHECKING:
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 class NamedPath(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """One secret."""
 
-    path: str
+    path: SecretPath
 
 
 class PolicyRemoved(msgspec.Struct, frozen=True):

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Literal
 
 import msgspec
 
+from tradewarden.access.paging import PageSize
 from tradewarden.clock import rfc3339
 from tradewarden.errors import InvalidInputError, SecretNotFoundError
 from tradewarden.secrets.commands import (
@@ -16,6 +17,8 @@ from tradewarden.secrets.commands import (
     SecretsPicked,
     SetSecretMetadata,
 )
+from tradewarden.secrets.limits import Version
+from tradewarden.secrets.path import PathPrefix, SecretPath
 
 if TYPE_CHECKING:
     from tradewarden.access.grant import Grant
@@ -30,8 +33,8 @@ class ReadSecret(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     `stage=previous` reads the newest version before the current one that can be read: after a rotation, the old value.
     """
 
-    path: str
-    version: int | None = None
+    path: SecretPath
+    version: Version | None = None
     metadata: bool = False
     stage: Literal["current", "previous"] = "current"
 
@@ -39,16 +42,16 @@ class ReadSecret(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class ListSecrets(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """List paths that start with `prefix`; `after` continues where the last page ended."""
 
-    prefix: str = ""
-    after: str = ""
-    limit: int = 100
+    prefix: PathPrefix = ""
+    after: PathPrefix = ""
+    limit: PageSize = 100
 
 
 class DeleteSecret(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Delete the current version, or the one named; it can be undeleted."""
 
-    path: str
-    version: int | None = None
+    path: SecretPath
+    version: Version | None = None
 
 
 class SecretStored(msgspec.Struct, frozen=True):

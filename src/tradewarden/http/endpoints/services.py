@@ -6,7 +6,11 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from tradewarden.access.paging import PageSize
+from tradewarden.access.principal import ServiceName
 from tradewarden.identity.commands import RegisterService, ServiceListed, ServicePage, ServiceRegistered, SetNames
+from tradewarden.identity.limits import Permissions
+from tradewarden.unregister import unregister
 
 if TYPE_CHECKING:
     from tradewarden.access.grant import Grant
@@ -18,20 +22,20 @@ class ListServices(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """List registered services in the order of their names."""
 
     after: str = ""
-    limit: int = 100
+    limit: PageSize = 100
 
 
 class NamedService(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """One registered service."""
 
-    service_name: str
+    service_name: ServiceName
 
 
 class SetPermissions(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Replace the most that a service may be granted; tokens already issued are cut to it at once."""
 
-    service_name: str
-    permissions: tuple[str, ...]
+    service_name: ServiceName
+    permissions: Permissions
 
 
 class ServiceDeleted(msgspec.Struct, frozen=True):
@@ -60,7 +64,7 @@ async def show(warden: Warden, grant: Grant, command: NamedService, entry: Entry
 
 async def delete(warden: Warden, grant: Grant, command: NamedService, entry: Entry) -> ServiceDeleted:
     """Delete a registration and end every token of it."""
-    await warden.services.delete(grant, command.service_name, entry)
+    await unregister(warden, grant, command.service_name, entry)
     return ServiceDeleted(command.service_name)
 
 

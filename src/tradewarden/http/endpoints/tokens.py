@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from tradewarden.access.paging import PageSize
 from tradewarden.clock import rfc3339
 from tradewarden.errors import InvalidInputError
 from tradewarden.http.route import Content, Nothing
@@ -30,7 +31,7 @@ class ListTokens(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     service_name: str = ""
     after: str = ""
-    limit: int = 100
+    limit: PageSize = 100
 
 
 async def generate(warden: Warden, grant: Grant, command: IssueToken, entry: Entry) -> TokenIssued:

@@ -123,6 +123,11 @@ class Authorities:
             return ""
         return pem((self.issuing, *self.crosses(self.issuing.row.issuer)))
 
+    @cached_property
+    def cross_bundle(self) -> str:
+        """The certificates of each trusted root by the other (PEM); empty while there is one."""
+        return pem(cross for root in self.trusted for cross in self.crosses(root.fingerprint))
+
     def crosses(self, root: str) -> list[Ca]:
         """Return the certificates of the root with that fingerprint by other trusted roots."""
         trusted = {ca.fingerprint: ca for ca in self.trusted}
@@ -141,6 +146,10 @@ class Authorities:
         """Return the issuing CAs whose certificates a verifier may meet now, the active one first."""
         used = [ca for ca in self.of(Role.ISSUING) if ca.row.active_from and ca.ends > now]
         return sorted(used, key=lambda ca: (ca is not self.issuing, -ca.row.active_from))
+
+    def listed(self, now: float) -> list[Ca]:
+        """Return those of them whose lists count: a revoked one's key may be another's, and so may its lists."""
+        return [ca for ca in self.met(now) if ca.row.state is not Standing.REVOKED]
 
     def forerunner(self, issuing: Ca) -> str:
         """Return the fingerprint of the certificate under which an issuing CA was announced; empty when under its own.

@@ -38,6 +38,7 @@ if TYPE_CHECKING:
 
 MAX_FILE_BYTES = 64 * 1024
 ROOT_CERT = "ca_cert.pem"
+_BRING_BACK = "restore it from a backup (docs/recover.md)"
 _LOCK = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
@@ -160,13 +161,17 @@ class CaFiles:
 
     def certificate(self, name: str) -> x509.Certificate:
         """Read a certificate; raises `ConfigurationError` naming the file."""
-        path = self.path(name)
-        return parse_certificate(read_private(path, MAX_FILE_BYTES), str(path))
+        return parse_certificate(self._content(name), str(self.path(name)))
 
     def key(self, name: str, certificate: x509.Certificate) -> PrivateKey:
         """Read a private key and match it with its certificate; raises `ConfigurationError` naming the file."""
+        return parse_key(self._content(name), str(self.path(name)), certificate, self._password)
+
+    def _content(self, name: str) -> bytes:
         path = self.path(name)
-        return parse_key(read_private(path, MAX_FILE_BYTES), str(path), certificate, self._password)
+        if not os.path.lexists(path):
+            raise ConfigurationError(f"{path} is missing; {_BRING_BACK}")
+        return read_private(path, MAX_FILE_BYTES)
 
     def _sealed(self, key: PrivateKey) -> bytes:
         return key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, BestAvailableEncryption(self._password))
@@ -179,7 +184,7 @@ def parse_certificate(pem: bytes, name: str) -> x509.Certificate:
         # Parsing is lazy: ask now for what could still fail later.
         _ = [(each.extensions, each.public_key(), each.subject, each.issuer) for each in found]
     except (ValueError, TypeError, UnsupportedAlgorithm, x509.InvalidVersion, x509.DuplicateExtension) as error:
-        raise ConfigurationError(f"{name} is damaged or no certificate in PEM; restore it from a backup") from error
+        raise ConfigurationError(f"{name} is damaged or no certificate in PEM; {_BRING_BACK}") from error
     if len(found) != 1:
         raise ConfigurationError(f"{name} holds {len(found)} certificates; it must hold the CA's alone")
     return found[0]
@@ -193,7 +198,7 @@ def parse_key(pem: bytes, name: str, certificate: x509.Certificate, password: by
     except InvalidInputError as error:
         raise ConfigurationError(f"{name} is refused: {error.detail}") from error
     except (ValueError, TypeError, UnsupportedAlgorithm) as error:
-        how = "encrypted under another root key" if password else "encrypted (give it in plain PKCS#8)"
+        how = f"encrypted under another root key; {_BRING_BACK}" if password else "encrypted (give it in plain PKCS#8)"
         raise ConfigurationError(f"{name} is damaged, no private key in PEM, or {how}") from error
     if key.public_key() != certificate.public_key():
         raise ConfigurationError(f"{name} is not the private key of its CA certificate")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 
@@ -14,6 +14,8 @@ from tradewarden.pki.certificate.issuer import BACKDATED_SECONDS
 from tradewarden.pki.store import Role, Standing
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from tradewarden.pki.cas.authorities import Authorities, Ca
     from tradewarden.pki.cas.custody import Custody
 
@@ -35,7 +37,11 @@ class RotateCa(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class CaShown(msgspec.Struct, frozen=True):
-    """One CA certificate; times are seconds since the epoch, `key_here` whether its private key could be used now."""
+    """One CA certificate; times are seconds since the epoch, `key_here` whether its private key could be used now.
+
+    `active_certificates` is how many of those that it issued to services are neither revoked nor at their end;
+    `old_root_only` how many of these lead to no root but the one that the end of an overlap retires.
+    """
 
     role: Role
     state: Standing
@@ -48,17 +54,28 @@ class CaShown(msgspec.Struct, frozen=True):
     key: str
     active_from: float | None
     ended_at: float | None
+    active_certificates: int
+    old_root_only: int
 
 
-def shown(known: Authorities, custody: Custody) -> list[CaShown]:
+class Uses(NamedTuple):
+    """How many certificates of each CA are active, and how many of these are older than the overlap of two roots."""
+
+    active: Mapping[str, int]
+    bound: Mapping[str, int]
+
+
+def shown(known: Authorities, custody: Custody, uses: Uses) -> list[CaShown]:
     """Return all CAs but those prepared and never used; roots first, the active one first. May look at a token."""
-    met = [ca for ca in known.all if ca.row.state is not Standing.RETIRED or ca.row.active_from]
+    met = [ca for ca in known.all if ca.row.state is Standing.NEXT or ca.row.active_from]
     cas = sorted(met, key=lambda ca: (_ROLES.index(ca.row.role), _STATES.index(ca.row.state), -ca.starts))
-    return [_shown(ca, custody) for ca in cas]
+    old = known.root.fingerprint if known.next_root is not None else ""
+    return [_shown(ca, custody, uses, old) for ca in cas]
 
 
-def _shown(ca: Ca, custody: Custody) -> CaShown:
+def _shown(ca: Ca, custody: Custody, uses: Uses, old_root: str) -> CaShown:
     row = ca.row
+    counts = row.role is Role.ISSUING and row.state is not Standing.REVOKED
     return CaShown(
         row.role,
         row.state,
@@ -71,6 +88,8 @@ def _shown(ca: Ca, custody: Custody) -> CaShown:
         row.key.removesuffix(".pem"),
         row.active_from or None,
         row.ended_at or None,
+        uses.active.get(row.fingerprint, 0) if counts else 0,
+        uses.bound.get(row.fingerprint, 0) if counts and row.issuer == old_root else 0,
     )
 
 

@@ -64,26 +64,44 @@ class Planner:
                 "The CA that was brought along issues by itself, because its path length allows no CA below it;"
                 " it cannot be rotated here"
             )
-        return self._below_newest(compromised=compromised)
+        plan = self._below_newest()
+        return self._without_others(plan) if compromised else plan
+
+    def _without_others(self, plan: Plan) -> Plan:
+        """Revoke every issuing CA that lives but the one that takes over: their keys lay where the lost one lay.
+
+        That is the active one, the retired ones, and each other certificate of their keys: a CA that was announced
+        under an old root has one there. What the key that takes over has stays.
+        """
+        rows = [*plan.changed, *(ca.row for ca in plan.made)]
+        kept = {row.key for row in rows if row.role is Role.ISSUING and row.state is Standing.ACTIVE}
+        lost = [ca for ca in self._known.of(Role.ISSUING) if ca.row.key not in kept and self._lives(ca)]
+        return self._revoking(plan, lost)
+
+    def _revoking(self, plan: Plan, lost: list[Ca]) -> Plan:
+        names = {ca.fingerprint for ca in lost}
+        others = [row for row in plan.changed if row.fingerprint not in names]
+        revoked = [replace(ca.row, state=Standing.REVOKED, ended_at=self._now) for ca in lost]
+        return Plan(plan.made, [*others, *revoked])
 
     def prepare(self) -> Plan | None:
         """Prepare the next issuing CA when there is none, and the root's key is here."""
         above = self._above() if self.lacks_next() else None
         return None if above is None else Plan([self._next(above)], [])
 
-    def _below_newest(self, *, compromised: bool = False) -> Plan:
+    def _below_newest(self) -> Plan:
         """Issue below the newest root from now on: by what is prepared there, else by what its key certifies now."""
         root, above, prepared = self._known.trusted[-1], self._above(), self._prepared()
         if prepared is None or prepared.row.issuer != root.fingerprint:
-            return self._under(above or self._custody.signer(root), compromised=compromised)
+            return self._under(above or self._custody.signer(root))
         promoted = replace(prepared.row, state=Standing.ACTIVE, active_from=self._now)
         following = [] if above is None else [self._next(above)]
-        return Plan(following, [self._ended(self._known.issuing, compromised=compromised), promoted])
+        return Plan(following, [self._ended(self._known.issuing), promoted])
 
-    def _under(self, above: Issuer, *, compromised: bool) -> Plan:
+    def _under(self, above: Issuer) -> Plan:
         """Certify the prepared key (or a new one) under `above` as the active issuing CA, and prepare another."""
         active, changed = self._certified(above, Standing.ACTIVE)
-        return Plan([active, self._next(above)], [self._ended(self._known.issuing, compromised=compromised), *changed])
+        return Plan([active, self._next(above)], [self._ended(self._known.issuing), *changed])
 
     def _certified(self, above: Issuer, state: Standing) -> tuple[MadeCa, list[AuthorityRow]]:
         """Certify the prepared key (or a new one) under `above`; return the row of what was prepared, too, as ended."""
@@ -116,9 +134,8 @@ class Planner:
             return None
         return prepared
 
-    def _ended(self, ca: Ca, *, compromised: bool = False) -> AuthorityRow:
-        state = Standing.REVOKED if compromised else Standing.RETIRED
-        return replace(ca.row, state=state, ended_at=self._now)
+    def _ended(self, ca: Ca) -> AuthorityRow:
+        return replace(ca.row, state=Standing.RETIRED, ended_at=self._now)
 
     # -- the root --------------------------------------------------------------------------------
 
@@ -147,7 +164,7 @@ class Planner:
         if self._custody.policy.announce_seconds:
             prepared, changed = self._certified(above, Standing.NEXT)
             return Plan([new, *crosses, prepared], changed)
-        issuing = self._under(above, compromised=False)
+        issuing = self._under(above)
         return Plan([new, *crosses, *issuing.made], issuing.changed)
 
     def compromised_root(self) -> Plan:
@@ -156,21 +173,19 @@ class Planner:
         In the middle of a rotation the new root takes over; otherwise every client must be given the new one.
         """
         known = self._known
-        if known.next_root is not None:
-            made, changed = self.finish()
-            lost = [ca for ca in known.all if ca.row.issuer == known.root.fingerprint]
+        if known.next_root is None:
+            plan, lost = self._replaced(), list(known.all)
         else:
-            made, changed = self._replaced()
-            lost = list(known.all)
-        revoked = [self._ended(ca, compromised=True) for ca in lost if self._lives(ca)]
-        names = {row.fingerprint for row in revoked}
-        return Plan(made, [*(row for row in changed if row.fingerprint not in names), *revoked])
+            plan, name, key = self.finish(), known.root.fingerprint, known.root.certificate.public_key()
+            # the old root, what it signed, and the new root's word for its key
+            lost = [ca for ca in known.all if ca.row.issuer == name or ca.certificate.public_key() == key]
+        return self._revoking(plan, [ca for ca in lost if self._lives(ca)])
 
     def _replaced(self) -> Plan:
         """Put a new root in the old one's place. Nothing leads from one to the other: clients must be given it."""
         key = self._maker.key(Role.ROOT)
         new = self._maker.root(key, Standing.ACTIVE)
-        made, changed = self._under(self._custody.above(new.certificate, key.key), compromised=False)
+        made, changed = self._under(self._custody.above(new.certificate, key.key))
         return Plan([new, *made], [*changed, self._ended(self._known.root)])
 
     def finish(self) -> Plan:

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Protocol
 from msgspec.structs import replace
 
 from tradewarden.access.grant import ANY
+from tradewarden.access.principal import OWN_NAME
 from tradewarden.errors import InvalidInputError
 from tradewarden.pki.cas.keyless import Keyless
-from tradewarden.pki.cas.listing import CaShown, RotateCa, shown, warnings
+from tradewarden.pki.cas.listing import CaShown, RotateCa, Uses, shown, warnings
 from tradewarden.pki.cas.patience import Patience
 from tradewarden.pki.cas.pins import Pins, SignedPins
 from tradewarden.pki.cas.rotating import What
@@ -145,7 +146,11 @@ class Succession:
         return await self._shown()
 
     async def _shown(self) -> tuple[CaShown, ...]:
-        return tuple(await asyncio.to_thread(shown, self.known, self._custody))
+        known, now, count = self.known, self._clock.now(), self._custody.store.active
+        active, bound = await count(now, OWN_NAME), {}
+        if known.next_root is not None:  # what was issued since leads to the new root by a cross-certificate
+            bound = await count(now, OWN_NAME, known.next_root.row.created_at)
+        return tuple(await asyncio.to_thread(shown, known, self._custody, Uses(active, bound)))
 
     async def warnings(self) -> tuple[str, ...]:
         """Return what an operator should do about CAs that near their end or lack their key, in words."""

@@ -88,7 +88,9 @@ class Revocation:
     async def crl(self, name: str = "") -> Crl:
         """Return a list by its file name, or the complete one of the CA that issues now.
 
-        Raises `NotFoundError`, `UnavailableError` when it cannot be made or is past its time, `IntegrityError`.
+        Raises `NotFoundError`, `UnavailableError` when it cannot be made or is past its time, `IntegrityError`. A
+        revoked CA has none: a list counts only with its issuer's certificate (RFC 5280 section 6.3.3 f), and who checks
+        nothing above a certificate would go by it.
         """
         if not name:
             return await self.of(self._cas.known.issuing.fingerprint)
@@ -98,6 +100,8 @@ class Revocation:
     async def of(self, fingerprint: str, shard: int = WHOLE) -> Crl:
         """Return a list of the CA with that fingerprint; raises as `crl` does."""
         known = self._desks.follow()
+        if fingerprint in known.revoked:
+            raise NotFoundError("This CA is revoked, and so are its revocation lists")
         desk = self._desks.of(fingerprint)
         if desk is not None:
             return await desk.lists.current(shard)
@@ -109,20 +113,21 @@ class Revocation:
     async def each(self, *, or_older: bool = False) -> dict[str, Crl]:
         """Return the complete lists of the roots and of each CA that may be met, now or after the next rotation.
 
-        By fingerprint, the active one's first; an issuing CA whose key is not here and whose list ended has none. Where
-        a list must be made anew and cannot be, `or_older` gives the one that stands, or `UnavailableError` is raised.
+        By fingerprint, the active one's first; a revoked one has none, and none has an issuing CA whose key is not
+        here and whose list ended. Where an issuing CA's list must be made anew and cannot be, `or_older` gives the one
+        that stands, or `UnavailableError` is raised. A root's that lacks a revoked CA, because the root's key is away,
+        is given in any case: without that CA's own list nobody accepts what it signed, and everybody else goes on.
         """
         known = self._desks.follow()
         prepared = [] if known.next_issuing is None else [known.next_issuing]
-        roots = {ca.fingerprint for ca in known.trusted}
         found: dict[str, Crl] = {}
-        for ca in (*known.met(self._clock.now()), *prepared, *known.trusted):
+        for ca in (*known.listed(self._clock.now()), *prepared, *known.trusted):
             try:
                 found[ca.fingerprint] = await self.of(ca.fingerprint)
             except NotFoundError:
                 continue
             except UnavailableError:
-                if not or_older and (self._desks.of(ca.fingerprint) or ca.fingerprint in roots):
+                if not or_older and self._desks.of(ca.fingerprint):
                     raise
                 with suppress(NotFoundError, UnavailableError):
                     found[ca.fingerprint] = await self._standing_list(ca.fingerprint).current()
@@ -145,8 +150,7 @@ class Revocation:
 
     async def renew(self) -> None:
         """Make every list anew that stands in the second half of its life; the roots' when they lack something."""
-        known, now = self._desks.follow(), self._clock.now()
-        for ca in known.met(now):
+        for ca in self._desks.follow().listed(self._clock.now()):
             desk = self._desks.of(ca.fingerprint)
             if desk is not None:
                 await desk.lists.renew()

@@ -6,6 +6,11 @@ from typing import Literal
 
 import msgspec
 
+from tradewarden.access.paging import PageSize
+from tradewarden.secrets.path import PathPrefix, SecretPath
+from tradewarden.secrets.rotation.policy import Parameters, Seconds
+from tradewarden.secrets.rotation.window import Schedule
+
 
 class SetPolicy(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Say how and when a secret is rotated.
@@ -14,11 +19,11 @@ class SetPolicy(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     stands for whatever the rotator can.
     """
 
-    path: str
+    path: SecretPath
     kind: str
-    parameters: dict[str, str] = {}
-    every_seconds: int = 0
-    schedule: str = ""
+    parameters: Parameters = {}
+    every_seconds: Seconds = 0
+    schedule: Schedule = ""
     automatic: bool | None = None
 
 
@@ -29,7 +34,7 @@ class RunRotation(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     one whose last step waits, in whose place another may begin else.
     """
 
-    path: str
+    path: SecretPath
     supplied: dict[str, object] | None = None
     urgent: bool = False
     resume: bool = False
@@ -41,9 +46,9 @@ class RunRotation(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class ListRotations(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """List policies whose paths start with `prefix`; `due`: only what is due or under way."""
 
-    prefix: str = ""
+    prefix: PathPrefix = ""
     after: str = ""
-    limit: int = 100
+    limit: PageSize = 100
     due: bool = False
 
 

@@ -9,7 +9,7 @@ hours; with neither, never by itself.
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Annotated, Final
 
 import msgspec
 
@@ -28,6 +28,16 @@ LONGEST_DELAY: Final = 6 * 3600.0
 OVERDUE_SECONDS: Final = 3600.0
 """A rotation that could have run by itself this long ago and has not is something that an operator should see to."""
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,63}")
+_SECONDS = {"anyOf": [{"const": 0}, {"minimum": LEAST_SECONDS, "maximum": MOST_SECONDS}]}
+Seconds = Annotated[int, msgspec.Meta(extra_json_schema=_SECONDS)]
+"""What `timing_of` takes, for the document of the interface."""
+_PARAMETERS = {
+    "maxProperties": MAX_PARAMETERS,
+    "propertyNames": {"pattern": f"^{_NAME.pattern}$"},
+    "additionalProperties": {"type": "string", "maxLength": MAX_TEXT},
+}
+Parameters = Annotated[dict[str, str], msgspec.Meta(extra_json_schema=_PARAMETERS)]
+"""What `check_parameters` takes, for the document of the interface."""
 
 
 class Timing(msgspec.Struct, frozen=True):

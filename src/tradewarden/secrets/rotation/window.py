@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from itertools import pairwise
-from typing import Final
+from typing import Annotated, Final
 
 import msgspec
 
@@ -19,6 +19,8 @@ DAY: Final = 86_400
 WEEK: Final = 7 * DAY
 _FIRST_MONDAY: Final = 4 * DAY  # 1970-01-05; the epoch began on a Thursday
 _FORM = re.compile(r"(daily|[a-z]{3}(?:[-,][a-z]{3})*) ([01]\d|2[0-3]):([0-5]\d)-([01]\d|2[0-4]):([0-5]\d)")
+Schedule = Annotated[str, msgspec.Meta(extra_json_schema={"pattern": f"^(?:{_FORM.pattern})?$"})]
+"""The form of what `parse_window` takes, for the document of the interface; days have their English names."""
 _MISTAKE = (
     "schedule is not understood; write days and hours in UTC, such as 'sun 02:00-04:00', 'mon-fri 22:00-23:30', "
     "'sat,sun 01:00-05:00' or 'daily 03:00-04:00'"

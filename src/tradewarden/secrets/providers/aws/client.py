@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from tradewarden.errors import ConfigurationError, ProviderUnavailableError, TradewardenError
+from tradewarden.errors import ExtraMissingError, ProviderUnavailableError, TradewardenError
 from tradewarden.outbound import address
 from tradewarden.secrets.providers.aws.answers import Call, translated
 from tradewarden.secrets.providers.aws.silence import silent
@@ -73,9 +73,7 @@ class AwsClient:
             import boto3  # type: ignore[import-untyped]
             from botocore.config import Config  # type: ignore[import-untyped]
         except ImportError:
-            raise ConfigurationError(
-                "AWS Secrets Manager needs boto3, which is not installed; run: pip install 'tradewarden[aws]'"
-            ) from None
+            raise ExtraMissingError("AWS Secrets Manager needs boto3", "aws") from None
         limits = self._limits
         config = Config(
             connect_timeout=limits.connect_seconds,

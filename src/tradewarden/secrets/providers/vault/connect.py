@@ -5,7 +5,7 @@ from __future__ import annotations
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
-from tradewarden.errors import ConfigurationError
+from tradewarden.errors import ExtraMissingError
 
 if TYPE_CHECKING:
     from tradewarden.secrets.providers.vault.client import Client
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 def require_extra() -> None:
     """Raise `ConfigurationError` without the packages of the extra `vault`."""
     if find_spec("hvac") is None:
-        raise ConfigurationError("Vault needs the package hvac; run: pip install 'tradewarden[vault]'")
+        raise ExtraMissingError("Vault needs the package hvac", "vault")
 
 
 def connect(config: VaultConfig) -> tuple[Client, Engine]:

@@ -12,7 +12,13 @@ import ssl
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, Final
 
-from tradewarden.errors import ConfigurationError, RotationFailedError, TradewardenError, UnavailableError
+from tradewarden.errors import (
+    ConfigurationError,
+    ExtraMissingError,
+    RotationFailedError,
+    TradewardenError,
+    UnavailableError,
+)
 from tradewarden.ip import is_this_machine
 from tradewarden.secrets.credentials.database import DatabaseCredentials
 
@@ -160,9 +166,7 @@ def _asyncpg() -> Any:  # noqa: ANN401  (a module without types)
     try:
         import asyncpg  # type: ignore[import-untyped]
     except ImportError as error:
-        raise ConfigurationError(
-            "Rotator 'postgres' needs asyncpg; install it: pip install 'tradewarden[postgres]'"
-        ) from error
+        raise ExtraMissingError("Rotator 'postgres' needs asyncpg", "postgres") from error
     return asyncpg
 
 

@@ -16,7 +16,7 @@ from urllib.parse import urlsplit, urlunsplit
 
 import msgspec
 
-from tradewarden.errors import ConfigurationError, RotationFailedError
+from tradewarden.errors import ExtraMissingError, RotationFailedError
 from tradewarden.secrets.rotation.rotators.exchange_refusal import Refusal, refusal
 
 if TYPE_CHECKING:
@@ -124,9 +124,7 @@ def _ccxt() -> Any:  # noqa: ANN401  (as above)
     try:
         return import_module("ccxt")
     except ImportError as error:
-        raise ConfigurationError(
-            "Rotator 'exchange' needs ccxt; install it: pip install 'tradewarden[exchange]'"
-        ) from error
+        raise ExtraMissingError("Rotator 'exchange' needs ccxt", "exchange") from error
 
 
 class _Hush(logging.Filter):
