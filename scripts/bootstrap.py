@@ -34,6 +34,7 @@ VENV = ROOT / ".venv"
 
 UV_VERSION = "0.13.6"
 PYPI = "https://pypi.org/simple"
+AUTHORITY_VARIABLES = ("PIP_CERT", "REQUESTS_CA_BUNDLE")
 INDEX_VARIABLES = ("UV_DEFAULT_INDEX", "UV_INDEX_URL", "PIP_INDEX_URL")
 ATTEMPTS = 3
 TIMEOUT_SECONDS = 60
@@ -97,17 +98,26 @@ def _split_login(url: str) -> tuple[str, dict[str, str]]:
     return urllib.parse.urlunsplit(bare), {"Authorization": f"Basic {header}"}
 
 
+def _named_authorities() -> str | None:
+    """Returns the file of CA certificates that the environment names for pip or requests."""
+    named = (os.environ.get(name, "") for name in AUTHORITY_VARIABLES)
+    return next((file for file in named if Path(file).is_file()), None)
+
+
+def _has_authorities() -> bool:
+    """Tells whether this machine has any CA certificates."""
+    paths = ssl.get_default_verify_paths()
+    return bool(_named_authorities() or paths.cafile or (paths.capath and any(Path(paths.capath).iterdir())))
+
+
 def _tls(*, with_login: bool) -> ssl.SSLContext:
     """Returns a verifying context; on a machine without any CA file, one that relies on the hash.
 
     A bare Debian has no ca-certificates. What is fetched is public and checked against the pinned
     SHA-256, so TLS adds nothing there; a login is never sent that way.
     """
-    extra = os.environ.get("PIP_CERT") or os.environ.get("REQUESTS_CA_BUNDLE")
-    context = ssl.create_default_context(cafile=extra if extra and Path(extra).is_file() else None)
-    paths = ssl.get_default_verify_paths()
-    bare = not (extra or paths.cafile or (paths.capath and any(Path(paths.capath).iterdir())))
-    if bare and not with_login:
+    context = ssl.create_default_context(cafile=_named_authorities())
+    if not _has_authorities() and not with_login:
         print("bootstrap: no CA certificates here; relying on the pinned SHA-256 alone", flush=True)
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE
@@ -129,7 +139,8 @@ def _get(url: str, headers: dict[str, str], tls: ssl.SSLContext) -> bytes:
                 raise BootstrapError(
                     f"cannot read {url}: {error}\n"
                     "  uv is needed once, to install what uv.lock names. Either\n"
-                    "  - let this machine reach the index (HTTPS_PROXY, SSL_CERT_FILE), or\n"
+                    "  - let this machine reach the index (HTTPS_PROXY; behind a proxy that opens TLS its CA,\n"
+                    "    in the system's store or as PIP_CERT=/path/to/ca.pem), or\n"
                     "  - name a mirror: UV_INDEX_URL=https://mirror.example/simple make setup, or\n"
                     f"  - bring uv {UV_VERSION} along: UV=/path/to/uv make setup"
                 ) from error
@@ -222,10 +233,17 @@ def find_uv() -> Path:
 
 
 def _environment() -> dict[str, str]:
-    """Returns uv's environment: the caller's, without what would lead it to another folder."""
+    """Returns uv's environment: the caller's, without what would lead it to another folder.
+
+    By itself uv trusts the CAs that it brings along; here it trusts those that the download of uv itself did.
+    """
     dropped = {"VIRTUAL_ENV", *INDEX_VARIABLES}
     env = {name: value for name, value in os.environ.items() if name not in dropped}
     env |= {"UV_PYTHON_DOWNLOADS": "never", "UV_PROJECT_ENVIRONMENT": str(VENV)}
+    if _has_authorities():
+        env.setdefault("UV_SYSTEM_CERTS", "1")
+    if named := _named_authorities():
+        env["SSL_CERT_FILE"] = named
     if not os.access(Path.home(), os.W_OK):
         env.setdefault("UV_CACHE_DIR", str(TOOLS / "cache"))
     return env
@@ -237,6 +255,7 @@ def _run(uv: Path, *arguments: str, env: dict[str, str]) -> None:
         raise BootstrapError(
             f"`uv {' '.join(arguments[:2])}` failed, see above\n"
             "  After a network problem: run the same again, what was fetched is kept.\n"
+            "  After UnknownIssuer: name your proxy's CA as PIP_CERT=/path/to/ca.pem\n"
             "  After a change of pyproject.toml: make lock"
         )
 
@@ -262,6 +281,17 @@ def make_environment(uv: Path) -> None:
     _run(uv, "pip", "install", "--quiet", "--no-deps", "--editable", ".", env=env)
 
 
+def _warn_of_folder() -> None:
+    """Says what Python before 3.13, which reads .pth files in the locale's encoding, needs in `/home/jürgen`."""
+    if not str(ROOT).isascii() and sys.version_info < (3, 13):
+        print(
+            f"bootstrap: {str(ROOT)!a} holds letters beyond ASCII; this Python finds Tradewarden there in a\n"
+            "  UTF-8 locale only: no LC_ALL=C, but LC_ALL=C.UTF-8",
+            file=sys.stderr,
+            flush=True,
+        )
+
+
 def main(arguments: list[str]) -> int:
     """Runs both steps under one lock, so that two calls at once do the work once."""
     TOOLS.mkdir(exist_ok=True)
@@ -273,6 +303,7 @@ def main(arguments: list[str]) -> int:
             link.unlink(missing_ok=True)
             link.symlink_to(uv.name if uv.parent == TOOLS else uv)
             if "--uv-only" not in arguments:
+                _warn_of_folder()
                 print(f"bootstrap: installing what uv.lock names into {VENV}", flush=True)
                 make_environment(uv)
         except BootstrapError as error:

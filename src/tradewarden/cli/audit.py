@@ -170,7 +170,12 @@ def verify(
     ] = None,
     checkpoint: Annotated[
         Path | None,
-        typer.Option("--checkpoint", help="A checkpoint kept elsewhere: shows what was cut off the end.", exists=True),
+        typer.Option(
+            "--checkpoint",
+            help="A checkpoint kept elsewhere: shows what was cut off the end.",
+            exists=True,
+            dir_okay=False,
+        ),
     ] = None,
     public_key: Annotated[
         Path | None, typer.Option("--public-key", help="The log's public key (PEM), kept elsewhere.", exists=True)

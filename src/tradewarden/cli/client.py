@@ -19,10 +19,11 @@ import msgspec
 from tradewarden import __version__
 from tradewarden.cli import environment
 from tradewarden.cli.exit_codes import ServiceProblemError
+from tradewarden.cli.silence import why_silent
 from tradewarden.crypto.keyfile import read_private
 from tradewarden.errors import ConfigurationError, InvalidInputError, UnavailableError
 from tradewarden.ip import is_this_machine, web_address
-from tradewarden.outbound import problem_in, tls_failure, tls_reason
+from tradewarden.outbound import problem_in
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -36,6 +37,7 @@ _MAX_TOKEN_BYTES = 16 * 1024
 _SECONDS = 60.0
 _NOT_AUTHENTICATED = 401
 _CONNECT_SECONDS = 5.0
+_MAKE_ANOTHER = "'tradewarden admin token', run beside the data directory, makes a new one"
 _LOGIN_HINT = (
     "; give a token with --token-file or TRADEWARDEN_TOKEN, or run this beside the data directory, where "
     "'tradewarden admin token' makes one"
@@ -49,6 +51,13 @@ class Reply(msgspec.Struct, frozen=True):
 
     status: int
     body: bytes
+
+
+class Proof(msgspec.Struct, frozen=True):
+    """A bearer token, empty for none; and what to tell the person when the service does not take it."""
+
+    token: str = ""
+    hint: str = ""
 
 
 class Whereabouts:
@@ -77,22 +86,24 @@ class Whereabouts:
         return given.rstrip("/")
 
     @cached_property
-    def token(self) -> str:
+    def proof(self) -> Proof:
         """The bearer token to send: the option's file, the environment's, the data directory's; empty when none."""
         if self._target.token_file is not None:
-            return read_token(self._target.token_file)
-        return os.environ.get(environment.TOKEN, "").strip() or self._admin_token()
+            return _given(read_token(self._target.token_file), str(self._target.token_file))
+        named = os.environ.get(environment.TOKEN, "").strip()
+        return _given(named, environment.TOKEN) if named else self._admin_token()
 
-    def _admin_token(self) -> str:
+    def _admin_token(self) -> Proof:
+        nothing = Proof("", _LOGIN_HINT)
         if self._target.url and not is_local(self.url) and self.url != self._own_url():
-            return ""
+            return nothing
         try:
             path = self.settings.data_dir / "admin.token"
         except ConfigurationError:
             if self._target.url:
-                return ""
+                return nothing
             raise
-        return read_token(path) if os.access(path, os.R_OK) else ""
+        return _kept(path) if os.access(path, os.R_OK) else nothing
 
     def _own_url(self) -> str:
         try:
@@ -138,6 +149,19 @@ def is_local(url: str) -> bool:
     return is_this_machine(urlsplit(url).hostname or "")
 
 
+def _given(token: str, source: str) -> Proof:
+    return Proof(token, f"; the token of {source} is not good, or not any more: give another. {_MAKE_ANOTHER}")
+
+
+def _kept(path: Path) -> Proof:
+    """Return the data directory's own token; raises `ConfigurationError` for a file that was damaged."""
+    try:
+        token = read_token(path)
+    except ConfigurationError as error:
+        raise ConfigurationError(f"{error.detail}; {_MAKE_ANOTHER}") from error
+    return Proof(token, f"; the token in {path} is not good, or not any more: {_MAKE_ANOTHER}")
+
+
 def read_token(path: Path) -> str:
     """Read a token from a file that only this user can read."""
     token = read_private(path, _MAX_TOKEN_BYTES).decode("ascii", "replace").strip()
@@ -149,20 +173,22 @@ def read_token(path: Path) -> str:
 class Client:
     """Calls one service. A problem answer is raised as `ServiceProblemError`, silence as `UnavailableError`."""
 
-    def __init__(self, url: str, token: str = "", trust: ssl.SSLContext | None = None) -> None:
+    def __init__(self, url: str, proof: Proof = Proof(), trust: ssl.SSLContext | None = None) -> None:  # noqa: B008 - frozen
         import httpx
 
+        token = proof.token
         if token and not url.startswith("https:") and not is_local(url):
             raise InvalidInputError(f"{url}: a token is not sent in the clear to another host; use https")
         if token and not (token.isascii() and token.isprintable()):
             raise InvalidInputError("The token holds characters that no token has")
-        proof = {"Authorization": f"Bearer {token}"} if token else {}
+        login = {"Authorization": f"Bearer {token}"} if token else {}
         self.url = url
+        self._hint = proof.hint
         self.request_ids: set[str] = set()
         """The ids that the service gave to our requests."""
         self._http = httpx.Client(
             base_url=url,
-            headers={"User-Agent": f"tradewarden/{__version__}", **proof},
+            headers={"User-Agent": f"tradewarden/{__version__}", **login},
             timeout=httpx.Timeout(_SECONDS, connect=_CONNECT_SECONDS),
             verify=trust if trust is not None else False,
             trust_env=False,
@@ -201,13 +227,8 @@ class Client:
         headers = {} if body is None else {"Content-Type": "application/json"}
         try:
             answer = self._http.request(method, path, params=wanted, content=body, headers=headers)
-        except httpx.ConnectError as error:
-            raise UnavailableError(_unreachable(self.url, error)) from error
-        except httpx.TimeoutException as error:
-            text = f"The service at {self.url} did not answer in time; read before you repeat a change"
-            raise UnavailableError(text) from error
         except httpx.TransportError as error:
-            raise UnavailableError(f"The service at {self.url} broke off ({type(error).__name__})") from error
+            raise UnavailableError(why_silent(self.url, error)) from error
         self.request_ids.add(answer.headers.get("x-request-id", ""))
         return answer
 
@@ -219,23 +240,14 @@ class Client:
             text = f"{self.url} answered {answer.status_code}, and not as Tradewarden does"
             raise ServiceProblemError(text, answer.status_code)
         text = problem.detail or problem.title or f"status {answer.status_code}"
-        if answer.status_code == _NOT_AUTHENTICATED and "authorization" not in answer.request.headers:
-            text += _LOGIN_HINT
         marks = (problem.code, problem.request_id and f"request_id {problem.request_id}")
         where = ", ".join(filter(None, marks))
-        raise ServiceProblemError(f"{text} ({where})" if where else text, answer.status_code)
+        hint = self._hint if answer.status_code == _NOT_AUTHENTICATED else ""
+        raise ServiceProblemError((f"{text} ({where})" if where else text) + hint, answer.status_code)
 
 
 def connect(target: Target) -> Client:
     """Return a client of the chosen service, to be used as `with`."""
     where = Whereabouts(target)
     trust = where.trust() if where.url.startswith("https:") else None
-    return Client(where.url, where.token, trust)
-
-
-def _unreachable(url: str, error: Exception) -> str:
-    failure = tls_failure(error)
-    if failure is not None:
-        reason = tls_reason(failure)
-        return f"The service at {url} does not prove itself: {reason}; name the CA it trusts with --ca-file"
-    return f"no service answers at {url}; start it with 'tradewarden serve' or set --url"
+    return Client(where.url, where.proof, trust)

@@ -75,7 +75,7 @@ def join_token(
 
 def join_tokens(
     context: typer.Context,
-    name: Annotated[str, typer.Argument(metavar="[SERVICE]", help="Only those of this service.")] = "",
+    name: Annotated[str, typer.Argument(metavar="SERVICE", help="Only those of this service.")] = "",
     *,
     as_json: AsJson = False,
 ) -> None:

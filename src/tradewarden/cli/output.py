@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from tradewarden.cli.terminal import clean, clean_json
+from tradewarden.cli.terminal import clean, clean_json, json_for
+from tradewarden.errors import InvalidInputError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -18,13 +19,17 @@ _WIDTH_WITHOUT_TERMINAL = 200
 def show_json(answer: bytes | msgspec.Struct | dict[str, object]) -> None:
     """Print one JSON document, indented, and nothing else. Bytes are JSON already and keep their exact numbers."""
     raw = answer if isinstance(answer, bytes) else msgspec.json.encode(answer)
-    sys.stdout.write(clean_json(msgspec.json.format(raw, indent=2).decode()) + "\n")
+    _write_json(msgspec.json.format(raw, indent=2))
 
 
 def show_json_line(raw: bytes | msgspec.Raw) -> None:
     """Print one JSON object on one line, now (others may be reading along)."""
-    sys.stdout.write(clean_json(bytes(raw).decode()) + "\n")
+    _write_json(bytes(raw))
     sys.stdout.flush()
+
+
+def _write_json(raw: bytes) -> None:
+    sys.stdout.write(json_for(sys.stdout.encoding, clean_json(raw.decode())) + "\n")
 
 
 def show_table(columns: Sequence[str], rows: Iterable[Sequence[str]], *, empty: str) -> None:
@@ -72,9 +77,25 @@ def line(text: str) -> None:
 
 
 def bare(value: str) -> None:
-    """Print a value alone, as it is; on a terminal what could steer it is taken out."""
-    shown = clean(value, lines=True, most=len(value)) if sys.stdout.isatty() else value
+    """Print a value alone, as it is; on a terminal what could steer it is taken out.
+
+    Raises `InvalidInputError` where it could only be written as another one.
+    """
+    on_terminal = sys.stdout.isatty()
+    if not on_terminal:
+        _require_words_for(value)
+    shown = clean(value, lines=True, most=len(value)) if on_terminal else value
     sys.stdout.write(shown if shown.endswith("\n") else f"{shown}\n")
+
+
+def _require_words_for(value: str) -> None:
+    try:
+        value.encode(sys.stdout.encoding)
+    except UnicodeEncodeError as error:
+        raise InvalidInputError(
+            f"The value holds letters that {sys.stdout.encoding} has no words for; set PYTHONIOENCODING=utf-8, or take "
+            "--json, which escapes them"
+        ) from error
 
 
 def time_shown(moment: str | None) -> str:

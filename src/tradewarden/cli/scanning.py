@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from tradewarden.migrate.history import History
     from tradewarden.migrate.walk import Unread
 
-Root = Annotated[Path, typer.Argument(metavar="[PATH]", help="The directory to look at. Default: this one.")]
+Root = Annotated[Path, typer.Argument(metavar="PATH", help="The directory to look at. Default: this one.")]
 Under = Annotated[Path, typer.Option("--path", metavar="PATH", help="The directory to look at. Default: this one.")]
 Excluded = Annotated[
     list[str] | None,
@@ -51,7 +51,7 @@ def scan(path: Root = _HERE, exclude: Excluded = None, *, ignored: Ignored = Fal
 
 
 def accept(
-    places: Annotated[list[str], typer.Argument(metavar="FILE:LINE…", help="As scan shows them.")],
+    places: Annotated[list[str], typer.Argument(metavar="FILE:LINE", help="As scan shows them.")],
     reason: Annotated[str, typer.Option("--reason", help="Why it is no credential, or why it may stay.")],
     until: Annotated[str, typer.Option("--until", metavar="DATE", help="Accepted until this day (YYYY-MM-DD).")] = "",
     who: Annotated[str, typer.Option("--who", help="Who accepts it. Default: your login name.")] = "",
@@ -109,7 +109,7 @@ def history(
 
 
 def hook(
-    files: Annotated[list[str] | None, typer.Argument(metavar="[FILE]…", help="Default: everything staged.")] = None,
+    files: Annotated[list[str] | None, typer.Argument(metavar="FILE", help="Default: everything staged.")] = None,
     path: Under = _HERE,
     *,
     as_json: AsJson = False,

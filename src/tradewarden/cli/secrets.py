@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Annotated
 from urllib.parse import quote
 
 import msgspec
@@ -11,6 +12,7 @@ import typer
 from tradewarden.cli import inputs
 from tradewarden.cli.client import connect
 from tradewarden.cli.commands import group
+from tradewarden.cli.exit_codes import ServiceProblemError
 from tradewarden.cli.importing import import_secrets
 from tradewarden.cli.listing import gather
 from tradewarden.cli.options import After, AsJson, Confirmed, Limit, target
@@ -22,7 +24,11 @@ from tradewarden.errors import InvalidInputError, NotFoundError
 from tradewarden.secrets.path import secret_path
 from tradewarden.secrets.value import parse_object
 
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
 MASK = "********"
+_NOT_FOUND = 404
 app = group("secrets")
 app.command("import")(import_secrets)
 app.command()(rotate)
@@ -96,7 +102,7 @@ def get(
     """Read a secret. The table masks its values; --reveal, --field and --json print them."""
     if field and as_json:
         raise InvalidInputError("--field and --json are two ways to print; choose one")
-    with connect(target(context)) as service:
+    with connect(target(context)) as service, _one_version(path, version):
         raw = service.get(place(path), {} if version is None else {"version": version})
     if as_json:
         show_json(raw)
@@ -112,6 +118,18 @@ def get(
     show_table(("field", "value"), rows, empty="It has no fields.")
 
 
+@contextmanager
+def _one_version(path: str, version: int | None) -> Iterator[None]:
+    """Say of what is not found that it may be this version alone."""
+    try:
+        yield
+    except ServiceProblemError as error:
+        if error.status != _NOT_FOUND or version is None:
+            raise
+        hint = f"version {version} was asked for; 'tradewarden secrets history {path}' shows which can be read"
+        raise ServiceProblemError(f"{error.detail}; {hint}", error.status) from error
+
+
 def _field(found: Value, name: str) -> msgspec.Raw:
     if name not in found.data:
         known = ", ".join(sorted(found.data)) or "none"
@@ -125,11 +143,10 @@ def _text(value: msgspec.Raw) -> str:
     return msgspec.json.decode(raw, type=str) if raw.startswith(b'"') else raw.decode()
 
 
-@app.command()
+@app.command(context_settings={"allow_extra_args": True})  # to say of a value that this is no place for it
 def put(
     context: typer.Context,
     path: Path,
-    more: Annotated[list[str] | None, typer.Argument(hidden=True)] = None,
     file: Annotated[str, typer.Option("--file", help="A JSON object in this file; - is stdin, the default.")] = "",
     fields: Annotated[
         list[str] | None,
@@ -143,8 +160,8 @@ def put(
 
     Values are never arguments: other users of the machine can read those.
     """
-    inputs.refuse_values([path, *(more or ()), *(fields or ())])
-    if more:
+    inputs.refuse_values([path, *context.args, *(fields or ())])
+    if context.args:
         raise InvalidInputError("put takes one PATH; values come from --file, stdin or --field")
     secret_path(path)
     data = _given(file, fields or [])
@@ -178,7 +195,7 @@ def _say_stored(raw: bytes, *, as_json: bool) -> None:
 @app.command("list")
 def names(
     context: typer.Context,
-    prefix: Annotated[str, typer.Argument(help="Only paths that start with this.")] = "",
+    prefix: Annotated[str, typer.Argument(metavar="PREFIX", help="Only paths that start with this.")] = "",
     limit: Limit = 1000,
     after: After = "",
     *,
@@ -229,7 +246,7 @@ def rollback(
     as_json: AsJson = False,
 ) -> None:
     """Write an old version's value again, as the newest version."""
-    with connect(target(context)) as service:
+    with connect(target(context)) as service, _one_version(path, version):
         raw = service.post("/secrets/rollback", {"path": secret_path(path), "version": version, "cas": cas})
     _say_stored(raw, as_json=as_json)
 

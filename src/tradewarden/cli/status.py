@@ -77,7 +77,7 @@ def status(context: typer.Context, *, as_json: AsJson = False) -> None:
     found = Status(where.url)
     try:
         _look_around(where, found)
-        with Client(where.url, where.token, where.trust() if where.url.startswith("https:") else None) as service:
+        with Client(where.url, where.proof, where.trust() if where.url.startswith("https:") else None) as service:
             _ask(service, found)
     except UnavailableError as error:
         found.problem = error.detail

@@ -15,6 +15,8 @@ _CONTROL = re.compile(f"[{_STEERING}]")
 _CONTROL_BUT_LINES = re.compile(f"(?![\t\n])[{_STEERING}]")
 _UNESCAPED = re.compile(f"(?!\n)[{_STEERING}]")
 
+_BEYOND_ASCII = re.compile(r"[^\x00-\x7f]")
+
 
 def clean(text: str, *, lines: bool = False, most: int = MAX_SHOWN) -> str:
     """Return `text` fit for a terminal, cut to `most` characters; `lines` keeps line ends and tabs."""
@@ -25,6 +27,21 @@ def clean(text: str, *, lines: bool = False, most: int = MAX_SHOWN) -> str:
 def clean_json(text: str) -> str:
     """Return JSON text that means the same, with what could steer a terminal written as escapes."""
     return _UNESCAPED.sub(lambda match: f"\\u{ord(match[0]):04x}", text)
+
+
+def json_for(encoding: str, text: str) -> str:
+    """Return JSON text that means the same, in ASCII escapes where `encoding` cannot say it."""
+    try:
+        text.encode(encoding)
+    except UnicodeEncodeError:
+        return _BEYOND_ASCII.sub(lambda match: _utf16(match[0]), text)
+    return text
+
+
+def _utf16(letter: str) -> str:
+    """Return a letter as JSON escapes (RFC 8259 section 7)."""
+    code = letter.encode("utf-16-be").hex()
+    return "".join(f"\\u{code[at : at + 4]}" for at in range(0, len(code), 4))
 
 
 def note(text: str) -> None:

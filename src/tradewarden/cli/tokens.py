@@ -8,7 +8,7 @@ from typing import Annotated
 import msgspec
 import typer
 
-from tradewarden.cli.client import Client, Whereabouts, connect
+from tradewarden.cli.client import Client, Proof, Whereabouts, connect
 from tradewarden.cli.commands import group
 from tradewarden.cli.inputs import read_secret
 from tradewarden.cli.listing import gather
@@ -137,7 +137,7 @@ def validate(context: typer.Context, file: SecretFile = "", *, as_json: AsJson =
 def _as_nobody(chosen: Target, token: str = "") -> Client:
     """Return a client that is known by `token` alone, whatever else is at hand."""
     where = Whereabouts(chosen)
-    return Client(where.url, token, where.trust() if where.url.startswith("https:") else None)
+    return Client(where.url, Proof(token), where.trust() if where.url.startswith("https:") else None)
 
 
 @app.command("list")

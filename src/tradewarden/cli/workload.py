@@ -53,7 +53,7 @@ def enroll(  # noqa: PLR0913 - options of one command
     on_change: OnChange = "",
     hook_seconds: HookSeconds = 60,
     *,
-    force: Annotated[bool, typer.Option("--force", help="Although there is a certificate that is valid.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Although there is a certificate that counts.")] = False,
     as_json: AsJson = False,
 ) -> None:
     """Get this host's first certificate for a one-time join token; the key is made here and stays here.
@@ -82,7 +82,9 @@ def renew(  # noqa: PLR0913 - options of one command
     force: Annotated[bool, typer.Option("--force", help="Renew now, although it is not time.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Renew this host's certificate once two thirds of its life are over: once, or with --daemon from now on.
+    """Renew this host's certificate once two thirds of its life are over, or once the service takes it no more.
+
+    Once, or with --daemon from now on.
 
     Once: exit code 0 when it is fresh (renewed or not yet due), 4 when a new join token is needed, 6 when the service
     is not reached, 1 when the --on-change command failed. As a daemon: 0 after SIGTERM, and nothing but a mistake in
@@ -145,7 +147,7 @@ def _refuse_valid(made: ServiceIdentity, *, force: bool) -> None:
     from tradewarden.clock import SystemClock
 
     held = made.held
-    if held is not None and held.ends > SystemClock.now() and not force:
+    if held is not None and held.ends > SystemClock.now() and not force and not made.refused():
         raise ConflictError(
             f"There is a certificate of {held.service_name} that is valid; renew it with 'tradewarden ca renew', or "
             "spend the token anyway with --force"
