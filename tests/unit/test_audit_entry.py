@@ -20,7 +20,19 @@ CREDENTIALS = (
     ("eyJ", JWT),
     ("eyJ", JWT[:30]),
 )
-NAMES = ("twa_trader", "tws_", "eyJob", "network/two/tw", "twitter_api_credentials_of_production", "db/primary", "")
+NAMES = (
+    *("twa_trader", "tws_gateway-production-primary", "tws_", "eyJob-runner-of-production", "eyJob"),
+    *("network/two/tw", "twitter_api_credentials_of_production", "db/primary", ""),
+)
+    "twa_trader",
+    "tws_gateway-production-primary",
+    "eyJob-runner-of-production",
+    "eyJob",
+    "network/two/tw",
+    "twitter_api_credentials_of_production",
+    "db/primary",
+    "",
+)
 
 
 class Kept:

@@ -13,6 +13,7 @@ import structlog
 from tradewarden.errors import TokenError
 from tradewarden.http.logs import MASK, Repeats, configure
 
+OURS = "tws_" + "s3cr3t" * 7
 JWT = "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJ4In0.c2lnbmF0dXJl"
 
 
@@ -79,6 +80,7 @@ def test_fields_named_after_secrets_are_masked(lines: io.StringIO, name: str) ->
         JWT,
         f"Authorization: Bearer {JWT}",
         "Bearer s3cr3tvalue",
+        f"a client secret, {OURS}",
         "Basic dXNlcjpzM2NyM3Q=",
         "-----BEGIN EC PRIVATE KEY-----\nMHcCAQ\n-----END EC PRIVATE KEY-----",
     ],
@@ -89,7 +91,7 @@ def test_what_looks_like_a_secret_is_masked_in_any_text(lines: io.StringIO, text
     logging.getLogger("b").warning("got %s", text)
     written = lines.getvalue()
     assert written.count(MASK) >= 3
-    for secret in (JWT, "s3cr3tvalue", "dXNlcjpzM2NyM3Q=", "MHcCAQ"):
+    for secret in (JWT, OURS, "s3cr3tvalue", "dXNlcjpzM2NyM3Q=", "MHcCAQ"):
         assert secret not in written
 
 

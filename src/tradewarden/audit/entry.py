@@ -34,8 +34,8 @@ if TYPE_CHECKING:
 MAX_NAME = 1024
 MAX_REASON = 512
 MAX_USER_AGENT = 256
-_CREDENTIAL = re.compile(r"(tw[a-z]_|eyJ)[A-Za-z0-9_-]{16,}(?:\.[A-Za-z0-9_-]*)*")
-"""A client secret, admin, refresh or join token of ours, or a JWT; a piece of one too, if it tells much."""
+_CREDENTIAL = re.compile(r"(?:(tw[asrj]_|eyJ)[A-Za-z0-9_-]{32,}|(eyJ)[A-Za-z0-9_-]{8,}\.)[A-Za-z0-9_.-]*")
+"""A client secret, admin, refresh or join token of ours (43 characters behind its prefix), or a JWT; large pieces too."""
 
 
 class EventType(StrEnum):
@@ -104,7 +104,7 @@ class Recorder(Protocol):
 def masked(text: str) -> str:
     """Return a text in which what looks like a credential is cut down to its prefix: `tws_…`."""
     if "tw" in text or "eyJ" in text:
-        return _CREDENTIAL.sub(r"\1…", text)
+        return _CREDENTIAL.sub(r"\1\2…", text)
     return text
 
 

@@ -35,6 +35,7 @@ _SECRET_NAME: Final = re.compile(
 _SECRET_VALUE: Final = re.compile(
     r"eyJ[\w-]{4,}\.[\w-]{4,}(?:\.[\w-]*)?"
     r"|-----BEGIN [A-Z ]*PRIVATE KEY-----[^-]*(?:-----END [A-Z ]*PRIVATE KEY-----)?"
+    r"|tw[asrj]_[\w-]{32,}"
     r"|(?<=Bearer )\S+|(?<=Basic )[\w+/=-]{8,}"
 )
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
