@@ -165,16 +165,27 @@ PROMISING = tuple(f"POST {path}" for path in SPENDING)
 
 @pytest.mark.parametrize("call", [*PROMISING, "GET /health", "POST /ca/ocsp"])
 async def test_unfinished_bodies_of_strangers_are_few_an_address(door: Called, log: Log, call: str) -> None:
-    """Above so many an address gets 429 at once, and one entry for all; those of another address are not meant."""
+    """Above so many the oldest of an address get 429, with one entry for all; those of another one are not meant."""
     headers = [JOSE] if "acme" in call else []
     calls = await held(door, MAX_UNFINISHED + 30, call, headers)
-    assert waiting(calls) == calls[:MAX_UNFINISHED]
-    assert {(await each.told()).status for each in calls[MAX_UNFINISHED:]} == {429}
+    assert {(await each.told()).status for each in calls[:30]} == {429}
+    assert waiting(calls) == calls[30:]
     assert log.single() == []
     assert log.counted() == (call in PROMISING)
     assert len(waiting(await held(door, 3, call, headers, "192.0.2.2"))) == 3
-    await end(calls[:1])
-    assert len(waiting(await held(door, 2, call, headers))) == 1
+    await end(calls[-1:])
+    newer = await held(door, 2, call, headers)
+    assert (await calls[30].told()).status == 429
+    assert waiting([*calls, *newer]) == [*calls[31:-1], *newer]
+
+
+async def test_a_whole_request_is_answered_beside_unfinished_ones(door: Called) -> None:
+    """Whoever sends all at once is no neighbour of those that never finish, though it comes from their address."""
+    await held(door, MAX_UNFINISHED)
+    token = b'{"refresh_token":"twr_x"}'
+    assert (
+        await door.begin("POST", REFRESH, body=token, headers=[("content-type", "application/json")]).told()
+    ).status == 401
 
 
 async def test_a_body_that_is_awaited_takes_no_room(door: Called, admin: Headers) -> None:

@@ -6,7 +6,7 @@ import msgspec
 import pytest
 
 from tests.support.audit import TestClock
-from tradewarden.audit.entry import MAX_NAME, Auditor, EventType, Origin
+from tradewarden.audit.entry import MAX_NAME, Auditor, EventType, Origin, Result
 from tradewarden.errors import InvalidInputError
 from tradewarden.identity.credential import ADMIN_TOKEN_PREFIX, CLIENT_SECRET_PREFIX, new_credential
 from tradewarden.identity.enrolment import JOIN_TOKEN_PREFIX
@@ -23,15 +23,6 @@ CREDENTIALS = (
 NAMES = (
     *("twa_trader", "tws_gateway-production-primary", "tws_", "eyJob-runner-of-production", "eyJob"),
     *("network/two/tw", "twitter_api_credentials_of_production", "db/primary", ""),
-)
-    "twa_trader",
-    "tws_gateway-production-primary",
-    "eyJob-runner-of-production",
-    "eyJob",
-    "network/two/tw",
-    "twitter_api_credentials_of_production",
-    "db/primary",
-    "",
 )
 
 
@@ -52,12 +43,11 @@ async def test_a_credential_in_a_text_is_cut_down_to_its_prefix(prefix: str, cre
     kept = Kept()
     origin = Origin("10.0.0.1", f"curl/8 ({credential})", "r-1")
     entry = Auditor(kept, TestClock()).entry(EventType.TOKEN, "issue", origin)
-    entry.user, entry.resource = f"service:{credential}", credential
+    entry.resource = credential
     with pytest.raises(InvalidInputError):
         async with entry:
             raise InvalidInputError(f"no such thing as '{credential}' here")
     found = msgspec.json.decode(kept.lines[0])
-    assert found["user"] == f"service:{prefix}…"
     assert found["resource"] == f"{prefix}…"
     assert found["user_agent"] == f"curl/8 ({prefix}…)"
     assert found["reason"] == f"no such thing as '{prefix}…' here"
@@ -68,7 +58,7 @@ async def test_a_name_that_only_begins_like_one_stands(name: str) -> None:
     """A name that people gave is shown as it is."""
     kept = Kept()
     async with Auditor(kept, TestClock()).entry(EventType.TOKEN, "issue", Origin()) as entry:
-        entry.resource = name
+        entry.result, entry.resource = Result.FAILURE, name
     assert msgspec.json.decode(kept.lines[0])["resource"] == name
 
 
@@ -76,8 +66,18 @@ async def test_a_credential_at_the_cut_is_masked_first() -> None:
     """No part of one stands at the end of a text that is too long."""
     kept = Kept()
     async with Auditor(kept, TestClock()).entry(EventType.TOKEN, "issue", Origin()) as entry:
-        entry.resource = "a" * (MAX_NAME - 15) + CREDENTIALS[0][1]
-    assert msgspec.json.decode(kept.lines[0])["resource"].endswith("atws_…")
+        entry.result, entry.resource = Result.FAILURE, "a" * (MAX_NAME - 15) + "/" + CREDENTIALS[0][1]
+    assert msgspec.json.decode(kept.lines[0])["resource"].endswith("a/tws_…")
+
+
+async def test_what_a_successful_call_named_stands() -> None:
+    """It is a name then, and who looks for what was done to it has to find it."""
+    kept = Kept()
+    name = CREDENTIALS[0][1]
+    async with Auditor(kept, TestClock()).entry(EventType.TOKEN, "issue", Origin()) as entry:
+        entry.user, entry.resource = f"service:{name}", name
+    found = msgspec.json.decode(kept.lines[0])
+    assert (found["user"], found["resource"]) == (f"service:{name}", name)
 
 
 async def test_what_was_counted_is_not_recorded_too() -> None:

@@ -5,8 +5,8 @@ transaction has committed goes to the journal, whatever happened inside (success
 cancellation); if it cannot be recorded the action fails with `AuditUnavailableError`. The one exception
 is a stranger's failure that is `counted`, so that a flood cannot fill the log (decision 9). A secret's
 value, a token or a key never gets in: an entry has no field for one, and one of ours that a caller put
-where a name belongs is masked. A name that must not be read (an unknown user, a mistyped path) is set
-as `Mac.hidden(field, value)` (decision 20).
+where a name belongs is masked, unless the call succeeded: then it is that name. A name that must not be
+read (an unknown user, a mistyped path) is set as `Mac.hidden(field, value)` (decision 20).
 """
 
 from __future__ import annotations
@@ -34,8 +34,10 @@ if TYPE_CHECKING:
 MAX_NAME = 1024
 MAX_REASON = 512
 MAX_USER_AGENT = 256
-_CREDENTIAL = re.compile(r"(?:(tw[asrj]_|eyJ)[A-Za-z0-9_-]{32,}|(eyJ)[A-Za-z0-9_-]{8,}\.)[A-Za-z0-9_.-]*")
-"""A client secret, admin, refresh or join token of ours (43 characters behind its prefix), or a JWT; large pieces too."""
+_CREDENTIAL = re.compile(
+    r"(?<![A-Za-z0-9_-])(?:(tw[asrj]_|eyJ)[A-Za-z0-9_-]{32,}|(eyJ)[A-Za-z0-9_-]{8,}\.)[A-Za-z0-9_.-]*"
+)
+"""A client secret, admin, refresh or join token of ours (a prefix, then 43 characters), or a JWT; a large piece too."""
 
 
 class EventType(StrEnum):
@@ -173,8 +175,8 @@ class Entry:
         event = Event(
             rfc3339(self._auditor.clock.now()),
             self.event_type,
-            masked(self.user)[:MAX_NAME],
-            masked(self.resource)[:MAX_NAME],
+            self.user[:MAX_NAME],
+            (self.resource if self.result is Result.SUCCESS else masked(self.resource))[:MAX_NAME],
             self.action,
             self.result,
             origin.ip_address,

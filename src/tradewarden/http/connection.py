@@ -12,6 +12,7 @@ from tradewarden.access.throttle import peer_key
 from tradewarden.audit.entry import Origin
 from tradewarden.errors import InvalidInputError, LimitExceededError, UnsupportedMediaTypeError
 from tradewarden.http.protocol import PEER
+from tradewarden.http.room import StrangersBody
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -105,7 +106,7 @@ class Connection:
         """Return the whole body; raises `LimitExceededError` as soon as it is known to pass `limit` bytes.
 
         A second reader gets what the first one read. While nobody is proven less is taken, and `RateLimitedError` is
-        raised when too many bodies of that address are unfinished; `OverloadedError` when there is no room any more.
+        raised when its address has too many newer unfinished ones; `OverloadedError` when there is no room any more.
         """
         if self._body is None:
             self._body = await self._read(limit if self.proven else min(limit, _STRANGERS_BODY))
@@ -115,27 +116,35 @@ class Connection:
         declared = self.headers.get(b"content-length")
         if declared is not None and int(declared) > limit:
             raise LimitExceededError(f"The body is larger than {limit} bytes")
-        stranger = None if self.proven else peer_key(self.origin.ip_address)
-        self._room.begin_wait(stranger)
+        self._room.begin_wait()
         try:
-            body = await self._whole(limit)
+            body = await (self._whole(limit, self._receive) if self.proven else self._strangers(limit))
         finally:
-            self._room.end_wait(stranger)
+            self._room.end_wait()
         if self.held:
             self._room.require()
         return body
 
-    async def _whole(self, limit: int) -> bytes:
+    async def _strangers(self, limit: int) -> bytes:
+        coming = StrangersBody(self._room, peer_key(self.origin.ip_address), self._receive)
+        try:
+            body = await self._whole(limit, coming.receive)
+        finally:
+            coming.end()
+        self.held = coming.waited
+        return body
+
+    async def _whole(self, limit: int, receive: Receive) -> bytes:
         loop = asyncio.get_running_loop()
         turn = loop.call_soon(self._hold)  # comes when the loop turns, so not for a body that is here already
-        message = await self._receive()
+        message = await receive()
         turn.cancel()
         body: bytes = message.get("body", b"")
         if message["type"] != "http.request":
             raise InvalidInputError("The client went away before its request was whole")
         if message.get("more_body"):
             self.held = True
-            body = await self._rest(bytearray(body), limit)
+            body = await self._rest(bytearray(body), limit, receive)
         if len(body) > limit:
             raise LimitExceededError(f"The body is larger than {limit} bytes")
         return body
@@ -143,10 +152,11 @@ class Connection:
     def _hold(self) -> None:
         self.held = True
 
-    async def _rest(self, body: bytearray, limit: int) -> bytes:
+    @staticmethod
+    async def _rest(body: bytearray, limit: int, receive: Receive) -> bytes:
         more = True
         while more:
-            message = await self._receive()
+            message = await receive()
             if message["type"] != "http.request":
                 raise InvalidInputError("The client went away before its request was whole")
             body += message.get("body", b"")

@@ -6,13 +6,17 @@ never come; and what strangers may promise is bounded where they are, by address
 
 from __future__ import annotations
 
-from typing import Final
+import asyncio
+from typing import TYPE_CHECKING, Any, Final
 
 from tradewarden.errors import OverloadedError, RateLimitedError
 
+if TYPE_CHECKING:
+    from starlette.types import Message, Receive
+
 MAX_UNFINISHED: Final = 64
-"""Bodies that one address may leave unfinished with nobody proven: many hosts can enrol at once behind one address,
-and it takes that many addresses to hold a listener's 4096 connections."""
+"""Bodies that one address may leave unfinished with nobody proven, before the oldest is given up: many hosts can enrol
+at once behind one address, and it takes that many addresses to hold a listener's 4096 connections."""
 
 
 class Room:
@@ -22,7 +26,7 @@ class Room:
 
     def __init__(self, requests: int) -> None:
         self._left = requests
-        self._unfinished: dict[str, int] = {}
+        self._unfinished: dict[str, dict[asyncio.Future[None], None]] = {}
 
     def enter(self) -> None:
         """Take the room of one request; whether it was there, `require` tells."""
@@ -37,22 +41,68 @@ class Room:
         if self._left < 0:
             raise OverloadedError
 
-    def begin_wait(self, stranger: str | None) -> None:
-        """Give the room back while a body comes; `stranger` is the address's key (`peer_key`) when nobody is proven.
-
-        Raises `RateLimitedError` when that address has too many unfinished ones; nothing is to be ended then.
-        """
-        if stranger is not None:
-            unfinished = self._unfinished.get(stranger, 0)
-            if unfinished >= MAX_UNFINISHED:
-                raise RateLimitedError("Too many unfinished requests; finish or end them first", retry_after=1.0)
-            self._unfinished[stranger] = unfinished + 1
+    def begin_wait(self) -> None:
+        """Give the room back while a body comes."""
         self._left += 1
 
-    def end_wait(self, stranger: str | None) -> None:
+    def end_wait(self) -> None:
         """Take the room again; the body is here, or will not come."""
         self._left -= 1
-        if stranger is not None:
-            unfinished = self._unfinished.pop(stranger) - 1
-            if unfinished:
-                self._unfinished[stranger] = unfinished
+
+    def hold(self, address: str) -> asyncio.Future[None]:
+        """Note that a stranger's body is waited for; what is returned is done when it is to be given up.
+
+        That is the oldest of its address (`peer_key`), once there are too many: a body that is on its way comes soon.
+        """
+        unfinished = self._unfinished.setdefault(address, {})
+        if len(unfinished) >= MAX_UNFINISHED:
+            oldest = next(iter(unfinished))
+            del unfinished[oldest]
+            oldest.set_result(None)
+        mine: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        unfinished[mine] = None
+        return mine
+
+    def let_go(self, address: str, mine: asyncio.Future[None]) -> None:
+        """End what `hold` began."""
+        unfinished = self._unfinished.get(address, {})
+        unfinished.pop(mine, None)
+        if not unfinished:
+            self._unfinished.pop(address, None)
+
+
+class StrangersBody:
+    """The body of a call with nobody proven, as it comes: `receive` is used in place of the connection's own."""
+
+    __slots__ = ("_address", "_mine", "_receive", "_room")
+
+    def __init__(self, room: Room, address: str, receive: Receive) -> None:
+        self._room = room
+        self._address = address
+        self._receive = receive
+        self._mine: asyncio.Future[None] | None = None
+
+    @property
+    def waited(self) -> bool:
+        """Whether any of it was not here yet when it was asked for."""
+        return self._mine is not None
+
+    async def receive(self) -> Message:
+        """Return the next message; raises `RateLimitedError` when it is given up for newer ones of its address."""
+        coming = asyncio.ensure_future(self._receive())
+        try:
+            await asyncio.wait({coming}, timeout=0)  # what is here already waits for nothing, and counts for nothing
+            if not coming.done():
+                self._mine = self._mine or self._room.hold(self._address)
+                either: tuple[asyncio.Future[Any], ...] = (coming, self._mine)
+                await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
+            if coming.done():
+                return coming.result()
+        finally:
+            coming.cancel()
+        raise RateLimitedError("Too many unfinished requests; finish or end them first", retry_after=1.0)
+
+    def end(self) -> None:
+        """Count it no more."""
+        if self._mine is not None:
+            self._room.let_go(self._address, self._mine)

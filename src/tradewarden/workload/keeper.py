@@ -176,15 +176,20 @@ class Keeper:
     def _failed(self, error: TradewardenError) -> None:
         self.error = error
         self._failures += 1
+        needed = isinstance(error, EnrolmentNeededError)
         left = self._left()
-        wait = backoff(self._failures, left, self.chance)
+        wait = backoff(self._failures, self._life() if needed else left, self.chance)
         self._retry = self.now + wait
-        log = _LOG.error if isinstance(error, EnrolmentNeededError) or left <= 0 else _LOG.warning
+        log = _LOG.error if needed or left <= 0 else _LOG.warning
         log("certificate not renewed, next try in %.0f seconds: %s", wait, error.detail)
 
     def _left(self) -> float:
         """Return for how many seconds the certificate is of use; 0 once it counts no more."""
-        return self.pair.ends - self._clock.now() if self.pair is not None and not self._lost else 0.0
+        return 0.0 if self._lost else self._life()
+
+    def _life(self) -> float:
+        """Return for how many seconds the certificate is valid, whether it counts or not: 0 without one."""
+        return self.pair.ends - self._clock.now() if self.pair is not None else 0.0
 
     def _refresh(self, renewal: Renewal) -> None:
         self._standing.when_due(lambda pair: self._look(renewal, pair))
@@ -203,6 +208,8 @@ class Keeper:
             return
         if not told:
             self._losses = 0
+            if self._lost:  # it was not so, or is no more
+                self._failures, self.error = 0, None
         elif not self._lost:
             self._losses += 1
             self._retry = self.now + backoff(self._losses, self._left(), self.chance)

@@ -56,6 +56,7 @@ if TYPE_CHECKING:
     from tradewarden.workload.join_token import JoinToken
 
 _LOG: Final = logging.getLogger("tradewarden.workload")
+_REPLACED: Final = "the service certifies under a root that is not trusted here, because the root was replaced"
 _SERVICE: Final = "tradewarden"
 """The service's own name, in its certificate."""
 
@@ -138,9 +139,7 @@ class Renewal:
         issued = self._issued(key_pem(key), answer, held.roots_pem)
         renewed = issued.with_roots(self._bundle(self._authenticated(held), issued))
         if not authenticated and not renewed.anchored:
-            raise RootUnknownError(
-                "the service certifies under a root that is not trusted here, because the root was replaced"
-            )
+            raise RootUnknownError(_REPLACED)
         return self._take(renewed, held)
 
     def _ask(self, held: Pair, csr: str) -> tuple[Issued, bool]:
@@ -153,10 +152,19 @@ class Renewal:
                     raise
                 _LOG.info("%s; proving the old key at %s instead", error.detail, self._source.url)
         door = self._door(held)
+        if not door.authenticated:
+            self._require_known_root(door, held)
         shown = held.leaf.public_bytes(Encoding.PEM).decode()
         signed = proof(held.key, csr, self._clock.now())
         asked = {"csr": csr, "certificate": shown, "proof": signed, "ttl_hours": self._source.ttl_hours}
         return door.renew(asked), door.authenticated
+
+    def _require_known_root(self, door: Door, held: Pair) -> None:
+        """Ask for no certificate that would not be taken, because none of our roots vouches for the service's."""
+        try:
+            followed(door, held, self._clock.now(), self._lists())
+        except IntegrityError as error:
+            raise RootUnknownError(_REPLACED) from error
 
     def _enroll(self, held: Pair | None) -> Pair:
         token = self._token()

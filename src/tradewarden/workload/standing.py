@@ -35,22 +35,20 @@ _NOT_GOOD: Final = MappingProxyType(
 def standing(doors: Iterable[Door], held: Pair) -> str | None:
     """Return why the service takes the certificate no more; empty while it does, None when nobody says.
 
-    The first address that answers is believed. That the service is under another root counts when no other address says
-    better; that its listener refuses us, when there is no other, or that one is under another root, too.
+    The first address that answers is believed. That the service is under another root, or that its listener refuses us,
+    counts only while no address is silent: what answers at one of them may be somebody else.
     """
     told: str | None = None
     silent = False
     for door in doors:
         try:
             return _refusal(door, held)
-        except RootUnknownError as error:
+        except (RootUnknownError, CertificateRefusedError) as error:
             told = error.detail
-        except CertificateRefusedError as error:
-            told = told if silent else error.detail
         except TradewardenError as error:
             silent = True
             _LOG.debug("whether the certificate still counts is not known: %s", error.detail)
-    return told
+    return None if silent else told
 
 
 def _refusal(door: Door, held: Pair) -> str:
