@@ -215,5 +215,7 @@ def test_a_root_that_went_while_it_slept_is_noticed_at_the_start(house: House, t
     other = str(tmp_path / "other")
     told = house.run("renew", "--dir", other)
     assert (told.returncode, "tradewarden ca join-token other" in told.stderr) == (4, True), told.stderr
+    listed = house.run("list", "--service", "other", "--state", "active", "--json").stdout
+    assert listed.count('"serial_number"') == 1, "it was given certificates that it does not take"
     done = house.run("enroll", "--dir", other, "--join-token-file", str(house.token_file(file, "other")))
     assert done.returncode == 0, done.stderr

@@ -267,6 +267,18 @@ def test_new_certificates_that_are_not_taken_either_stay_few(kept: Kept) -> None
     assert 5 <= kept.renewal.asked <= 12
 
 
+def test_an_alarm_that_is_over_leaves_no_error(kept: Kept) -> None:
+    """Once the service takes the certificate again, nothing is due and nothing is wrong."""
+    kept.renewal.told, kept.renewal.answer = "another root", EnrolmentNeededError("write a token")
+    for _ in range(80):
+        kept.step(1)
+    assert "write a token" in str(kept.keeper.error)
+    kept.renewal.told = ""
+    kept.step(70)
+    assert kept.keeper.error is None
+    assert kept.keeper.renews_at() > kept.clock.time
+
+
 def test_silence_about_the_certificate_changes_nothing(kept: Kept) -> None:
     """When nobody can say whether it counts, what was said last holds."""
     kept.renewal.told = None
