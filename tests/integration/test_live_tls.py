@@ -19,6 +19,7 @@ from msgspec.structs import replace
 
 from tests.support.handshakes import shake
 from tests.support.mtls import SERVER, TestCa
+from tests.support.warden import issue
 from tradewarden import Warden, load_settings
 from tradewarden.access.grant import authorize
 from tradewarden.access.permission import ALL
@@ -32,7 +33,7 @@ from tradewarden.http.live import LiveTls
 from tradewarden.http.own_certificate import OwnCertificate
 from tradewarden.http.peers import PeerCertificate, Peers
 from tradewarden.http.tls import LiveContext, ServerContext, Trust, server_context
-from tradewarden.pki.credentials import IssueCredentials, RevokeCertificate
+from tradewarden.pki.credentials import RevokeCertificate
 from tradewarden.pki.peer import identifier
 
 if TYPE_CHECKING:
@@ -69,13 +70,6 @@ async def warden(tmp_path: Path, clock: AheadClock) -> AsyncIterator[Warden]:
     opened = await Warden.start(settings, clock=clock)
     yield opened
     await opened.close()
-
-
-async def issue(warden: Warden, service: str) -> Credentials:
-    """Issue a certificate to a service."""
-    async with warden.entry(EventType.CERTIFICATE, "issue") as entry:
-        grant = authorize(ROOT, ALL, "credentials:issue", service)
-        return await warden.authority.issue(grant, IssueCredentials(service), entry)
 
 
 async def revoke(warden: Warden, serial: str) -> None:

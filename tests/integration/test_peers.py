@@ -16,6 +16,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from structlog.testing import CapturingLogger
 
 from tests.support.handshakes import shake
+from tests.support.warden import issue
 from tradewarden import Warden, load_settings
 from tradewarden.access.grant import authorize
 from tradewarden.access.permission import ALL
@@ -26,7 +27,7 @@ from tradewarden.errors import AuthenticationError, IntegrityError
 from tradewarden.http import peers as peers_module
 from tradewarden.http.live import LiveTls
 from tradewarden.http.peers import PeerCertificate, Peers
-from tradewarden.pki.credentials import Credentials, IssueCredentials, RevokeCertificate
+from tradewarden.pki.credentials import Credentials, RevokeCertificate
 from tradewarden.pki.peer import identifier
 
 ROOT = Principal(Kind.USER, "admin")
@@ -53,13 +54,6 @@ async def warden(tmp_path: Path) -> AsyncIterator[Warden]:
     opened = await Warden.start(load_settings({"TRADEWARDEN_DATA_DIR": str(tmp_path / "data")}))
     yield opened
     await opened.close()
-
-
-async def issue(warden: Warden, service: str) -> Credentials:
-    """Issue a certificate to a service."""
-    async with warden.entry(EventType.CERTIFICATE, "issue") as entry:
-        grant = authorize(ROOT, ALL, "credentials:issue", service)
-        return await warden.authority.issue(grant, IssueCredentials(service), entry)
 
 
 async def revoke(warden: Warden, peer: PeerCertificate) -> None:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import time
-from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
 import pytest
 
 from tests.support.secrets import HandClock
+from tests.support.warden import opened
 from tradewarden import Warden, load_settings
 from tradewarden.access.grant import authorize
 from tradewarden.access.permission import PermissionSet
@@ -36,24 +36,11 @@ from tradewarden.secrets.rotation.rotations import ROTATE
 from tradewarden.secrets.rotation.rotators.random import RandomRotator
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
     from pathlib import Path
 
-    from tradewarden.clock import Clock
     from tradewarden.secrets.rotation.rotator import Job, ReadSecret
 
 BOT = "trading_bot"
-
-
-@asynccontextmanager
-async def opened(directory: Path, clock: Clock | None = None, **settings: str) -> AsyncIterator[Warden]:
-    """Open an installation without background work."""
-    chosen = load_settings({"TRADEWARDEN_DATA_DIR": str(directory / "data"), **settings})
-    warden = await Warden.start(chosen, clock=clock)
-    try:
-        yield warden
-    finally:
-        await warden.close()
 
 
 async def read_as(warden: Warden, service: str, path: str) -> None:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import time
-from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
 import pytest
 
 from tests.support.acme import Pair, show_key
 from tests.support.secrets import HandClock
-from tradewarden import Warden, load_settings
+from tests.support.warden import opened
+from tradewarden import Warden
 from tradewarden.access.grant import ANY, Credential, authorize
 from tradewarden.access.permission import ALL, PermissionSet
 from tradewarden.access.principal import Kind, Principal
@@ -29,24 +29,12 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from tradewarden.access.grant import Grant
-    from tradewarden.clock import Clock
     from tradewarden.compromised import Contained
     from tradewarden.identity.commands import ServiceRegistered
 
 BOT = "trading-bot"
 ADMIN = Principal(Kind.USER, "admin")
 Steps = dict[str, "tuple[object, str]"]
-
-
-@asynccontextmanager
-async def opened(directory: Path, clock: Clock | None = None, **settings: str) -> AsyncIterator[Warden]:
-    """Open an installation without background work."""
-    chosen = load_settings({"TRADEWARDEN_DATA_DIR": str(directory / "data"), **settings})
-    warden = await Warden.start(chosen, clock=clock)
-    try:
-        yield warden
-    finally:
-        await warden.close()
 
 
 def admin(action: str, resource: str = BOT) -> Grant:
